@@ -1,0 +1,104 @@
+"""Every setting, once: name, type, default, help; environment names and the docs derive from this table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from outreachdb.errors import UsageError
+
+Workload = Literal["web", "analytics", "jobs", "admin"]
+WORKLOADS: tuple[Workload, ...] = ("web", "analytics", "jobs", "admin")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting; its environment variable is ``OUTREACHDB_<NAME>``."""
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    secret: bool = False
+
+    @property
+    def variable(self) -> str:
+        """Name of the environment variable."""
+        return f"OUTREACHDB_{self.name.upper()}"
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("database_url", str, None, "PostgreSQL URL; without one the embedded server is used.", secret=True),
+    Setting("web_url", str, None, "URL for requests; falls back to database_url.", secret=True),
+    Setting("analytics_url", str, None, "URL for long reads; falls back to database_url.", secret=True),
+    Setting("jobs_url", str, None, "URL for background work; falls back to database_url.", secret=True),
+    Setting("admin_url", str, None, "URL for migrations and maintenance; falls back to database_url.", secret=True),
+    Setting("home", Path, None, "Folder of the embedded server; default is the user's data folder."),
+    Setting("workspace", str, None, "Workspace used when a command names none."),
+    Setting("pool_max", int, 10, "Most connections that one pool opens."),
+    Setting("connect_timeout", int, 5, "Seconds to wait for a connection."),
+    Setting("lock_timeout_ms", int, 3000, "Milliseconds a migration step waits for a lock before it gives way."),
+    Setting("statement_timeout_ms", int, 0, "Milliseconds a tenant's statement may run; 0 is no limit."),
+    Setting("secret_key", str, None, "Key for secrets at rest and signed tokens; 32 bytes in base64.", secret=True),
+    Setting("secret_key_file", Path, None, "File that holds secret_key."),
+    Setting("log_format", str, "text", "text or json."),
+    Setting("log_level", str, "warning", "debug, info, warning or error."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings in force; make one with :meth:`load`."""
+
+    values: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+        """Read the environment; keyword arguments win over it, ``None`` meaning "not given"."""
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        for setting in SETTINGS:
+            given = overrides.pop(setting.name, None)
+            values[setting.name] = given if given is not None else _from_environment(setting, environ)
+        if overrides:
+            raise UsageError(f"unknown setting: {', '.join(sorted(overrides))}")
+        values["database_url"] = values["database_url"] or environ.get("DATABASE_URL") or None
+        return cls(values)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.values[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def url(self, workload: Workload) -> str | None:
+        """The URL for a workload, or ``None`` when the embedded server is meant."""
+        given: str | None = self.values[f"{workload}_url"] or self.values["database_url"]
+        return given
+
+    @property
+    def home(self) -> Path:
+        """Folder of the embedded server, made by whoever starts it."""
+        given: Path | None = self.values["home"]
+        return given if given is not None else default_home()
+
+
+def default_home() -> Path:
+    """The user's data folder by the XDG rules (https://specifications.freedesktop.org/basedir-spec/)."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "outreachdb"
+
+
+def _from_environment(setting: Setting, environ: Mapping[str, str]) -> Any:
+    text = environ.get(setting.variable)
+    if text is None or text == "":
+        return setting.default
+    try:
+        return setting.type(text)
+    except ValueError:
+        raise UsageError(
+            f"{setting.variable} must be {setting.type.__name__}, not {text!r}", hint=setting.help
+        ) from None

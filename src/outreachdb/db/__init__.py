@@ -1,0 +1,1 @@
+"""The ground floor: connections, tenant sessions, named statements, migrations, the embedded server."""

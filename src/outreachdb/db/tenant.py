@@ -1,0 +1,111 @@
+"""Tenant sessions: every access to a workspace's rows goes through one of these.
+
+A tenant's transaction runs as ``outreachdb_app`` (row-level security holds) with the workspace set, both by ``SET LOCAL`` so
+that nothing leaks to the next client of a transaction pooler. The two settings travel with the first statement in one
+pipeline: as separate round trips they cost more than most of our statements do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from outreachdb.config import Workload
+from outreachdb.db.pools import Connection, Pools
+from outreachdb.errors import from_database
+
+APP_ROLE = "outreachdb_app"
+TRUSTED_ROLE = "outreachdb_trusted"
+
+Row = dict[str, Any]
+Query = str | sql.SQL | sql.Composed
+Params = Mapping[str, Any] | Sequence[Any] | None
+
+
+class Session:
+    """A transaction under one role, with or without a workspace; statements take ``%(name)s`` parameters."""
+
+    def __init__(self, connection: Connection, preamble: Sequence[sql.Composed]) -> None:
+        self._connection = connection
+        self._preamble = list(preamble)
+
+    async def execute(self, query: Query, params: Params = None) -> psycopg.AsyncCursor[Row]:
+        """Run a statement; the first carries the role and the workspace along."""
+        if not self._preamble:
+            return await self._connection.execute(query, params)
+        preamble, self._preamble = self._preamble, []
+        async with self._connection.pipeline():
+            for setting in preamble:
+                await self._connection.execute(setting)
+            return await self._connection.execute(query, params)
+
+    async def all(self, query: Query, params: Params = None) -> list[Row]:
+        """All rows."""
+        return await (await self.execute(query, params)).fetchall()
+
+    async def one(self, query: Query, params: Params = None) -> Row | None:
+        """The first row, or ``None``."""
+        return await (await self.execute(query, params)).fetchone()
+
+    async def value(self, query: Query, params: Params = None) -> Any:
+        """The first column of the first row, or ``None``."""
+        row = await self.one(query, params)
+        return next(iter(row.values())) if row else None
+
+    async def connection(self) -> Connection:
+        """The connection itself, role and workspace already set; for ``COPY`` and server-side cursors."""
+        if self._preamble:
+            await self.execute("SELECT 1")
+        return self._connection
+
+
+@asynccontextmanager
+async def session(
+    pools: Pools,
+    *,
+    role: str,
+    workspace_id: int | None = None,
+    workload: Workload = "web",
+    doing: str = "talking to the database",
+) -> AsyncIterator[Session]:
+    """A transaction as ``role``; commits on leaving, rolls back on an error, and gives errors of our own tree."""
+    settings: list[sql.Composed] = [sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role))]
+    if workspace_id is not None:
+        settings.append(sql.SQL("SET LOCAL app.workspace_id = {}").format(sql.Literal(str(workspace_id))))
+    limit = pools.settings.statement_timeout_ms
+    if limit and role == APP_ROLE:
+        settings.append(sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(limit)))
+    try:
+        async with pools.connection(workload) as connection:
+            yield Session(connection, settings)
+    except psycopg.Error as error:
+        raise from_database(error, doing=doing) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A workspace and the pools to reach it; rooms take one of these."""
+
+    pools: Pools
+    workspace_id: int
+    name: str
+
+    def session(
+        self, workload: Workload = "web", *, doing: str = "reading the workspace"
+    ) -> AbstractAsyncContextManager[Session]:
+        """A tenant transaction (``async with``): row-level security keeps it inside the workspace."""
+        return session(self.pools, role=APP_ROLE, workspace_id=self.workspace_id, workload=workload, doing=doing)
+
+    def trusted(
+        self, workload: Workload = "jobs", *, doing: str = "working on the workspace"
+    ) -> AbstractAsyncContextManager[Session]:
+        """A transaction as ``outreachdb_trusted`` with the workspace set, for bulk paths (staging, rollups).
+
+        Its policy is ``true``: statements must name ``workspace_id`` themselves.
+        """
+        return session(self.pools, role=TRUSTED_ROLE, workspace_id=self.workspace_id, workload=workload, doing=doing)

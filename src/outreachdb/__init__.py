@@ -1,0 +1,1 @@
+"""OutreachDB: the PostgreSQL data engine for cold outreach."""

@@ -1,6 +1,6 @@
 """Named statements: each room keeps its SQL in ``queries.sql`` beside the code that runs it.
 
-A statement starts with ``-- name: claim_sends`` and takes psycopg's ``%(name)s`` parameters. A test prepares every one of
+A statement starts with ``-- name: claim_sends`` and takes ``%(name)s`` parameters. A test prepares every one of
 them against a migrated database.
 """
 

@@ -1,6 +1,6 @@
 """Tenant sessions: every access to a workspace's rows goes through one of these.
 
-A tenant's transaction runs as ``outreachdb_app`` (row-level security holds) with the workspace set, both by ``SET LOCAL`` so
+A tenant transaction runs as ``outreachdb_app`` (row-level security holds) with the workspace set, by ``SET LOCAL`` so
 that nothing leaks to the next client of a transaction pooler. The two settings travel with the first statement in one
 pipeline: as separate round trips they cost more than most of our statements do.
 """

@@ -1,0 +1,1 @@
+"""Rollups and the reports that read them."""

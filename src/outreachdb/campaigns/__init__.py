@@ -1,0 +1,1 @@
+"""Campaigns, their steps and mailboxes, and their launch."""

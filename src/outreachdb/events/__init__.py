@@ -1,0 +1,1 @@
+"""Delivery events: provider webhooks, their normal form, and the ingest."""

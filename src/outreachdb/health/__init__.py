@@ -1,0 +1,1 @@
+"""Snapshots and checks of the server's state."""

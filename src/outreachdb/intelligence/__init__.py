@@ -1,0 +1,1 @@
+"""What research, CRM systems, language models and voice agents know of leads."""

@@ -1,0 +1,1 @@
+"""Leads and companies: importing, searching, suppressing."""

@@ -1,0 +1,296 @@
+"""Companies, leads, imports, suppressions and segments."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+from outreachdb.migrations import row_security
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+
+    op.create_table(
+        "companies",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name_key", sa.Text(), sa.Computed("lower(name)", persisted=True), nullable=True),
+        sa.Column("domain", sa.Text(), nullable=True),
+        sa.Column("website_url", sa.Text(), nullable=True),
+        sa.Column("linkedin_url", sa.Text(), nullable=True),
+        sa.Column("news_url", sa.Text(), nullable=True),
+        sa.Column("industry", sa.Text(), nullable=True),
+        sa.Column("renewal_month", sa.SmallInteger(), nullable=True),
+        sa.Column("last_crawled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(["workspace_id"], ["outreach.workspaces.id"], name="fk_companies_workspace"),
+        sa.PrimaryKeyConstraint("workspace_id", "id", name="pk_companies"),
+        schema="outreach",
+    )
+    op.create_index(
+        "uq_companies_domain",
+        "companies",
+        ["workspace_id", "domain"],
+        unique=True,
+        schema="outreach",
+        postgresql_where=sa.text("domain IS NOT NULL"),
+    )
+    op.create_index(
+        "uq_companies_name",
+        "companies",
+        ["workspace_id", "name_key"],
+        unique=True,
+        schema="outreach",
+        postgresql_where=sa.text("domain IS NULL"),
+    )
+    op.create_table(
+        "leads",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("email", sa.Text(), nullable=True),
+        sa.Column("email_key", sa.Text(), sa.Computed("lower(email)", persisted=True), nullable=True),
+        sa.Column("first_name", sa.Text(), nullable=True),
+        sa.Column("last_name", sa.Text(), nullable=True),
+        sa.Column("phone", sa.Text(), nullable=True),
+        sa.Column("title", sa.Text(), nullable=True),
+        sa.Column("company_id", sa.BigInteger(), nullable=True),
+        sa.Column("company_name", sa.Text(), nullable=True),
+        sa.Column("company_website", sa.Text(), nullable=True),
+        sa.Column("linkedin_url", sa.Text(), nullable=True),
+        sa.Column("industry", sa.Text(), nullable=True),
+        sa.Column("country", sa.Text(), nullable=True),
+        sa.Column("city", sa.Text(), nullable=True),
+        sa.Column("timezone", sa.Text(), nullable=True),
+        sa.Column("source", sa.Text(), nullable=True),
+        sa.Column("source_key", sa.Text(), nullable=True),
+        sa.Column("status", sa.Text(), server_default="new", nullable=False),
+        sa.Column("tags", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'::text[]"), nullable=False),
+        sa.Column(
+            "custom_fields",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default=sa.text("'{}'::jsonb"),
+            nullable=False,
+        ),
+        sa.Column("notes", sa.Text(), nullable=True),
+        sa.Column("qualification_score", sa.REAL(), nullable=True),
+        sa.Column("qualification_latency_ms", sa.BigInteger(), nullable=True),
+        sa.Column("qualified_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("email_status", sa.Text(), server_default="unchecked", nullable=False),
+        sa.Column("email_checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("profile_checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["workspace_id", "company_id"],
+            ["outreach.companies.workspace_id", "outreach.companies.id"],
+            name="fk_leads_company",
+        ),
+        sa.ForeignKeyConstraint(["workspace_id"], ["outreach.workspaces.id"], name="fk_leads_workspace"),
+        sa.PrimaryKeyConstraint("workspace_id", "id", name="pk_leads"),
+        sa.UniqueConstraint("workspace_id", "email_key", name="uq_leads_email_key"),
+        schema="outreach",
+    )
+    op.create_index(
+        "uq_leads_source_key",
+        "leads",
+        ["workspace_id", "source_key"],
+        unique=True,
+        schema="outreach",
+        postgresql_where=sa.text("source_key IS NOT NULL"),
+    )
+    op.create_table(
+        "lead_engagement",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("lead_id", sa.BigInteger(), nullable=False),
+        sa.Column("last_contacted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_opened_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_clicked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_replied_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("sent_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("open_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("click_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("reply_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("bounce_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("score", sa.REAL(), server_default=sa.text("0"), nullable=False),
+        sa.Column("level", sa.Text(), server_default="cold", nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("level IN ('cold', 'warm', 'engaged', 'hot')", name="ck_lead_engagement_level_known"),
+        sa.CheckConstraint("score BETWEEN 0 AND 100", name="ck_lead_engagement_score_range"),
+        sa.ForeignKeyConstraint(
+            ["workspace_id", "lead_id"],
+            ["outreach.leads.workspace_id", "outreach.leads.id"],
+            name="fk_lead_engagement_lead",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("workspace_id", "lead_id", name="pk_lead_engagement"),
+        schema="outreach",
+        postgresql_with={"fillfactor": "80"},
+    )
+    op.create_index(
+        "ix_lead_engagement_last_contacted",
+        "lead_engagement",
+        ["workspace_id", sa.literal_column("last_contacted_at DESC")],
+        unique=False,
+        schema="outreach",
+        postgresql_where=sa.text("last_contacted_at IS NOT NULL"),
+    )
+    op.create_table(
+        "imports",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("file_name", sa.Text(), nullable=False),
+        sa.Column("file_sha256", sa.LargeBinary(), nullable=True),
+        sa.Column("format", sa.Text(), nullable=True),
+        sa.Column("encoding", sa.Text(), nullable=True),
+        sa.Column("delimiter", sa.Text(), nullable=True),
+        sa.Column("header_line", sa.BigInteger(), nullable=True),
+        sa.Column(
+            "mapping", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False
+        ),
+        sa.Column("on_conflict", sa.Text(), server_default="update", nullable=False),
+        sa.Column("status", sa.Text(), server_default="running", nullable=False),
+        sa.Column("rows_read", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("inserted", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("updated", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("skipped", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("rejected", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("on_conflict IN ('update', 'fill', 'skip')", name="ck_imports_on_conflict_known"),
+        sa.CheckConstraint(
+            "status IN ('running', 'done', 'failed', 'cancelled', 'undone')", name="ck_imports_status_known"
+        ),
+        sa.CheckConstraint(
+            "status NOT IN ('done', 'undone') OR rows_read = inserted + updated + skipped + rejected",
+            name="ck_imports_balance",
+        ),
+        sa.ForeignKeyConstraint(["workspace_id"], ["outreach.workspaces.id"], name="fk_imports_workspace"),
+        sa.PrimaryKeyConstraint("workspace_id", "id", name="pk_imports"),
+        schema="outreach",
+    )
+    op.create_index(
+        "ix_imports_file_sha256", "imports", ["workspace_id", "file_sha256"], unique=False, schema="outreach"
+    )
+    op.create_index(
+        "ix_imports_started_at",
+        "imports",
+        ["workspace_id", sa.literal_column("started_at DESC")],
+        unique=False,
+        schema="outreach",
+    )
+    op.create_table(
+        "import_rejects",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("import_id", sa.BigInteger(), nullable=False),
+        sa.Column("row_number", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("column_name", sa.Text(), nullable=True),
+        sa.Column("raw", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["workspace_id", "import_id"],
+            ["outreach.imports.workspace_id", "outreach.imports.id"],
+            name="fk_import_rejects_import",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("workspace_id", "import_id", "row_number", name="pk_import_rejects"),
+        schema="outreach",
+    )
+    op.create_table(
+        "import_changes",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("import_id", sa.BigInteger(), nullable=False),
+        sa.Column("lead_id", sa.BigInteger(), nullable=False),
+        sa.Column("before", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["workspace_id", "import_id"],
+            ["outreach.imports.workspace_id", "outreach.imports.id"],
+            name="fk_import_changes_import",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("workspace_id", "import_id", "lead_id", name="pk_import_changes"),
+        schema="outreach",
+    )
+    op.create_index(
+        "ix_import_changes_lead_id", "import_changes", ["workspace_id", "lead_id"], unique=False, schema="outreach"
+    )
+    op.create_table(
+        "suppressions",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), server_default="manual", nullable=False),
+        sa.Column("source", sa.Text(), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint(
+            "reason IN ('unsubscribed', 'bounced', 'complained', 'blocked', 'erased', 'imported', 'manual')",
+            name="ck_suppressions_reason_known",
+        ),
+        sa.CheckConstraint(
+            "target = lower(target) AND target ~ '^[^\\s[:cntrl:]]+$'", name="ck_suppressions_target_format"
+        ),
+        sa.ForeignKeyConstraint(["workspace_id"], ["outreach.workspaces.id"], name="fk_suppressions_workspace"),
+        sa.PrimaryKeyConstraint("workspace_id", "id", name="pk_suppressions"),
+        sa.UniqueConstraint("workspace_id", "target", name="uq_suppressions_target"),
+        schema="outreach",
+    )
+    op.create_index(
+        "ix_suppressions_created_at",
+        "suppressions",
+        ["workspace_id", sa.literal_column("created_at DESC")],
+        unique=False,
+        schema="outreach",
+    )
+    op.create_index(
+        "ix_suppressions_expires_at",
+        "suppressions",
+        ["expires_at"],
+        unique=False,
+        schema="outreach",
+        postgresql_where=sa.text("expires_at IS NOT NULL"),
+    )
+    op.create_table(
+        "segments",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("definition", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default="1", nullable=False),
+        sa.Column("last_count", sa.BigInteger(), nullable=True),
+        sa.Column("last_counted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("jsonb_typeof(definition) = 'object'", name="ck_segments_definition_object"),
+        sa.ForeignKeyConstraint(["workspace_id"], ["outreach.workspaces.id"], name="fk_segments_workspace"),
+        sa.PrimaryKeyConstraint("workspace_id", "id", name="pk_segments"),
+        sa.UniqueConstraint("workspace_id", "name", name="uq_segments_name"),
+        schema="outreach",
+    )
+    row_security.isolate(op, "companies")
+    row_security.isolate(op, "leads")
+    row_security.isolate(op, "lead_engagement", app="SELECT")
+    row_security.isolate(op, "imports", app="SELECT")
+    row_security.isolate(op, "import_rejects", app="SELECT")
+    row_security.isolate(op, "import_changes", app="SELECT")
+    row_security.isolate(op, "suppressions")
+    row_security.isolate(op, "segments")
+
+
+def downgrade() -> None:
+    op.drop_table("segments", schema="outreach")
+    op.drop_table("suppressions", schema="outreach")
+    op.drop_table("import_changes", schema="outreach")
+    op.drop_table("import_rejects", schema="outreach")
+    op.drop_table("imports", schema="outreach")
+    op.drop_table("lead_engagement", schema="outreach")
+    op.drop_table("leads", schema="outreach")
+    op.drop_table("companies", schema="outreach")

@@ -1,0 +1,1 @@
+"""Segments: a definition in JSON, compiled to SQL in the database."""

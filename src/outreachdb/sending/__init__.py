@@ -1,0 +1,1 @@
+"""The ledger of sends: claiming them and delivering them by SMTP."""

@@ -1,0 +1,1 @@
+"""Partitions, archive and retention."""

@@ -6,6 +6,8 @@ VALID`` (`outreachdb constraints validate` lists offenders and validates) and an
 
 A concurrent build commits what its step did before it. Put it in a revision of its own; a step that was interrupted
 runs again from its start, and these functions clear up what it left.
+
+Tables are given as ``schema.table``; constraints, and indexes that are made, by their bare name.
 """
 
 from __future__ import annotations
@@ -35,25 +37,21 @@ class Op(Protocol):
         """The connection."""
 
 
-def add_check(op: Op, table: str, name: str, expression: str, *, schema: str = "outreach") -> None:
+def add_check(op: Op, table: str, name: str, expression: str) -> None:
     """Add a CHECK constraint; ``NOT VALID`` when the table has rows."""
-    _add_constraint(op, f"{schema}.{table}", name, f"CHECK ({expression})")
+    _add_constraint(op, table, name, f"CHECK ({expression})")
 
 
-def add_foreign_key(
-    op: Op, table: str, name: str, columns: str, references: str, *, actions: str = "", schema: str = "outreach"
-) -> None:
+def add_foreign_key(op: Op, table: str, name: str, columns: str, references: str, *, actions: str = "") -> None:
     """Add a foreign key, e.g. ``columns="workspace_id, lead_id"``, ``references="outreach.leads (workspace_id, id)"``.
 
     ``NOT VALID`` when the table has rows; a partitioned table takes only the validated form before PostgreSQL 18.
     """
     definition = f"FOREIGN KEY ({columns}) REFERENCES {references} {actions}".rstrip()
-    _add_constraint(op, f"{schema}.{table}", name, definition)
+    _add_constraint(op, table, name, definition)
 
 
-def create_index_concurrently(
-    op: Op, name: str, table: str, definition: str, *, schema: str = "outreach", unique: bool = False
-) -> None:
+def create_index_concurrently(op: Op, name: str, table: str, definition: str, *, unique: bool = False) -> None:
     """Create an index; ``definition`` is what follows the table's name: ``USING gin (tags) WHERE ...``.
 
     An invalid index of that name, left by an interrupted build, is dropped first; a valid one is kept when it has the
@@ -61,35 +59,36 @@ def create_index_concurrently(
     attached.
     """
     kind = "CREATE UNIQUE INDEX" if unique else "CREATE INDEX"
-    qualified = f"{schema}.{table}"
+    index = f"{table.split('.', 1)[0]}.{name}"
     if _offline(op):
         with _concurrently(op):
-            op.execute(f"{kind} CONCURRENTLY {name} ON {qualified} {definition}")
+            op.execute(f"{kind} CONCURRENTLY {name} ON {table} {definition}")
         return
-    if _keep_existing(op, name, schema, qualified, kind, definition):
+    if _keep_existing(op, index, table, kind, definition):
         return
-    if not _has_rows(op, qualified):
-        op.execute(f"{kind} {name} ON {qualified} {definition}")
-    elif _is_partitioned(op, qualified):
-        _create_on_partitions(op, name, qualified, f"{schema}.{name}", kind, definition)
+    if not _has_rows(op, table):
+        op.execute(f"{kind} {name} ON {table} {definition}")
+    elif _is_partitioned(op, table):
+        _create_on_partitions(op, index, table, kind, definition)
     else:
         with _concurrently(op):
-            op.execute(f"{kind} CONCURRENTLY {name} ON {qualified} {definition}")
+            op.execute(f"{kind} CONCURRENTLY {name} ON {table} {definition}")
 
 
-def drop_index_concurrently(op: Op, name: str, *, schema: str = "outreach") -> None:
-    """Drop an index if it is there; a partitioned one can't be dropped concurrently and waits for its lock."""
+def drop_index_concurrently(op: Op, index: str) -> None:
+    """Drop ``schema.index`` if it is there; a partitioned one can't be dropped concurrently and waits for its lock."""
     if not _offline(op):
-        kind = _scalar(
-            op, "SELECT relkind::text FROM pg_catalog.pg_class WHERE oid = to_regclass(:name)", f"{schema}.{name}"
-        )
+        kind = _scalar(op, "SELECT relkind::text FROM pg_catalog.pg_class WHERE oid = to_regclass(:name)", index)
         if kind is None:
             return
-        if kind == "I":
-            op.execute(f"DROP INDEX {schema}.{name}")
+        table = _scalar(
+            op, "SELECT indrelid::regclass::text FROM pg_catalog.pg_index WHERE indexrelid = to_regclass(:name)", index
+        )
+        if kind == "I" or not _has_rows(op, str(table)):
+            op.execute(f"DROP INDEX {index}")
             return
     with _concurrently(op):
-        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {schema}.{name}")
+        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
 
 
 def _add_constraint(op: Op, qualified: str, name: str, definition: str) -> None:
@@ -101,8 +100,9 @@ def _add_constraint(op: Op, qualified: str, name: str, definition: str) -> None:
         op.execute(f"ALTER TABLE {qualified} VALIDATE CONSTRAINT {name}")
 
 
-def _create_on_partitions(op: Op, name: str, qualified: str, index: str, kind: str, definition: str) -> None:
+def _create_on_partitions(op: Op, index: str, qualified: str, kind: str, definition: str) -> None:
     """Each attached index is one commit; the parent's becomes valid with the last."""
+    name = index.split(".")[1]
     partitions = [
         row[0]
         for row in op.get_bind().execute(
@@ -128,27 +128,27 @@ def _child_name(partition: str, name: str) -> str:
     return full if len(full) <= 63 else f"{full[:54]}_{hashlib.sha256(full.encode()).hexdigest()[:8]}"
 
 
-def _keep_existing(op: Op, name: str, schema: str, qualified: str, kind: str, definition: str) -> bool:
+def _keep_existing(op: Op, index: str, qualified: str, kind: str, definition: str) -> bool:
     """Whether a valid index of that name and definition is there already; any other of that name is dropped."""
     found = (
         op.get_bind()
         .execute(
             sa.text(
-                "SELECT i.indisvalid, i.indrelid = to_regclass(:table), c.relkind::text, i.indisunique, "
+                "SELECT i.indisvalid, i.indrelid = to_regclass(:table), i.indisunique, "
                 "regexp_replace(pg_catalog.pg_get_indexdef(c.oid), '^.*? USING ', '') "
                 "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid "
                 "WHERE c.oid = to_regclass(:index)"
             ),
-            {"index": f"{schema}.{name}", "table": qualified},
+            {"index": index, "table": qualified},
         )
         .first()
     )
     if found is None:
         return False
-    valid, same_table, _relkind, unique, text = found
+    valid, same_table, unique, text = found
     if valid and same_table and unique == ("UNIQUE" in kind) and text == _normal_form(op, qualified, definition):
         return True
-    drop_index_concurrently(op, name, schema=schema)
+    drop_index_concurrently(op, index)
     return False
 
 
@@ -178,8 +178,8 @@ def _concurrently(op: Op) -> Iterator[None]:
 
 
 def _has_rows(op: Op, qualified: str) -> bool:
-    return bool(op.get_bind().execute(sa.text(f"SELECT EXISTS (SELECT FROM {qualified})")).scalar())  # noqa: S608 -
-    our own names
+    statement = f"SELECT EXISTS (SELECT FROM {qualified})"  # noqa: S608 - a revision's own words
+    return bool(op.get_bind().execute(sa.text(statement)).scalar())
 
 
 def _is_partitioned(op: Op, qualified: str) -> bool:

@@ -152,6 +152,7 @@ def offline(frm: str | None = None, to: str = "head", *, chain: Chain = OURS) ->
     """The SQL of the steps from ``frm`` (default: an empty database) to ``to``, for review and for lint."""
     config = chain.config()
     config.output_buffer = buffer = io.StringIO()
+    config.attributes["running"] = True
     with _chain_errors():
         command.upgrade(config, f"{frm}:{to}" if frm else to, sql=True)
     return buffer.getvalue()
@@ -265,6 +266,7 @@ class _Runner:
         connection = self.session.connection
         config = self.chain.config()
         config.attributes["connection"] = connection
+        config.attributes["running"] = True
         config.attributes["lock_timeout_ms"] = self.session.settings.lock_timeout_ms
         try:
             if direction == "up":

@@ -22,7 +22,7 @@ def upgrade() -> None:
             f"""CREATE TABLE parts.happenings_2026_{month} PARTITION OF outreach.happenings
             FOR VALUES FROM ('2026-{month}-01+00') TO ('2026-0{int(month) + 1}-01+00')"""
         )
-    ddl.add_check(op, "things", "ck_things_size_positive", "size > 0")
+    ddl.add_check(op, "outreach.things", "ck_things_size_positive", "size > 0")
 
 
 def downgrade() -> None:

@@ -13,10 +13,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    ddl.create_index_concurrently(op, "ix_things_size", "things", "(workspace_id, size DESC) WHERE size IS NOT NULL")
-    ddl.create_index_concurrently(op, "ix_happenings_kind", "happenings", "(workspace_id, kind)")
+    ddl.create_index_concurrently(
+        op, "ix_things_size", "outreach.things", "(workspace_id, size DESC) WHERE size IS NOT NULL"
+    )
+    ddl.create_index_concurrently(op, "ix_happenings_kind", "outreach.happenings", "(workspace_id, kind)")
 
 
 def downgrade() -> None:
-    ddl.drop_index_concurrently(op, "ix_happenings_kind")
-    ddl.drop_index_concurrently(op, "ix_things_size")
+    ddl.drop_index_concurrently(op, "outreach.ix_happenings_kind")
+    ddl.drop_index_concurrently(op, "outreach.ix_things_size")

@@ -91,7 +91,12 @@ class Settings:
 
 
 def default_home() -> Path:
-    """The user's data folder by the XDG rules (https://specifications.freedesktop.org/basedir-spec/)."""
+    """The user's data folder by the XDG rules (https://specifications.freedesktop.org/basedir-spec/); root's is shared.
+
+    Root's server runs as another account, which can't enter a folder below /root.
+    """
+    if os.geteuid() == 0:
+        return Path("/var/lib/outreachdb")
     base = os.environ.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local" / "share") / "outreachdb"
 

@@ -14,6 +14,6 @@ as_json = False
 def emit(document: Mapping[str, Any], text: str | RenderableType) -> None:
     """Print the one JSON document, or the text for people."""
     if as_json:
-        print(json.dumps(document, default=str))  # noqa: T201
+        print(json.dumps(document, default=str))
     else:
         Console(soft_wrap=True).print(text, markup=False) if isinstance(text, str) else Console().print(text)

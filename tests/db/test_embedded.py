@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 import outreachdb.cli.server as commands
 from outreachdb import config
-from outreachdb.cli import output
+from outreachdb.cli.context import options
 from outreachdb.db.embedded import Binaries, EmbeddedServer, Machine, binaries, find_binaries, processes
 from outreachdb.db.embedded.account import Account
 from outreachdb.db.embedded.home import Home
@@ -514,7 +514,7 @@ def test_commands(made: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None
     commands.register(app)
     started = CliRunner().invoke(app, ["up"])
     assert started.exit_code == 0, started.output
-    monkeypatch.setattr(output, "as_json", True)
+    monkeypatch.setattr(options, "json", True)
     shown = json.loads(CliRunner().invoke(app, ["status"]).stdout)
     assert list(shown) == ["url", "version", "running", "home"]
     assert (shown["running"], shown["url"], shown["home"]) == (True, made.url(), str(made.home))

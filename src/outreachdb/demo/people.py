@@ -1,7 +1,7 @@
 """A contact list as teams really have them: seeded, so that every run is the same, and honestly messy.
 
-Per 1,000 rows about 30 repeat an earlier address in other case, 20 hold no address that could work, 40 have none, 3 have cells
-too many; names come from many languages, and notes run over several lines.
+Per 1,000 rows about 30 repeat an earlier address in other case, 20 hold no address that could work, 40 have none, 3
+have cells too many; names come from many languages, and notes run over several lines.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ FIRST = (
 )  # fmt: skip
 LAST = (
     "Müller", "García", "O'Neil", "Smith", "Nowak", "Yılmaz", "Dubois", "Ivanova", "Patel", "Zhang", "Tanaka",
-    "Ångström", "Kelly", "Okafor", "Haddad", "Johnson", "Brown", "Lee", "Martins", "van der Berg", "Rossi", "Kovač", "Silva",
+    "Ångström", "Kelly", "Okafor", "Haddad", "Johnson",
+    "Brown", "Lee", "Martins", "van der Berg", "Rossi", "Kovač", "Silva",
     "Nilsen",
 )  # fmt: skip
 TITLES = (

@@ -1,7 +1,7 @@
 """The far end: an SMTP server on loopback that notes who got which message, in a process of its own.
 
-Run as ``python -m outreachdb.demo.sink NOTES``: prints its port once it listens, appends a line of JSON to NOTES for each
-message, and ends when its standard input closes (so it can't outlive whoever started it).
+Run as ``python -m outreachdb.demo.sink NOTES``: prints its port once it listens, appends a line of JSON to NOTES for
+each message, and ends when its standard input closes (so it can't outlive whoever started it).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -51,7 +51,7 @@ class Sink:
         self._notes = notes
         self.port = 0
 
-    async def __aenter__(self) -> Sink:
+    async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", __name__, str(self._notes),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
@@ -59,9 +59,7 @@ class Sink:
         assert self._process.stdout is not None  # noqa: S101  (asked for above)
         line = await self._process.stdout.readline()
         if not line.strip().isdigit():
-            raise OutreachDBError(
-                "the SMTP sink did not start", hint="is aiosmtpd installed? pip install outreachdb[demo]"
-            )
+            raise OutreachDBError("the SMTP sink did not start", hint="pip install outreachdb[demo]")
         self.port = int(line)
         return self
 

@@ -47,7 +47,7 @@ class Cluster:
         return self.database(template=str(self._template))
 
 
-@pytest.fixture(scope="session", params=[15, 18], ids=["pg15", "pg18"])
+@pytest.fixture(scope="session", params=[pytest.param(15, marks=pytest.mark.postgres15), 18], ids=["pg15", "pg18"])
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     with throwaway(find_binaries(request.param).path) as server:
         yield Cluster(server.start().url)

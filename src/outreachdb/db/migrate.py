@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util.exc import CommandError
 from psycopg import errors as pg
 
+from outreachdb import migrations
 from outreachdb.config import Settings
 from outreachdb.db import routines
 from outreachdb.db.migrating.sampling import SAMPLING_MS, LockSampler
@@ -33,6 +35,8 @@ Direction = Literal["up", "down"]
 
 # A step that meets a busy table gives way after lock_timeout and comes back: 0.25 s later, then 0.5 s, ... at most 8 s.
 LOCK_ATTEMPTS = 10
+# alembic.op and alembic.context are one per process: two databases' steps must not run in it at the same moment.
+_ALEMBIC = threading.Lock()
 _GIVES_WAY = (pg.LockNotAvailable, pg.DeadlockDetected)
 
 
@@ -42,6 +46,7 @@ class Chain:
 
     versions: Path | None = None
     routines: tuple[RoutineFile, ...] | None = None
+    promises: Path = Path(migrations.__file__).parent / "promises"
 
     def config(self) -> Config:
         """Alembic's configuration, without a file."""
@@ -153,7 +158,7 @@ def offline(frm: str | None = None, to: str = "head", *, chain: Chain = OURS) ->
     config = chain.config()
     config.output_buffer = buffer = io.StringIO()
     config.attributes["running"] = True
-    with _chain_errors():
+    with _chain_errors(), _ALEMBIC:
         command.upgrade(config, f"{frm}:{to}" if frm else to, sql=True)
     return buffer.getvalue()
 
@@ -269,10 +274,11 @@ class _Runner:
         config.attributes["running"] = True
         config.attributes["lock_timeout_ms"] = self.session.settings.lock_timeout_ms
         try:
-            if direction == "up":
-                command.upgrade(config, script.revision)
-            else:
-                command.downgrade(config, _down(script) or "base")
+            with _ALEMBIC:
+                if direction == "up":
+                    command.upgrade(config, script.revision)
+                else:
+                    command.downgrade(config, _down(script) or "base")
         finally:
             if not connection.closed and not connection.invalidated:
                 connection.rollback()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pwd
@@ -28,6 +29,7 @@ import outreachdb.cli.server as commands
 from outreachdb import config
 from outreachdb.cli.context import options
 from outreachdb.db.embedded import Binaries, EmbeddedServer, Machine, binaries, find_binaries, processes
+from outreachdb.db.embedded import server as server_module
 from outreachdb.db.embedded.account import Account
 from outreachdb.db.embedded.home import Home
 from outreachdb.db.embedded.settings import GB, MB, settings_for
@@ -269,6 +271,29 @@ def test_server_started_by_other_means_is_left_alone(made: EmbeddedServer, folde
     finally:
         other.terminate()
         other.wait()
+
+
+def test_server_in_another_container_is_respected(made: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pids mean nothing here, but its lock does."""
+    monkeypatch.setattr(server_module, "HOLD_SECONDS", 0.1)
+    with (made.home / "running").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(ServerError, match="can't be seen from here"):
+            made.start()
+    assert made.start().running
+    with (made.home / "running").open("w") as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_moved_home(made: EmbeddedServer, folder: Path) -> None:
+    made.start()
+    made.stop()
+    moved = EmbeddedServer(made.home.rename(folder / "moved"), durable=False)
+    try:
+        assert moved.start().running
+        assert Home(moved.home).socket_folder() == moved.home / "run"
+    finally:
+        moved.destroy()
 
 
 def test_taken_port_is_chosen_anew(made: EmbeddedServer) -> None:

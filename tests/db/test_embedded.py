@@ -542,7 +542,7 @@ def test_machine_is_measured() -> None:
 def test_commands(made: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OUTREACHDB_HOME", str(made.home))
     shown: list[dict[str, object]] = []
-    monkeypatch.setattr(commands, "emit", lambda document, text: shown.append(document))
+    monkeypatch.setattr(commands, "emit", lambda document, _: shown.append(document))
     app = typer.Typer()
     commands.register(app)
     for command in ("status", "up", "status", "down"):

@@ -27,7 +27,6 @@ from typer.testing import CliRunner
 
 import outreachdb.cli.server as commands
 from outreachdb import config
-from outreachdb.cli.context import options
 from outreachdb.db.embedded import Binaries, EmbeddedServer, Machine, binaries, find_binaries, processes
 from outreachdb.db.embedded import server as server_module
 from outreachdb.db.embedded.account import Account
@@ -285,6 +284,13 @@ def test_server_in_another_container_is_respected(made: EmbeddedServer, monkeypa
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def test_home_by_another_name(made: EmbeddedServer, folder: Path) -> None:
+    (folder / "link").symlink_to(made.home)
+    first, second = made.start(), EmbeddedServer(folder / "link").start()
+    assert (first.url, first.version) == (second.url, second.version)
+    assert server_process(made) == server_process(EmbeddedServer(folder / "link"))
+
+
 def test_moved_home(made: EmbeddedServer, folder: Path) -> None:
     made.start()
     made.stop()
@@ -535,12 +541,13 @@ def test_machine_is_measured() -> None:
 
 def test_commands(made: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OUTREACHDB_HOME", str(made.home))
+    shown: list[dict[str, object]] = []
+    monkeypatch.setattr(commands, "emit", lambda document, _: shown.append(document))
     app = typer.Typer()
     commands.register(app)
-    started = CliRunner().invoke(app, ["up"])
-    assert started.exit_code == 0, started.output
-    monkeypatch.setattr(options, "json", True)
-    shown = json.loads(CliRunner().invoke(app, ["status"]).stdout)
-    assert list(shown) == ["url", "version", "running", "home"]
-    assert (shown["running"], shown["url"], shown["home"]) == (True, made.url(), str(made.home))
-    assert json.loads(CliRunner().invoke(app, ["down"]).stdout)["running"] is False
+    for command in ("status", "up", "status", "down"):
+        done = CliRunner().invoke(app, [command])
+        assert done.exit_code == 0, done.output
+    assert [document["running"] for document in shown] == [False, True, True, False]
+    assert list(shown[2]) == ["url", "version", "running", "home"]
+    assert (shown[2]["url"], shown[2]["home"]) == (made.url(), str(made.home))

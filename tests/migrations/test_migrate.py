@@ -161,7 +161,7 @@ async def test_offline_sql_has_every_step_and_the_careful_forms(small):
     text = migrate.offline(chain=small)
     assert "CREATE INDEX CONCURRENTLY ix_things_size" in text
     assert "NOT VALID" in text
-    assert "VALIDATE CONSTRAINT ck_things_size_positive" in text
+    assert "VALIDATE CONSTRAINT" not in text  # it would check all rows in the transaction that locks the table
     assert text.index("CREATE SCHEMA IF NOT EXISTS ops") < text.index("alembic_version")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from outreachdb.db import catalogue, migrate
 from outreachdb.db.pools import connect
 from outreachdb.db.rooms import RoutineFile
@@ -64,7 +65,11 @@ async def test_a_file_waits_for_its_revision(empty, settings, chain):
 @pytest.mark.parametrize(
     ("room", "old", "new"),
     [
-        ("tenancy", "RETURNS int LANGUAGE sql IMMUTABLE RETURN a * 2", "RETURNS bigint LANGUAGE sql IMMUTABLE RETURN a"),
+        (
+            "tenancy",
+            "RETURNS int LANGUAGE sql IMMUTABLE RETURN a * 2",
+            "RETURNS bigint LANGUAGE sql IMMUTABLE RETURN a",
+        ),
         ("tenancy", "double(a int)", "double(b int)"),
         ("leads", "t.id, ", "t.id AS number, "),
         ("leads", ", h.kind", ""),
@@ -104,7 +109,9 @@ async def test_definers_are_closed_to_public_and_owned_as_marked(empty, settings
 
 async def test_descriptions_are_the_same_on_every_version(empty, settings, chain):
     """The hashes below were taken on PostgreSQL 15; 16 and later print columns without their table in simple queries."""
-    simple = LEADS + "CREATE OR REPLACE VIEW outreach.double_names AS SELECT t.name, t.size FROM outreach.things AS t;\n"
+    simple = (
+        LEADS + "CREATE OR REPLACE VIEW outreach.double_names AS SELECT t.name, t.size FROM outreach.things AS t;\n"
+    )
     await migrate.upgrade(empty, settings=settings, chain=chain(tenancy=TENANCY, leads=simple))
     live = await objects(empty)
     assert live["view outreach.double_names"] == "owner outreachdb_owner, definition HASH1"
@@ -121,8 +128,11 @@ async def test_descriptions_are_the_same_on_every_version(empty, settings, chain
             "-- requires: s001\nCREATE OR REPLACE FUNCTION outreach.double(a int) RETURNS int LANGUAGE sql RETURN 3;",
             r"leads/routines.sql changes outreach.double\(integer\), which it does not own",
         ),
-        ("-- requires: s001\n-- owner: outreachdb_trusted\nCREATE FUNCTION outreach.x() RETURNS int LANGUAGE sql RETURN 1;"
-         "DROP FUNCTION outreach.x();", "an owner line names outreach.x"),
+        (
+            "-- requires: s001\n-- owner: outreachdb_trusted\nCREATE FUNCTION outreach.x() RETURNS int LANGUAGE sql RETURN 1;"
+            "DROP FUNCTION outreach.x();",
+            "an owner line names outreach.x",
+        ),
     ],
 )
 async def test_a_wrong_file_changes_nothing(empty, settings, chain, text, complaint):

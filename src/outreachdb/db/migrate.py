@@ -23,7 +23,6 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util.exc import CommandError
 from psycopg import errors as pg
 
-from outreachdb import migrations
 from outreachdb.config import Settings
 from outreachdb.db import routines
 from outreachdb.db.migrating.sampling import SAMPLING_MS, LockSampler
@@ -46,7 +45,7 @@ class Chain:
 
     versions: Path | None = None
     routines: tuple[RoutineFile, ...] | None = None
-    promises: Path = Path(migrations.__file__).parent / "promises"
+    promises: Path = Path(__file__).parents[1] / "migrations" / "promises"
 
     def config(self) -> Config:
         """Alembic's configuration, without a file."""

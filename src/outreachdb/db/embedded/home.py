@@ -143,7 +143,7 @@ class Home:
         state = self.state()
         kept = state.get("socket_folder")
         # A copied or moved home must not lay hands on the folder of the one that it came from.
-        return Path(kept) if kept and state.get("home") == str(self.path) else None
+        return Path(kept) if kept and state.get("home") == str(self.path.resolve()) else None
 
     def password(self) -> str | None:
         """The TCP password, or None when there is none yet."""
@@ -177,7 +177,7 @@ class Home:
     def choose_address(self, account: Account) -> tuple[int, Path | None]:
         """Port and socket folder for the next server, kept in the state file."""
         port, folder = self._choose_port(), self._choose_socket_folder(account)
-        self.remember(port=port, socket_folder=str(folder) if folder else None, home=str(self.path))
+        self.remember(port=port, socket_folder=str(folder) if folder else None, home=str(self.path.resolve()))
         return port, folder
 
     def _choose_port(self) -> int:

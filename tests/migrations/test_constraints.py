@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+
 from outreachdb.config import Settings
 from outreachdb.db import catalogue, constraints, migrate
 from outreachdb.errors import DatabaseUnsupported

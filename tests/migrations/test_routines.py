@@ -107,16 +107,46 @@ async def test_definers_are_closed_to_public_and_owned_as_marked(empty, settings
     assert sql(empty, "SELECT has_schema_privilege('outreachdb_trusted', 'outreach', 'CREATE')") == [(False,)]
 
 
+VANISHED = """-- requires: s001
+-- owner: outreachdb_trusted
+CREATE FUNCTION outreach.x() RETURNS int LANGUAGE sql RETURN 1;
+DROP FUNCTION outreach.x();
+"""
+VIEWS = (
+    LEADS
+    + """
+CREATE OR REPLACE VIEW outreach.double_names AS SELECT t.name, t.size FROM outreach.things AS t;
+CREATE OR REPLACE VIEW outreach.double_report AS
+WITH recent AS (
+    SELECT workspace_id, date_trunc('month', made_at) AS month, count(*) FILTER (WHERE size > 2) AS n,
+           extract(dow FROM max(made_at)) AS weekday
+    FROM outreach.things WHERE name ~ '^a.b' AND size IN (1, 2, 3) GROUP BY 1, 2
+)
+SELECT r.workspace_id, r.month,
+       coalesce(r.n, 0)::numeric / nullif(sum(r.n) OVER (PARTITION BY r.workspace_id), 0) AS share,
+       (SELECT max(h.created_at) FROM outreach.happenings AS h WHERE h.workspace_id = r.workspace_id) AS last_at,
+       l.kinds, jsonb_build_object('a.b', r.n) AS document
+FROM recent AS r
+LEFT JOIN LATERAL (SELECT array_agg(DISTINCT kind) AS kinds FROM outreach.happenings AS h WHERE h.id = r.n) AS l ON true
+WHERE r.month BETWEEN now() - interval '1 year' AND now() AND NOT EXISTS (SELECT FROM outreach.things WHERE id = -1)
+ORDER BY r.month DESC NULLS LAST;
+"""
+)
+
+
 async def test_descriptions_are_the_same_on_every_version(empty, settings, chain):
-    """The hashes below were taken on PostgreSQL 15; 16 and later print columns without their table in simple queries."""
-    simple = (
-        LEADS + "CREATE OR REPLACE VIEW outreach.double_names AS SELECT t.name, t.size FROM outreach.things AS t;\n"
-    )
-    await migrate.upgrade(empty, settings=settings, chain=chain(tenancy=TENANCY, leads=simple))
+    """Taken on PostgreSQL 15; 16 and later print columns without their table in simple queries."""
+    await migrate.upgrade(empty, settings=settings, chain=chain(tenancy=TENANCY, leads=VIEWS))
     live = await objects(empty)
-    assert live["view outreach.double_names"] == "owner outreachdb_owner, definition HASH1"
-    assert live["view outreach.doubles"] == "owner outreachdb_owner, with security_barrier=true, definition HASH2"
-    assert live["function outreach.all_doubles()"].endswith("body HASH3")
+    described = {key: text.split()[-1] for key, text in live.items() if not key.startswith(("grant", "column"))}
+    assert described == {
+        "function outreach.all_doubles()": "3e6af5827f1229ed8bf3a133cf3f10d2",
+        "function outreach.count_things()": "5107a3d446bd9199faa8cd3e49064c27",
+        "function outreach.double(a integer)": "5866c895dca4557cb177852d355e1b8f",
+        "view outreach.double_names": "d78ecc1592b6fb7e4ffc4b4d4895aac4",
+        "view outreach.double_report": "fdf0f7392948f9fb44a01ea18bd4e525",
+        "view outreach.doubles": "7461fa0884e7c2423fdf5a0ad52b9645",
+    }
 
 
 @pytest.mark.parametrize(
@@ -129,8 +159,7 @@ async def test_descriptions_are_the_same_on_every_version(empty, settings, chain
             r"leads/routines.sql changes outreach.double\(integer\), which it does not own",
         ),
         (
-            "-- requires: s001\n-- owner: outreachdb_trusted\nCREATE FUNCTION outreach.x() RETURNS int LANGUAGE sql RETURN 1;"
-            "DROP FUNCTION outreach.x();",
+            VANISHED,
             "an owner line names outreach.x",
         ),
     ],

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from rich.text import Text
 
-from outreachdb.cli.output import emit
+from outreachdb.app import embedded_url
+from outreachdb.cli.context import run, settings
+from outreachdb.cli.output import emit, table
 from outreachdb.config import Settings
 from outreachdb.db import catalogue, constraints, migrate
-from outreachdb.db.embedded import EmbeddedServer
+from outreachdb.db.constraints import Finding
 from outreachdb.db.migrate import MigrationRun, StepReport
 from outreachdb.db.migrating.sampling import SAMPLING_MS
+
+T = TypeVar("T")
 
 
 def register(app: typer.Typer) -> None:
@@ -39,8 +43,7 @@ def upgrade(
 ) -> None:
     """Bring the database's schema up to date, and tell what each step cost."""
     if context.invoked_subcommand is None:
-        settings = Settings.load()
-        _show(asyncio.run(migrate.upgrade(_url(settings), to, settings=settings, on_step=_tell)))
+        _show(_on_database(lambda url, given: migrate.upgrade(url, to, settings=given, on_step=_tell)))
 
 
 def rollback(
@@ -48,14 +51,12 @@ def rollback(
     to: Annotated[str | None, typer.Option(help="Revision to go back to; `base` removes the schema.")] = None,
 ) -> None:
     """Take revisions back, newest first; data in what they made is lost."""
-    settings = Settings.load()
-    _show(asyncio.run(migrate.rollback(_url(settings), steps, to=to, settings=settings, on_step=_tell)))
+    _show(_on_database(lambda url, given: migrate.rollback(url, steps, to=to, settings=given, on_step=_tell)))
 
 
 def verify() -> None:
     """Compare the live catalogue with what its revision promises; exit 1 and a line for each difference."""
-    settings = Settings.load()
-    differences = asyncio.run(catalogue.verify(_url(settings), settings=settings))
+    differences = _on_database(lambda url, given: catalogue.verify(url, settings=given))
     lines = [str(item) for item in differences] or ["the catalogue is as its revision promises"]
     emit({"differences": [asdict(item) for item in differences]}, "\n".join(lines))
     if differences:
@@ -64,10 +65,9 @@ def verify() -> None:
 
 def validate() -> None:
     """Validate NOT VALID constraints; list the rows that break one. Exit 1 while something remains."""
-    settings = Settings.load()
-    findings = asyncio.run(constraints.validate(_url(settings), settings=settings))
+    findings = _on_database(lambda url, given: constraints.validate(url, settings=given))
     remaining = [item for item in findings if item.state != "validated"]
-    document = {"constraints": [asdict(item) for item in findings], "remaining": len(remaining)}
+    document = {"constraints": [_document(item) for item in findings], "remaining": len(remaining)}
     emit(document, _findings(findings) if findings else "every constraint is validated")
     if remaining:
         raise typer.Exit(1)
@@ -77,10 +77,15 @@ def _constraints() -> None:
     """The rules of tables that had rows before the rules came."""
 
 
-def _url(settings: Settings) -> str:
-    """The administrator's URL, else the embedded server's."""
-    url = settings.url("admin") or EmbeddedServer(settings.home).start().url
-    return str(url)
+def _on_database(work: Callable[[str, Settings], Awaitable[T]]) -> T:
+    """Run work on the administrator's URL, else the embedded server's; the schema need not be there yet."""
+    given = settings()
+
+    async def with_url() -> T:
+        url = given.url("admin") or await embedded_url(given)
+        return await work(str(url), given)
+
+    return run(with_url())
 
 
 def _tell(step: StepReport) -> None:
@@ -88,34 +93,47 @@ def _tell(step: StepReport) -> None:
     Console(stderr=True).print(f"{step.revision} {step.direction} {step.seconds:.1f} s", style="dim")
 
 
-def _show(run: MigrationRun) -> None:
-    emit(asdict(run), _steps(run) if run.steps or run.routines else f"nothing to do, the database is at {run.after}")
+def _show(done: MigrationRun) -> None:
+    emit(
+        asdict(done), _steps(done) if done.steps or done.routines else f"nothing to do, the database is at {done.after}"
+    )
 
 
-def _steps(run: MigrationRun) -> RenderableType:
-    table = Table("revision", "", "seconds", "writers blocked at most", "table", "what")
-    for step in run.steps:
-        blocked = f"{step.writer_blocked_ms:.0f} ms" if step.blocked_table else f"< {step.sampling_ms} ms"
-        tries = f" ({step.attempts} attempts)" if step.attempts > 1 else ""
-        table.add_row(
-            step.revision, step.direction, f"{step.seconds:.2f}{tries}", blocked, step.blocked_table or "", step.title
+def _steps(done: MigrationRun) -> RenderableType:
+    rows = [
+        (
+            step.revision,
+            step.direction,
+            step.seconds,
+            f"{step.writer_blocked_ms:.0f} ms" if step.blocked_table else f"< {step.sampling_ms} ms",
+            step.blocked_table,
+            step.attempts,
         )
-    lines = [
-        f"The database is at {run.after or 'no revision'}.",
-        f"Locks were sampled every {SAMPLING_MS} ms; a time is up to two samples too long.",
+        for step in done.steps
     ]
-    if run.routines:
-        lines.insert(1, f"Routines replayed: {', '.join(run.routines)}.")
-    return Group(table, *lines, *run.notices)
+    lines = [
+        f"The database is at {done.after or 'no revision'}.",
+        f"Locks were sampled every {SAMPLING_MS} ms; a time is up to two samples too long.",
+        *done.notices,
+    ]
+    if done.routines:
+        lines.insert(1, f"Routines replayed: {', '.join(done.routines)}.")
+    columns = ("revision", "", "seconds", "writers blocked at most", "table", "attempts")
+    return Group(table("", columns, rows), *(Text(line) for line in lines))
 
 
-def _findings(findings: Sequence[constraints.Finding]) -> RenderableType:
-    table = Table("table", "constraint", "state", "rows", "key", "values")
+def _findings(findings: Sequence[Finding]) -> RenderableType:
+    rows: list[tuple[object, ...]] = []
     for item in findings:
-        table.add_row(item.table, item.constraint, item.state, str(item.rows) if item.rows else "")
-        for row in item.offenders:
-            table.add_row("", "", "", "", _pairs(row.key), _pairs(row.values))
-    return table
+        rows.append((item.table, item.constraint, item.state, item.rows or None, None, None))
+        rows += [(None, None, None, None, _pairs(row.key), _pairs(row.values)) for row in item.offenders]
+    return table("", ("table", "constraint", "state", "rows", "key", "values"), rows)
+
+
+def _document(finding: Finding) -> dict[str, Any]:
+    """The finding with values that JSON has no form for (bytes, ranges ...) as text."""
+    document: dict[str, Any] = json.loads(json.dumps(asdict(finding), default=str))
+    return document
 
 
 def _pairs(values: dict[str, object]) -> str:

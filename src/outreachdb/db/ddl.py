@@ -96,8 +96,6 @@ def _add_constraint(op: Op, qualified: str, name: str, definition: str) -> None:
         op.execute(f"ALTER TABLE {qualified} ADD CONSTRAINT {name} {definition}")
         return
     op.execute(f"ALTER TABLE {qualified} ADD CONSTRAINT {name} {definition} NOT VALID")
-    if _offline(op):
-        op.execute(f"ALTER TABLE {qualified} VALIDATE CONSTRAINT {name}")
 
 
 def _create_on_partitions(op: Op, index: str, qualified: str, kind: str, definition: str) -> None:

@@ -49,7 +49,7 @@ class Home:
         if status.st_mode & stat.S_IWOTH:
             raise ServerError(f"everybody may write to {self.path}", hint=f"chmod o-w {self.path}")
         # A process killed right after making the folder leaves the lock, perhaps an unfinished marker, and no more.
-        others = [name for name in os.listdir(self.path) if name != "lock" and not name.startswith(MARKER)]
+        others = [child for child in self.path.iterdir() if child.name != "lock" and not child.name.startswith(MARKER)]
         if others and not (self.path / MARKER).exists():
             raise ServerError(
                 f"{self.path} is not empty and was not made by outreachdb",
@@ -113,6 +113,13 @@ class Home:
         Path(temporary).chmod(mode)
         Path(temporary).replace(self.path / name)
 
+    def socket_folder(self) -> Path | None:
+        """The folder of the server's socket; None where it has none."""
+        state = self.state()
+        kept = state.get("socket_folder")
+        # A copied or moved home must not lay hands on the folder of the one that it came from.
+        return Path(kept) if kept and state.get("home") == str(self.path) else None
+
     def password(self) -> str | None:
         """The TCP password, or None when there is none yet."""
         try:
@@ -142,27 +149,33 @@ class Home:
                 else:
                     left.unlink(missing_ok=True)
 
-    def choose_port(self) -> int:
+    def choose_address(self, account: Account) -> tuple[int, Path | None]:
+        """Port and socket folder for the next server, kept in the state file."""
+        port, folder = self._choose_port(), self._choose_socket_folder(account)
+        self.remember(port=port, socket_folder=str(folder) if folder else None, home=str(self.path))
+        return port, folder
+
+    def _choose_port(self) -> int:
         """The port kept from the last start, or another while somebody else has that one."""
         port = self.state().get("port")
         while not isinstance(port, int) or not port_is_free(port):
             port = 20000 + secrets.randbelow(10000)  # below the range that systems give to outgoing connections
         return port
 
-    def choose_socket_folder(self, account: Account) -> Path | None:
-        """A folder that only the account (and root) can enter, with a path short enough for sockets; None: no socket.
+    def _choose_socket_folder(self, account: Account) -> Path | None:
+        """A folder that only the account (and root) can enter, with a path that sockets can take; None: no socket.
 
-        In the home if its path is short, else in the system's folder for temporary files.
+        In the home if its path serves, else in the system's folder for temporary files.
         """
         run = self.path / "run"
         if _fits(run):
             run.mkdir(mode=0o700, exist_ok=True)
             account.give(run)
             return run
-        kept = self.state().get("socket_folder")
+        kept = self.socket_folder()
         # Others can write where temporary files are: never trust a name there without looking whose it is.
-        if kept and _fits(Path(kept)) and _is_private(Path(kept), account.uid):
-            return Path(kept)
+        if kept and _fits(kept) and _is_private(kept, account.uid):
+            return kept
         if not _fits(Path(tempfile.gettempdir()) / "outreachdb-12345678"):
             return None
         folder = Path(tempfile.mkdtemp(prefix="outreachdb-"))
@@ -182,6 +195,8 @@ def port_is_free(port: int) -> bool:
 
 
 def _fits(folder: Path) -> bool:
+    if "," in str(folder):
+        return False  # in a URL it separates several hosts, and nothing escapes it
     return len(os.fsencode(folder / ".s.PGSQL.65535")) <= SUN_PATH
 
 

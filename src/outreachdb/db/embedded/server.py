@@ -95,13 +95,12 @@ class EmbeddedServer:
 
     def url(self, database: str = DATABASE) -> str:
         """URL without a secret: by the socket, which only the server's account, or root, can reach; else by TCP."""
-        state = self._state()
-        folder = state.get("socket_folder")
+        state, folder = self._state(), self._home.socket_folder()
         if folder is None:
             return self.tcp_url(database)
         return (
             f"postgresql://{cluster.SUPERUSER}@/{quote(database, safe='')}"
-            f"?host={quote(folder, safe='')}&port={state['port']}"
+            f"?host={quote(str(folder), safe='')}&port={state['port']}"
         )
 
     def tcp_url(self, database: str = DATABASE) -> str:
@@ -114,8 +113,8 @@ class EmbeddedServer:
     def destroy(self) -> None:
         """Stop the server at once and delete its home with all data."""
         self.stop(immediate=True)
-        folder = self._home.state().get("socket_folder")
-        for path in (self.home, Path(folder) if folder else self.home):
+        folder = self._home.socket_folder()
+        for path in (folder, self.home) if folder else (self.home,):
             shutil.rmtree(path, ignore_errors=True)
 
     def _state(self) -> dict[str, Any]:
@@ -149,14 +148,14 @@ class EmbeddedServer:
         home = self._home
         home.check()
         home.remember()  # the folder is ours from here on
-        if (server := processes.postmaster(home.data)) is None:
+        server = processes.postmaster(home.data)
+        if server is None or not self._becomes_ready(server):  # one that was just stopping ends meanwhile
             account = Account.for_data(home.data)
             binaries = self._usable_binaries(account)
             home.sweep()
             if home.major() is None:
                 cluster.create(home, binaries, account, durable=self._durable)
-            server = self._launch(binaries, account)
-        self._wait_until_ready(server)
+            self._launch(binaries, account)
         return self._running(self._prepare_database())
 
     def _usable_binaries(self, account: Account) -> Binaries:
@@ -167,30 +166,30 @@ class EmbeddedServer:
             raise _wrong_version(self.home, major, f"{found.version} in {found.path}")
         return cluster.readable_binaries(self._home, found, account)
 
-    def _launch(self, binaries: Binaries, account: Account) -> psutil.Process:
+    def _launch(self, binaries: Binaries, account: Account) -> None:
         """Start a server process, on another port when somebody takes ours in between."""
         home = self._home
-        if processes.PidFile.read(home.data) is not None:
-            processes.end_orphans(home.data)
-            processes.drop_stale_pid_file(home.data)
+        if (home.data / "postmaster.pid").exists():
+            self._clear_after_kill()
         for _ in range(3):
-            port, folder = self._choose_address(account)
+            port, folder = home.choose_address(account)
             home.write(home.settings.name, self._settings(binaries), 0o644)
             pid = self._spawn(binaries, account, folder, port)
             processes.wait_until(lambda pid=pid: self._is_ready() or not processes.lives(pid), START_SECONDS)  # type: ignore[misc]
-            if (server := processes.postmaster(home.data)) is not None:
-                return server
+            server = processes.postmaster(home.data)
+            if server is not None and self._becomes_ready(server):
+                return
             if port_is_free(port):
                 break
         raise ServerError(f"PostgreSQL did not start: {self._complaint()}", hint=f"see {home.log}")
 
-    def _choose_address(self, account: Account) -> tuple[int, Path | None]:
-        """Port and socket folder, kept for the next time; what a killed server left in the folder is removed."""
-        port, folder = self._home.choose_port(), self._home.choose_socket_folder(account)
-        self._home.remember(port=port, socket_folder=str(folder) if folder else None)
+    def _clear_after_kill(self) -> None:
+        """Remove what a killed server left and what would keep the next one from starting."""
+        processes.end_orphans(self._home.data)
+        processes.drop_stale_pid_file(self._home.data)
+        folder = self._home.socket_folder()
         for left in folder.glob(".s.PGSQL.*") if folder else []:
-            left.unlink()  # its lock file names a pid too, and would block the start like a stale postmaster.pid
-        return port, folder
+            left.unlink()  # its lock file names a pid too, and blocks a start like a stale postmaster.pid
 
     def _settings(self, binaries: Binaries) -> str:
         machine = Machine.here()
@@ -232,10 +231,11 @@ class EmbeddedServer:
         claimed = processes.PidFile.read(self._home.data)
         return claimed is not None and claimed.ready and processes.postmaster(self._home.data) is not None
 
-    def _wait_until_ready(self, server: psutil.Process) -> None:
+    def _becomes_ready(self, server: psutil.Process) -> bool:
+        """Wait for a server to take queries; False when it ended instead."""
         processes.wait_until(lambda: self._is_ready() or not processes.alive(server), START_SECONDS)
         if not processes.alive(server):
-            raise ServerError(f"PostgreSQL ended while it started: {self._complaint()}", hint=f"see {self._home.log}")
+            return False
         if not self._is_ready():
             raise ServerError(
                 f"PostgreSQL is not ready after {START_SECONDS:.0f} s; it goes on (recovery after a crash takes long)",
@@ -247,6 +247,7 @@ class EmbeddedServer:
                 f"a server that outreachdb did not start runs on {self._home.data}, on port {claimed.port}",
                 hint=f"stop it first: pg_ctl stop -D {self._home.data}",
             )
+        return True
 
     def _prepare_database(self) -> str:
         """Make what a killed starter may have left undone: the database, the password; returns the version."""
@@ -289,7 +290,7 @@ def throwaway(binaries: Path | None = None) -> Iterator[EmbeddedServer]:
     ``binaries`` names the folder of another version, such as ``/usr/lib/postgresql/15/bin``.
     """
     # Not below a test's own folder: where root runs the tests, that one is closed to the server's account.
-    server = EmbeddedServer(Path(tempfile.mkdtemp(prefix="odb-", dir="/tmp")), binaries, durable=False)  # noqa: S108 - mkdtemp
+    server = EmbeddedServer(Path(tempfile.mkdtemp(prefix="odb-", dir="/tmp")), binaries, durable=False)
     if os.geteuid() == 0:
         server.home.chmod(0o711)
     try:
@@ -313,7 +314,7 @@ def find_binaries_for(major: int | None, home: Path) -> Binaries:
 def _wrong_version(home: Path, major: int, there: str) -> ServerError:
     return ServerError(
         f"{home} was made by PostgreSQL {major}, but here is PostgreSQL {there}",
-        hint=f"install PostgreSQL {major}; or with it pg_dump the data, set OUTREACHDB_HOME to a new folder, and restore",
+        hint=f"install PostgreSQL {major}; or pg_dump with it, set OUTREACHDB_HOME to a new folder, and restore there",
     )
 
 

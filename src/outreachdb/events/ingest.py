@@ -1,4 +1,4 @@
-"""Take delivery events in: who sent what to whom is read from the Message-ID, the rest is one function of the database."""
+"""Take delivery events in: the Message-ID tells the send, one function of the database does the rest."""
 
 from __future__ import annotations
 

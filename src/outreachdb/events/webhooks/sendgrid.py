@@ -70,7 +70,9 @@ def verify(headers: Mapping[str, str], body: bytes, key: str, now: datetime, win
     except InvalidInput:
         raise Unauthorized("the webhook's timestamp is not a time") from None
     if age > window:
-        raise Unauthorized("the webhook's signature has expired", hint=f"it is valid for {window.total_seconds():.0f} s")
+        raise Unauthorized(
+            "the webhook's signature has expired", hint=f"it is valid for {window.total_seconds():.0f} s"
+        )
 
 
 def _normalise(item: dict[str, Any]) -> list[NormalEvent]:
@@ -111,7 +113,8 @@ def _public_key(text: str) -> EllipticCurvePublicKey:
             key = load_der_public_key(base64.b64decode(text.strip(), validate=True))
     except (binascii.Error, ValueError, UnsupportedAlgorithm):
         raise InvalidInput(
-            "not a SendGrid verification key", hint="copy the Verification Key of Settings > Mail Settings > Event Webhook"
+            "not a SendGrid verification key",
+            hint="copy the Verification Key of Settings > Mail Settings > Event Webhook",
         ) from None
     if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
         raise InvalidInput("the verification key is not a P-256 public key")

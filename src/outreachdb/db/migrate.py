@@ -23,7 +23,6 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util.exc import CommandError
 from psycopg import errors as pg
 
-from outreachdb import migrations
 from outreachdb.config import Settings
 from outreachdb.db import routines
 from outreachdb.db.migrating.sampling import SAMPLING_MS, LockSampler
@@ -46,7 +45,7 @@ class Chain:
 
     versions: Path | None = None
     routines: tuple[RoutineFile, ...] | None = None
-    promises: Path = Path(migrations.__file__).parent / "promises"
+    promises: Path = Path(__file__).parents[1] / "migrations" / "promises"
 
     def config(self) -> Config:
         """Alembic's configuration, without a file."""
@@ -171,9 +170,12 @@ async def _in_thread(
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        # A thread can't be stopped, its statement can; the step's transaction then rolls back.
-        session.cancel()
-        await asyncio.wait([task])
+        # A thread can't be stopped, its statement can; the step's transaction then rolls back. Asked again until it is
+        # heard: between two statements there is nothing to cancel.
+        while not task.done():
+            session.cancel()
+            await asyncio.wait([task], timeout=0.1)
+        task.exception()
         raise
     finally:
         await asyncio.to_thread(session.close)
@@ -234,6 +236,7 @@ class _Runner:
         return found.revision
 
     def _step(self, run: MigrationRun, script: Script, direction: Direction) -> None:
+        self.session.pause()
         started = time.monotonic()
         with LockSampler(self.session.url, self.session.settings, self.session.pid) as sampler:
             attempts = self._until_unlocked(script, direction)
@@ -260,7 +263,7 @@ class _Runner:
                 cause = error.orig
                 if not isinstance(cause, _GIVES_WAY) or attempt == LOCK_ATTEMPTS:
                     raise _step_failed(script, direction, cause, attempt) from error
-                time.sleep(min(8.0, 0.25 * 2 ** (attempt - 1)))
+                self.session.pause(min(8.0, 0.25 * 2 ** (attempt - 1)))
             except psycopg.Error as error:
                 raise _step_failed(script, direction, error, attempt) from error
             else:
@@ -296,7 +299,7 @@ class _Runner:
             except _GIVES_WAY as error:
                 if attempt == LOCK_ATTEMPTS:
                     raise from_database(error, doing="replaying routines") from error
-                time.sleep(min(8.0, 0.25 * 2 ** (attempt - 1)))
+                self.session.pause(min(8.0, 0.25 * 2 ** (attempt - 1)))
             except psycopg.Error as error:
                 raise MigrationError(f"the routines could not be replayed: {_one_line(error)}") from error
         raise AssertionError("unreachable")

@@ -48,6 +48,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("statement_timeout_ms", int, 0, "Milliseconds a tenant's statement may run; 0 is no limit."),
     Setting("secret_key", str, None, "Key for secrets at rest and signed tokens; 32 bytes in base64.", secret=True),
     Setting("secret_key_file", Path, None, "File that holds secret_key."),
+    Setting(
+        "webhook_replay_seconds", int, 86400, "Seconds that a signed webhook stays valid; providers retry for a day."
+    ),
+    Setting("webhook_max_bytes", int, 10_485_760, "Largest webhook body in bytes."),
     Setting("log_format", str, "text", "text or json."),
     Setting("log_level", str, "warning", "debug, info, warning or error."),
 )

@@ -33,7 +33,7 @@ from outreachdb.errors import MigrationError, OutreachDBError, UsageError, from_
 Direction = Literal["up", "down"]
 
 # A step that meets a busy table gives way after lock_timeout and comes back: 0.25 s later, then 0.5 s, ... at most 8 s.
-LOCK_ATTEMPTS = 10
+LOCK_ATTEMPTS = 20
 # alembic.op and alembic.context are one per process: two databases' steps must not run in it at the same moment.
 _ALEMBIC = threading.Lock()
 _GIVES_WAY = (pg.LockNotAvailable, pg.DeadlockDetected)

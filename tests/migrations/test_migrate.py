@@ -201,3 +201,59 @@ async def test_no_server_is_one_clear_error_without_the_password(settings):
     with pytest.raises(DatabaseUnavailable) as caught:
         await migrate.upgrade("postgresql://me:secret@127.0.0.1:1/none", settings=settings)
     assert "secret" not in str(caught.value)
+
+
+async def test_stopping_ends_the_statement_and_leaves_no_half_step(empty, settings, small, tmp_path):
+    for file in small.versions.glob("s00*.py"):
+        (tmp_path / file.name).write_text(file.read_text())
+    (tmp_path / "s004_slow.py").write_text(
+        '"""Slow."""\nfrom alembic import op\nrevision = "s004"\ndown_revision = "s003"\n'
+        'def upgrade():\n    op.execute("CREATE TABLE outreach.half (id int); SELECT pg_sleep(60)")\n'
+        "def downgrade():\n    pass\n"
+    )
+    reached = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def told(step: migrate.StepReport) -> None:
+        if step.revision == "s003":
+            loop.call_soon_threadsafe(reached.set)
+
+    work = migrate.upgrade(empty, settings=settings, chain=migrate.Chain(tmp_path, ()), on_step=told)
+    task = asyncio.ensure_future(work)
+    await reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await migrate.current(empty, settings=settings) == "s003"
+    assert "table outreach.half" not in await snapshot(empty)
+
+
+async def test_a_step_on_several_busy_tables_kills_no_writer(empty, small, settings, sql, tmp_path):
+    """A writer that holds the second table and comes to the first must win against the migration."""
+    for file in small.versions.glob("s001*.py"):
+        (tmp_path / file.name).write_text(file.read_text())
+    (tmp_path / "s002_rules.py").write_text(
+        '"""Rules."""\nfrom alembic import op\nfrom outreachdb.db import ddl\n'
+        'revision = "s002"\ndown_revision = "s001"\n'
+        "def upgrade():\n"
+        '    ddl.add_check(op, "outreach.others", "ck_others", "id > 0")\n'
+        '    ddl.add_check(op, "outreach.things", "ck_things", "id > 0")\n'
+        "def downgrade():\n"
+        '    ddl.drop_constraint(op, "outreach.things", "ck_things")\n'
+        '    ddl.drop_constraint(op, "outreach.others", "ck_others")\n'
+    )
+    chain = migrate.Chain(tmp_path, ())
+    await migrate.upgrade(empty, "s001", settings=settings, chain=chain)
+    sql(empty, "CREATE TABLE outreach.others (id int); INSERT INTO outreach.others VALUES (1)")
+    sql(empty, "INSERT INTO outreach.things (workspace_id) VALUES (1)")
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'outreach.things'::regclass"
+    with psycopg.connect(empty) as writer:
+        writer.execute("INSERT INTO outreach.things (workspace_id) VALUES (1)")
+        task = asyncio.ensure_future(migrate.upgrade(empty, "s002", settings=settings, chain=chain))
+        async with await connect(empty, autocommit=True) as watcher:
+            while not (await (await watcher.execute(waiting)).fetchone())["count"]:  # noqa: ASYNC110 - no event for it
+                await asyncio.sleep(0.005)
+        writer.execute("SET lock_timeout = '400ms'; INSERT INTO outreach.others VALUES (2)")
+    run = await task
+    assert run.after == "s002"
+    assert (await migrate.rollback(empty, settings=settings, chain=chain)).after == "s001"

@@ -33,7 +33,7 @@ from outreachdb.errors import MigrationError, OutreachDBError, UsageError, from_
 Direction = Literal["up", "down"]
 
 # A step that meets a busy table gives way after lock_timeout and comes back: 0.25 s later, then 0.5 s, ... at most 8 s.
-LOCK_ATTEMPTS = 10
+LOCK_ATTEMPTS = 20
 # alembic.op and alembic.context are one per process: two databases' steps must not run in it at the same moment.
 _ALEMBIC = threading.Lock()
 _GIVES_WAY = (pg.LockNotAvailable, pg.DeadlockDetected)
@@ -170,9 +170,12 @@ async def _in_thread(
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        # A thread can't be stopped, its statement can; the step's transaction then rolls back.
-        session.cancel()
-        await asyncio.wait([task])
+        # A thread can't be stopped, its statement can; the step's transaction then rolls back. Asked again until it is
+        # heard: between two statements there is nothing to cancel.
+        while not task.done():
+            session.cancel()
+            await asyncio.wait([task], timeout=0.1)
+        task.exception()
         raise
     finally:
         await asyncio.to_thread(session.close)
@@ -233,6 +236,7 @@ class _Runner:
         return found.revision
 
     def _step(self, run: MigrationRun, script: Script, direction: Direction) -> None:
+        self.session.pause()
         started = time.monotonic()
         with LockSampler(self.session.url, self.session.settings, self.session.pid) as sampler:
             attempts = self._until_unlocked(script, direction)
@@ -259,7 +263,7 @@ class _Runner:
                 cause = error.orig
                 if not isinstance(cause, _GIVES_WAY) or attempt == LOCK_ATTEMPTS:
                     raise _step_failed(script, direction, cause, attempt) from error
-                time.sleep(min(8.0, 0.25 * 2 ** (attempt - 1)))
+                self.session.pause(min(8.0, 0.25 * 2 ** (attempt - 1)))
             except psycopg.Error as error:
                 raise _step_failed(script, direction, error, attempt) from error
             else:
@@ -295,7 +299,7 @@ class _Runner:
             except _GIVES_WAY as error:
                 if attempt == LOCK_ATTEMPTS:
                     raise from_database(error, doing="replaying routines") from error
-                time.sleep(min(8.0, 0.25 * 2 ** (attempt - 1)))
+                self.session.pause(min(8.0, 0.25 * 2 ** (attempt - 1)))
             except psycopg.Error as error:
                 raise MigrationError(f"the routines could not be replayed: {_one_line(error)}") from error
         raise AssertionError("unreachable")

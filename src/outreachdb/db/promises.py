@@ -1,4 +1,4 @@
-"""What each revision promises: written once by ``python -m outreachdb.db.promises URL``, read by every verification.
+"""What each revision promises: written by ``python -m outreachdb.db.promises``, read by every verification.
 
 ``migrations/promises/<revision>.json`` holds ``{"set": {key: text}, "unset": [keys]}`` relative to the revision before;
 ``routines.json`` holds ``{room: {key: text}}`` for the routine files. Keys and texts are those of
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from outreachdb.config import Settings
 from outreachdb.db import migrate
+from outreachdb.db.embedded import throwaway
 from outreachdb.db.migrate import OURS, Chain
 from outreachdb.errors import MigrationError, OutreachDBError, UsageError
 
@@ -102,18 +103,19 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
         content: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MigrationError(
-            f"there is no promise file {path.name}", hint="write it with `python -m outreachdb.db.promises URL`"
+            f"there is no promise file {path.name}", hint="write it with `python -m outreachdb.db.promises`"
         ) from None
     return content
 
 
 def main() -> int:
-    """Write the promises from the empty database whose URL is the only argument."""
-    if len(sys.argv) != 2:
-        print("usage: python -m outreachdb.db.promises URL", file=sys.stderr)
-        return 2
+    """Write the promises, from a throw-away server or from the empty database whose URL is the only argument."""
     try:
-        files = asyncio.run(generate(sys.argv[1]))
+        if len(sys.argv) > 1:
+            files = asyncio.run(generate(sys.argv[1]))
+        else:
+            with throwaway() as server:
+                files = asyncio.run(generate(server.url()))
     except OutreachDBError as error:
         print(error, file=sys.stderr)
         return error.exit_status

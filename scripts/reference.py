@@ -52,7 +52,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "settings.md", settings_page()
     yield "errors.md", NOTE + f"# Errors\n\n{errors.__doc__}"
     yield "cli.md", cli_page()
-    yield "indexes.md", NOTE + index_catalogue.page()
+    yield "indexes.md", index_catalogue.page()
     with throwaway(find_binaries(18).path) as server:
         url = server.url("postgres")
         asyncio.run(migrate.upgrade(url))
@@ -102,9 +102,20 @@ def schema_dump(url: str) -> str:
 def sql_page(functions: list[dict[str, Any]]) -> str:
     """Every function that SQL users may call, with the comment that stands above it in its routine file."""
     told = _comments()
-    lines = ["# SQL functions", "", "All stand in the schema `outreach`; the workspace is the session's own", "(`SET LOCAL app.workspace_id`).", ""]
+    lines = [
+        "# SQL functions",
+        "",
+        "All stand in the schema `outreach`; the workspace is the session's own",
+        "(`SET LOCAL app.workspace_id`).",
+        "",
+    ]
     for each in functions:
-        lines += [f"## {each['name']}", "", f"```sql\noutreach.{each['name']}({each['arguments']})\n    returns {each['result']}\n```", ""]
+        lines += [
+            f"## {each['name']}",
+            "",
+            f"```sql\noutreach.{each['name']}({each['arguments']})\n    returns {each['result']}\n```",
+            "",
+        ]
         if each["name"] in told:
             lines += [told[each["name"]], ""]
         if each["definer"]:
@@ -113,7 +124,9 @@ def sql_page(functions: list[dict[str, Any]]) -> str:
 
 
 def _comments() -> dict[str, str]:
-    block = re.compile(r"((?:^--.*\n)+)CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE|VIEW) outreach\.(\w+)", re.MULTILINE)
+    block = re.compile(
+        r"((?:^--.*\n)+)CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE|VIEW) outreach\.(\w+)", re.MULTILINE
+    )
     told: dict[str, str] = {}
     for file in routine_files():
         for comment, name in block.findall(file.text):

@@ -41,6 +41,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("pool_max", int, 10, "Most connections that one pool opens."),
     Setting("connect_timeout", int, 5, "Seconds to wait for a connection."),
     Setting("lock_timeout_ms", int, 3000, "Milliseconds a migration step waits for a lock before it gives way."),
+    Setting("migration_wait", int, 300, "Seconds to wait for another migration of the same database to end."),
+    Setting(
+        "migration_statement_timeout_ms", int, 0, "Milliseconds one statement of a migration may run; 0 is no limit."
+    ),
     Setting("statement_timeout_ms", int, 0, "Milliseconds a tenant's statement may run; 0 is no limit."),
     Setting("secret_key", str, None, "Key for secrets at rest and signed tokens; 32 bytes in base64.", secret=True),
     Setting("secret_key_file", Path, None, "File that holds secret_key."),
@@ -87,7 +91,12 @@ class Settings:
 
 
 def default_home() -> Path:
-    """The user's data folder by the XDG rules (https://specifications.freedesktop.org/basedir-spec/)."""
+    """The user's data folder by the XDG rules (https://specifications.freedesktop.org/basedir-spec/); root's is shared.
+
+    Root's server runs as another account, which can't enter a folder below /root.
+    """
+    if os.geteuid() == 0:
+        return Path("/var/lib/outreachdb")
     base = os.environ.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local" / "share") / "outreachdb"
 

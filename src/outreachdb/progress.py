@@ -8,7 +8,8 @@ from typing import Protocol
 class Progress(Protocol):
     """Called now and then with the phase ("reading", "merging"), what is done, and the total if it is known."""
 
-    def __call__(self, phase: str, done: int, total: int | None = None) -> None: ...
+    def __call__(self, phase: str, done: int, total: int | None = None) -> None:
+        """Report; cheap enough to call every few thousand rows."""
 
 
 def silent(phase: str, done: int, total: int | None = None) -> None:

@@ -1,1 +1,1 @@
-"""The command line door."""
+"""The command line: one file per room, each command one call of a core function."""

@@ -95,7 +95,7 @@ async def connect(url: str, *, autocommit: bool = False, timeout: int = 5) -> Co
     try:
         return await Connection.connect(url, autocommit=autocommit, connect_timeout=timeout, **CONNECTION_DEFAULTS)
     except psycopg.Error as error:
-        raise _unreachable(url, error) from error
+        raise unreachable(url, error) from error
 
 
 async def check_server(url: str, timeout: int = 5) -> int:
@@ -120,7 +120,8 @@ def describe(url: str) -> str:
     return f"{parts.get('dbname') or 'postgres'} on {host}:{port}"
 
 
-def _unreachable(url: str, error: psycopg.Error) -> DatabaseUnavailable:
+def unreachable(url: str, error: psycopg.Error) -> DatabaseUnavailable:
+    """The error for a connection that could not be made."""
     if isinstance(error, psycopg.ProgrammingError):
         return DatabaseUnavailable(
             "the database URL can't be read", hint="expected postgresql://user@host:port/database"

@@ -1,0 +1,41 @@
+"""Commands of the embedded server: up, down, status."""
+
+from __future__ import annotations
+
+import typer
+
+from outreachdb.cli.output import emit
+from outreachdb.config import Settings
+from outreachdb.db.embedded import EmbeddedServer, Status
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command()(up)
+    app.command()(down)
+    app.command()(status)
+
+
+def up() -> None:
+    """Start the embedded PostgreSQL server; nothing happens if it runs already."""
+    _show(_server().start())
+
+
+def down() -> None:
+    """Stop the embedded PostgreSQL server; the data stays."""
+    _show(_server().stop())
+
+
+def status() -> None:
+    """Show whether the embedded PostgreSQL server runs, and its URL."""
+    _show(_server().status())
+
+
+def _server() -> EmbeddedServer:
+    return EmbeddedServer(Settings.load().home)
+
+
+def _show(state: Status) -> None:
+    name = f"PostgreSQL {state.version}" if state.version else "PostgreSQL"
+    text = f"{name} runs: {state.url}" if state.running else f"{name} is not running; home {state.home}"
+    emit(state.document(), text)

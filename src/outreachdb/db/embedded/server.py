@@ -1,0 +1,328 @@
+"""Starts, stops and finds one embedded server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psutil
+import psycopg
+from psycopg import sql
+
+from outreachdb.db.embedded import cluster, processes
+from outreachdb.db.embedded.account import Account
+from outreachdb.db.embedded.binaries import Binaries, find_binaries
+from outreachdb.db.embedded.home import Home, port_is_free
+from outreachdb.db.embedded.settings import GB, Machine, render, settings_for
+from outreachdb.errors import ServerError
+
+DATABASE = "outreachdb"
+LIBRARIES = ("pg_stat_statements", "auto_explain")
+START_SECONDS = 300.0  # only recovery after a crash takes long; a start takes one
+STOP_SECONDS = 120.0
+LOG_BYTES = 16 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What can be said of the server; ``url`` is None unless it runs, ``version`` None before the first start."""
+
+    url: str | None
+    version: str | None
+    running: bool
+    home: Path
+
+    def document(self) -> dict[str, Any]:
+        """The status for JSON: ``url, version, running, home``."""
+        return {"url": self.url, "version": self.version, "running": self.running, "home": str(self.home)}
+
+
+class EmbeddedServer:
+    """A PostgreSQL server of our own in a home folder.
+
+    Calls block (under two seconds, but for recovery after a crash): from async code use :func:`asyncio.to_thread`.
+    Any number of processes may use one home at once. The server outlives the process that started it. All errors are
+    ServerError. ``durable=False`` makes it faster and its data worthless after a crash: for tests.
+    """
+
+    def __init__(self, home: Path, binaries: Path | None = None, *, durable: bool = True) -> None:
+        self._home = Home(home)
+        self._binaries = binaries
+        self._durable = durable
+
+    @property
+    def home(self) -> Path:
+        """The home folder."""
+        return self._home.path
+
+    def start(self) -> Status:
+        """Start the server unless it runs already, making the home at first; returns when it takes queries."""
+        with _os_errors(f"cannot start the server in {self.home}"):
+            self._home.check()
+            if (version := self._ask(DATABASE)) is not None:
+                return self._running(version)
+            self._home.make()
+            with self._home.lock(START_SECONDS):
+                return self._start_locked()
+
+    def stop(self, *, immediate: bool = False) -> Status:
+        """Stop the server if it runs: open connections are closed; ``immediate`` leaves recovery to the next start."""
+        with _os_errors(f"cannot stop the server in {self.home}"):
+            self._home.check()
+            if self.home.exists() and self._home.data.exists():
+                with self._home.lock(STOP_SECONDS):
+                    self._stop_locked(signal.SIGQUIT if immediate else signal.SIGINT)
+            return self.status()
+
+    def status(self) -> Status:
+        """Whether the server answers a query, and where; changes nothing."""
+        with _os_errors(f"cannot look at the server in {self.home}"):
+            self._home.check()
+            version = self._ask("postgres")
+            if version is not None:
+                return self._running(version)
+            major = self._home.major()
+            return Status(None, str(major) if major else None, running=False, home=self.home)
+
+    def url(self, database: str = DATABASE) -> str:
+        """URL without a secret: by the socket, which only the server's account, or root, can reach; else by TCP."""
+        state = self._state()
+        folder = state.get("socket_folder")
+        if folder is None:
+            return self.tcp_url(database)
+        return (
+            f"postgresql://{cluster.SUPERUSER}@/{quote(database, safe='')}"
+            f"?host={quote(folder, safe='')}&port={state['port']}"
+        )
+
+    def tcp_url(self, database: str = DATABASE) -> str:
+        """URL by TCP on 127.0.0.1, with the password in it, for tools that know no sockets or run as other users."""
+        port, password = self._state()["port"], self._home.password() or ""
+        return (
+            f"postgresql://{cluster.SUPERUSER}:{quote(password, safe='')}@127.0.0.1:{port}/{quote(database, safe='')}"
+        )
+
+    def destroy(self) -> None:
+        """Stop the server at once and delete its home with all data."""
+        self.stop(immediate=True)
+        folder = self._home.state().get("socket_folder")
+        for path in (self.home, Path(folder) if folder else self.home):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _state(self) -> dict[str, Any]:
+        state = self._home.state()
+        if "port" not in state:
+            raise ServerError(f"no server has been started in {self.home}", hint="run `outreachdb up`")
+        return state
+
+    def _running(self, version: str) -> Status:
+        return Status(self.url(), version, running=True, home=self.home)
+
+    def _ask(self, database: str) -> str | None:
+        """The version of *our* running server, or None when it does not answer or another one does."""
+        if "port" not in self._home.state():
+            return None
+        try:
+            with self._connect(database) as connection:
+                row = connection.execute("SELECT current_setting('server_version'), current_setting('data_directory')")
+                version, data = row.fetchone() or ("", "")
+        except psycopg.OperationalError as error:
+            # A server whose connections are all taken runs nevertheless.
+            busy = any(reason in str(error) for reason in ("too many clients", "connection slots"))
+            return str(self._home.major()) if busy and processes.postmaster(self._home.data) else None
+        same = Path(data).resolve() == self._home.data.resolve()
+        return str(version).split()[0] if same else None
+
+    def _connect(self, database: str) -> psycopg.Connection[tuple[Any, ...]]:
+        return psycopg.connect(self.url(database), connect_timeout=5, autocommit=True, application_name="outreachdb up")
+
+    def _start_locked(self) -> Status:
+        home = self._home
+        home.check()
+        home.remember()  # the folder is ours from here on
+        if (server := processes.postmaster(home.data)) is None:
+            account = Account.for_data(home.data)
+            binaries = self._usable_binaries(account)
+            home.sweep()
+            if home.major() is None:
+                cluster.create(home, binaries, account, durable=self._durable)
+            server = self._launch(binaries, account)
+        self._wait_until_ready(server)
+        return self._running(self._prepare_database())
+
+    def _usable_binaries(self, account: Account) -> Binaries:
+        """Binaries of the version that made the cluster; another major version can't read its files."""
+        major = self._home.major()
+        found = Binaries.at(self._binaries) if self._binaries else find_binaries_for(major, self.home)
+        if major not in (None, found.major):
+            raise _wrong_version(self.home, major, f"{found.version} in {found.path}")
+        return cluster.readable_binaries(self._home, found, account)
+
+    def _launch(self, binaries: Binaries, account: Account) -> psutil.Process:
+        """Start a server process, on another port when somebody takes ours in between."""
+        home = self._home
+        if processes.PidFile.read(home.data) is not None:
+            processes.end_orphans(home.data)
+            processes.drop_stale_pid_file(home.data)
+        for _ in range(3):
+            port, folder = self._choose_address(account)
+            home.write(home.settings.name, self._settings(binaries), 0o644)
+            pid = self._spawn(binaries, account, folder, port)
+            processes.wait_until(lambda pid=pid: self._is_ready() or not processes.lives(pid), START_SECONDS)  # type: ignore[misc]
+            if (server := processes.postmaster(home.data)) is not None:
+                return server
+            if port_is_free(port):
+                break
+        raise ServerError(f"PostgreSQL did not start: {self._complaint()}", hint=f"see {home.log}")
+
+    def _choose_address(self, account: Account) -> tuple[int, Path | None]:
+        """Port and socket folder, kept for the next time; what a killed server left in the folder is removed."""
+        port, folder = self._home.choose_port(), self._home.choose_socket_folder(account)
+        self._home.remember(port=port, socket_folder=str(folder) if folder else None)
+        for left in folder.glob(".s.PGSQL.*") if folder else []:
+            left.unlink()  # its lock file names a pid too, and would block the start like a stale postmaster.pid
+        return port, folder
+
+    def _settings(self, binaries: Binaries) -> str:
+        machine = Machine.here()
+        # Servers for tests come in numbers: none takes more than a small machine's share.
+        memory = machine.memory_bytes if self._durable else min(machine.memory_bytes, GB)
+        libraries = [name for name in LIBRARIES if binaries.has_library(name)]
+        fitted = settings_for(
+            memory, machine.cores, shm_bytes=machine.shm_bytes, libraries=libraries, durable=self._durable
+        )
+        return "# Rewritten at each start; change settings in data/postgresql.conf or by ALTER SYSTEM.\n" + render(
+            fitted
+        )
+
+    def _spawn(self, binaries: Binaries, account: Account, folder: Path | None, port: int) -> int:
+        # The shell ends at once, so that the server is nobody's child: no zombie stays with a long-lived starter. A
+        # session of its own keeps it alive when the starter's process group is killed.
+        sockets = '"{}"'.format(str(folder).replace('"', '""')) if folder else ""
+        command = [
+            "/bin/sh",
+            "-c",
+            '"$@" >&2 & echo $!',
+            "sh",
+            str(binaries.path / "postgres"),
+            "-D",
+            str(self._home.data),
+        ]
+        command += ["-c", "listen_addresses=127.0.0.1", "-c", f"port={port}", "-c", "unix_socket_permissions=0700"]
+        command += ["-c", f"unix_socket_directories={sockets}"]
+        if self._home.log.exists() and self._home.log.stat().st_size > LOG_BYTES:
+            self._home.log.replace(self._home.log.with_suffix(".log.1"))
+        with os.fdopen(os.open(self._home.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as log:
+            done = subprocess.run(  # noqa: S603 - the server's program, every argument quoted by the shell itself
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, check=True,
+                start_new_session=True, **account.options(),
+            )  # fmt: skip
+        return int(done.stdout)
+
+    def _is_ready(self) -> bool:
+        claimed = processes.PidFile.read(self._home.data)
+        return claimed is not None and claimed.ready and processes.postmaster(self._home.data) is not None
+
+    def _wait_until_ready(self, server: psutil.Process) -> None:
+        processes.wait_until(lambda: self._is_ready() or not processes.alive(server), START_SECONDS)
+        if not processes.alive(server):
+            raise ServerError(f"PostgreSQL ended while it started: {self._complaint()}", hint=f"see {self._home.log}")
+        if not self._is_ready():
+            raise ServerError(
+                f"PostgreSQL is not ready after {START_SECONDS:.0f} s; it goes on (recovery after a crash takes long)",
+                hint=f"see {self._home.log}, and ask `outreachdb status` later",
+            )
+        claimed, port = processes.PidFile.read(self._home.data), self._state()["port"]
+        if claimed is not None and claimed.port != port:
+            raise ServerError(
+                f"a server that outreachdb did not start runs on {self._home.data}, on port {claimed.port}",
+                hint=f"stop it first: pg_ctl stop -D {self._home.data}",
+            )
+
+    def _prepare_database(self) -> str:
+        """Make what a killed starter may have left undone: the database, the password; returns the version."""
+        with self._connect("postgres") as connection:
+            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+            if self._home.password() is None:
+                words = sql.SQL("ALTER ROLE {} PASSWORD {}")
+                password = sql.Literal(self._home.new_password())
+                connection.execute(words.format(sql.Identifier(cluster.SUPERUSER), password))
+            row = connection.execute("SELECT current_setting('server_version')").fetchone()
+        return str(row[0]).split()[0] if row else ""
+
+    def _stop_locked(self, number: signal.Signals) -> None:
+        server = processes.postmaster(self._home.data)
+        if server is None:
+            return
+        with contextlib.suppress(psutil.NoSuchProcess):
+            server.send_signal(number)
+        if not processes.wait_until(lambda: not processes.alive(server), STOP_SECONDS):
+            raise ServerError(
+                f"the server has not stopped after {STOP_SECONDS:.0f} s; it goes on stopping",
+                hint=f"it is writing its last changes: see {self._home.log}",
+            )
+
+    def _complaint(self) -> str:
+        """The server's last words."""
+        try:
+            lines = self._home.log.read_text(errors="replace").splitlines()[-20:]
+        except FileNotFoundError:
+            return "it said nothing"
+        fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line]
+        return (fatal or lines or ["it said nothing"])[-1].strip()
+
+
+@contextlib.contextmanager
+def throwaway(binaries: Path | None = None) -> Iterator[EmbeddedServer]:
+    """A running server whose home and data go away at the end; it never waits for a disk.
+
+    ``binaries`` names the folder of another version, such as ``/usr/lib/postgresql/15/bin``.
+    """
+    # Not below a test's own folder: where root runs the tests, that one is closed to the server's account.
+    server = EmbeddedServer(Path(tempfile.mkdtemp(prefix="odb-", dir="/tmp")), binaries, durable=False)  # noqa: S108 - mkdtemp
+    if os.geteuid() == 0:
+        server.home.chmod(0o711)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.destroy()
+
+
+def find_binaries_for(major: int | None, home: Path) -> Binaries:
+    """Binaries that can open a home's cluster (any supported version for a new one)."""
+    try:
+        return find_binaries(major)
+    except ServerError:
+        if major is None:
+            raise
+    there = find_binaries()  # says how to install PostgreSQL where there is none at all
+    raise _wrong_version(home, major, f"{there.version} in {there.path}")
+
+
+def _wrong_version(home: Path, major: int, there: str) -> ServerError:
+    return ServerError(
+        f"{home} was made by PostgreSQL {major}, but here is PostgreSQL {there}",
+        hint=f"install PostgreSQL {major}; or with it pg_dump the data, set OUTREACHDB_HOME to a new folder, and restore",
+    )
+
+
+@contextlib.contextmanager
+def _os_errors(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise ServerError(f"{doing}: {reason}") from error
+    except psycopg.Error as error:
+        raise ServerError(f"{doing}: {str(error).splitlines()[0] if str(error) else error!r}") from error

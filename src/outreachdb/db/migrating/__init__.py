@@ -1,0 +1,1 @@
+"""The parts of a migration run: the prepared session, the roles, the watch on blocked writers."""

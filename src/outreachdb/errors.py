@@ -158,7 +158,7 @@ CONSTRAINT_MESSAGES: dict[str, str] = {
 def from_database(error: psycopg.Error, *, doing: str) -> OutreachDBError:
     """Turn a driver error into one of the tree, with one line that says what was being done."""
     name = error.diag.constraint_name
-    if isinstance(error, pg.IntegrityConstraintViolation | pg.CheckViolation) and name:
+    if isinstance(error, psycopg.IntegrityError) and name:
         reason = CONSTRAINT_MESSAGES.get(name, f"the rule {name} refused it")
         kind = Conflict if isinstance(error, pg.UniqueViolation) else ConstraintViolated
         return kind(f"{doing}: {reason}", constraint=name, table=error.diag.table_name)

@@ -1,19 +1,86 @@
-"""What commands print."""
+"""What commands print: one JSON document on stdout, or calm text for people; progress and errors go to stderr."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console, RenderableType
+from rich.table import Table
 
-as_json = False
+from outreachdb.cli.context import options
+from outreachdb.errors import CatalogueDrift, OutreachDBError
+
+NARROW = 100  # columns where no terminal tells its width
 
 
 def emit(document: Mapping[str, Any], text: str | RenderableType) -> None:
-    """Print the one JSON document, or the text for people."""
-    if as_json:
-        print(json.dumps(document, default=str))  # noqa: T201
+    """Print the document where ``--json`` was given, else the text."""
+    if options.json:
+        sys.stdout.write(json.dumps(document, default=_plain, ensure_ascii=False) + "\n")
+        return
+    console = stdout()
+    if isinstance(text, str):
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     else:
-        Console(soft_wrap=True).print(text, markup=False) if isinstance(text, str) else Console().print(text)
+        console.print(text)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """A table with numbers aligned to the right; numbers get thousands separators, ``None`` an empty cell."""
+    drawn = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    for index, column in enumerate(columns):
+        numeric = any(isinstance(row[index], int | float | Decimal) for row in rows)
+        drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(cell(value) for value in row))
+    return drawn
+
+
+def cell(value: Any) -> str:
+    """A value as people read it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float | Decimal):
+        return f"{value:,.2f}"
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return str(value)
+
+
+def stdout() -> Console:
+    """The console for results; wide where no terminal says otherwise, so that pipes don't fold lines."""
+    return Console(width=None if sys.stdout.isatty() else NARROW)
+
+
+def fail(error: OutreachDBError) -> int:
+    """One line on stderr, and in detail what a list of differences holds; returns the exit status."""
+    sys.stderr.write(f"outreachdb: {' '.join(str(error).split())}\n")
+    if isinstance(error, CatalogueDrift):
+        sys.stderr.writelines(f"  {difference}\n" for difference in error.differences)
+    return error.exit_status
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, Path):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"no JSON form for {type(value).__name__}")

@@ -289,7 +289,7 @@ def throwaway(binaries: Path | None = None) -> Iterator[EmbeddedServer]:
     ``binaries`` names the folder of another version, such as ``/usr/lib/postgresql/15/bin``.
     """
     # Not below a test's own folder: where root runs the tests, that one is closed to the server's account.
-    server = EmbeddedServer(Path(tempfile.mkdtemp(prefix="odb-", dir="/tmp")), binaries, durable=False)  # noqa: S108 - mkdtemp
+    server = EmbeddedServer(Path(tempfile.mkdtemp(prefix="odb-", dir="/tmp")), binaries, durable=False)
     if os.geteuid() == 0:
         server.home.chmod(0o711)
     try:

@@ -1,0 +1,5 @@
+"""``python -m outreachdb``."""
+
+from outreachdb.cli.main import main
+
+main()

@@ -1,0 +1,66 @@
+"""OutreachDB: opens the pools and hands out workspaces; every door builds this."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cached_property
+
+from outreachdb.config import WORKLOADS, Settings
+from outreachdb.db import migrate
+from outreachdb.db.embedded import EmbeddedServer
+from outreachdb.db.pools import Pools
+from outreachdb.db.tenant import Tenant
+from outreachdb.errors import MigrationError
+from outreachdb.secrets import Keyring
+from outreachdb.tenancy import workspaces
+
+
+class OutreachDB:
+    """An open engine; make one with :meth:`open`.
+
+    Without any database URL the embedded server is started (and left running). The schema is left alone: migrate first.
+    """
+
+    def __init__(self, pools: Pools, settings: Settings) -> None:
+        self.pools = pools
+        self.settings = settings
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str | None = None, *, settings: Settings | None = None) -> AsyncIterator[OutreachDB]:
+        """Open the pools; raises DatabaseUnavailable, or MigrationError when the schema is not this version's."""
+        settings = settings or Settings.load(database_url=url)
+        async with Pools(settings, await embedded_url(settings)) as pools:
+            await _check_revision(pools)
+            yield cls(pools, settings)
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """The key for secrets at rest and signed tokens."""
+        return Keyring.load(self.settings)
+
+    async def create_workspace(self, name: str) -> Tenant:
+        """Create a workspace and return its tenant."""
+        await workspaces.create(self.pools, name)
+        return await self.tenant(name)
+
+    async def tenant(self, name: str) -> Tenant:
+        """The tenant of a workspace; rooms' functions take it as their first argument."""
+        return await workspaces.tenant(self.pools, name)
+
+
+async def embedded_url(settings: Settings) -> str | None:
+    """URL of the embedded server, started if need be; ``None`` where every workload has a URL in the settings."""
+    if all(settings.url(workload) for workload in WORKLOADS):
+        return None
+    return (await asyncio.to_thread(EmbeddedServer(settings.home).start)).url
+
+
+async def _check_revision(pools: Pools) -> None:
+    here = await migrate.current(pools.url("admin"), settings=pools.settings)
+    head = migrate.history()[-1].revision
+    if here != head:
+        state = f"is at revision {here}, not {head}" if here else "has no schema yet"
+        raise MigrationError(f"the database {state}", hint="run: outreachdb migrate")

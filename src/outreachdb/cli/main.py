@@ -1,0 +1,88 @@
+"""The command ``outreachdb``: global options anywhere on the line, one clear line on stderr when something fails."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from outreachdb import cli
+from outreachdb.cli.context import options
+from outreachdb.cli.output import fail
+from outreachdb.errors import OutreachDBError, UsageError
+from outreachdb.version import __version__
+
+WITH_VALUE = {"-d": "database_url", "--database-url": "database_url", "-w": "workspace", "--workspace": "workspace"}
+
+
+def build() -> typer.Typer:
+    """The application, from every file of this package that has a ``register``."""
+    app = typer.Typer(
+        name="outreachdb",
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        help="The PostgreSQL data engine for cold outreach.",
+        epilog="-d, -w and --json may stand anywhere on the line.",
+    )
+    app.callback(invoke_without_command=True)(root)
+    for module in sorted(entry.name for entry in pkgutil.iter_modules(cli.__path__)):
+        register = getattr(importlib.import_module(f"outreachdb.cli.{module}"), "register", None)
+        if register is not None:
+            register(app)
+    return app
+
+
+def root(
+    _database_url: Annotated[
+        str | None, typer.Option("--database-url", "-d", help="PostgreSQL URL; without one, the embedded server.")
+    ] = None,
+    _workspace: Annotated[str | None, typer.Option("--workspace", "-w", help="Workspace to work in.")] = None,
+    _json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Global options; `take_globals` has read them already, they stand here for the help page."""
+    if version:
+        sys.stdout.write(f"outreachdb {__version__}\n")
+        raise typer.Exit
+
+
+def take_globals(arguments: Sequence[str]) -> list[str]:
+    """Move the global options into :data:`options`, wherever they stand, and return the rest of the line."""
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        name, equals, value = argument.partition("=")
+        if argument == "--":
+            rest += [argument, *waiting]
+        elif argument == "--json":
+            options.json = True
+        elif name in WITH_VALUE and (equals or name == argument):
+            given = value if equals else next(waiting, None)
+            if not given:
+                raise UsageError(f"{name} needs a value")
+            setattr(options, WITH_VALUE[name], given)
+        else:
+            rest.append(argument)
+    return rest
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its status."""
+    options.json, options.workspace, options.database_url = False, None, None
+    try:
+        rest = take_globals(sys.argv[1:] if arguments is None else arguments)
+        build()(rest, standalone_mode=True)
+    except OutreachDBError as error:
+        sys.exit(fail(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""A real PostgreSQL for every test: one throw-away server per worker, one migrated template, one clone per test.
+
+``OUTREACHDB_TEST_POSTGRES`` names the major version (18, the embedded one, by default; 15 is Debian 12's).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from outreachdb.config import Settings
+from outreachdb.db import migrate
+from outreachdb.db.embedded import EmbeddedServer
+from outreachdb.db.embedded.server import throwaway
+from outreachdb.db.pools import Pools
+from outreachdb.db.tenant import Tenant
+from outreachdb.secrets import Keyring
+from outreachdb.tenancy import workspaces
+
+MAJOR = os.environ.get("OUTREACHDB_TEST_POSTGRES", "18")
+BINARIES = {"18": None, "15": Path("/usr/lib/postgresql/15/bin")}
+TEMPLATE = "migrated"
+DATA = Path(os.environ.get("OUTREACHDB_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> None:
+    """The developer's own settings must not reach the tests."""
+    for name in list(os.environ):
+        if name == "DATABASE_URL" or (name.startswith("OUTREACHDB_") and not name.startswith("OUTREACHDB_TEST_")):
+            del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedServer]:
+    """A running server of the major version under test."""
+    with throwaway(BINARIES[MAJOR]) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def template(server: EmbeddedServer) -> str:
+    """Name of a database that holds the migrated, empty schema."""
+    _execute(server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+    asyncio.run(migrate.upgrade(server.url(TEMPLATE)))
+    return TEMPLATE
+
+
+@pytest.fixture
+def empty_database_url(server: EmbeddedServer) -> Iterator[str]:
+    """URL of a new database without our schema."""
+    yield from _database(server, "template1")
+
+
+@pytest.fixture
+def own_database_url(server: EmbeddedServer, template: str) -> Iterator[str]:
+    """URL of a fresh clone of the migrated template, for tests that change the schema or count across workspaces."""
+    yield from _database(server, template)
+
+
+@pytest.fixture(scope="session")
+def database_url(server: EmbeddedServer, template: str) -> Iterator[str]:
+    """URL of a clone that the tests of a worker share: each works in workspaces of its own, as tenants do."""
+    yield from _database(server, template)
+
+
+@pytest.fixture
+async def pools(database_url: str) -> AsyncIterator[Pools]:
+    """Open pools on the shared database."""
+    async with Pools(Settings.load({}, database_url=database_url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def tenant(pools: Pools) -> Tenant:
+    """A new workspace of the test's own."""
+    return await _new_workspace(pools, "acme")
+
+
+@pytest.fixture
+async def other_tenant(pools: Pools) -> Tenant:
+    """A second new workspace, whose rows the first must never see."""
+    return await _new_workspace(pools, "globex")
+
+
+@pytest.fixture
+def keyring() -> Keyring:
+    """A key of the tests' own."""
+    return Keyring(bytes(range(32)))
+
+
+@pytest.fixture(scope="session")
+def contacts() -> Path:
+    """The folder of public contact lists; says what is missing where a clone lacks it."""
+    folder = DATA / "contacts"
+    if not folder.is_dir():
+        pytest.fail(f"the public lists are not in {folder}; set OUTREACHDB_TEST_DATA, or deselect with -m 'not data'")
+    return folder
+
+
+async def _new_workspace(pools: Pools, kind: str) -> Tenant:
+    made = await workspaces.create(pools, f"{kind}-{uuid4().hex[:12]}")
+    return await workspaces.tenant(pools, made.name)
+
+
+def _database(server: EmbeddedServer, template: str) -> Iterator[str]:
+    name = f"test_{uuid4().hex[:12]}"
+    _execute(
+        server,
+        sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+            sql.Identifier(name), sql.Identifier(template)
+        ),
+    )
+    try:
+        yield server.url(name)
+    finally:
+        _execute(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _execute(server: EmbeddedServer, statement: sql.Composed) -> None:
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(statement)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pwd
@@ -26,8 +27,8 @@ from typer.testing import CliRunner
 
 import outreachdb.cli.server as commands
 from outreachdb import config
-from outreachdb.cli.context import options
 from outreachdb.db.embedded import Binaries, EmbeddedServer, Machine, binaries, find_binaries, processes
+from outreachdb.db.embedded import server as server_module
 from outreachdb.db.embedded.account import Account
 from outreachdb.db.embedded.home import Home
 from outreachdb.db.embedded.settings import GB, MB, settings_for
@@ -271,6 +272,36 @@ def test_server_started_by_other_means_is_left_alone(made: EmbeddedServer, folde
         other.wait()
 
 
+def test_server_in_another_container_is_respected(made: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pids mean nothing here, but its lock does."""
+    monkeypatch.setattr(server_module, "HOLD_SECONDS", 0.1)
+    with (made.home / "running").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(ServerError, match="can't be seen from here"):
+            made.start()
+    assert made.start().running
+    with (made.home / "running").open("w") as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_home_by_another_name(made: EmbeddedServer, folder: Path) -> None:
+    (folder / "link").symlink_to(made.home)
+    first, second = made.start(), EmbeddedServer(folder / "link").start()
+    assert (first.url, first.version) == (second.url, second.version)
+    assert server_process(made) == server_process(EmbeddedServer(folder / "link"))
+
+
+def test_moved_home(made: EmbeddedServer, folder: Path) -> None:
+    made.start()
+    made.stop()
+    moved = EmbeddedServer(made.home.rename(folder / "moved"), durable=False)
+    try:
+        assert moved.start().running
+        assert Home(moved.home).socket_folder() == moved.home / "run"
+    finally:
+        moved.destroy()
+
+
 def test_taken_port_is_chosen_anew(made: EmbeddedServer) -> None:
     made.start()
     port = Home(made.home).state()["port"]
@@ -510,12 +541,13 @@ def test_machine_is_measured() -> None:
 
 def test_commands(made: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OUTREACHDB_HOME", str(made.home))
+    shown: list[dict[str, object]] = []
+    monkeypatch.setattr(commands, "emit", lambda document, _: shown.append(document))
     app = typer.Typer()
     commands.register(app)
-    started = CliRunner().invoke(app, ["up"])
-    assert started.exit_code == 0, started.output
-    monkeypatch.setattr(options, "json", True)
-    shown = json.loads(CliRunner().invoke(app, ["status"]).stdout)
-    assert list(shown) == ["url", "version", "running", "home"]
-    assert (shown["running"], shown["url"], shown["home"]) == (True, made.url(), str(made.home))
-    assert json.loads(CliRunner().invoke(app, ["down"]).stdout)["running"] is False
+    for command in ("status", "up", "status", "down"):
+        done = CliRunner().invoke(app, [command])
+        assert done.exit_code == 0, done.output
+    assert [document["running"] for document in shown] == [False, True, True, False]
+    assert list(shown[2]) == ["url", "version", "running", "home"]
+    assert (shown[2]["url"], shown[2]["home"]) == (made.url(), str(made.home))

@@ -20,7 +20,7 @@ from psycopg import sql
 
 from outreachdb.db.embedded import cluster, processes
 from outreachdb.db.embedded.account import Account
-from outreachdb.db.embedded.binaries import Binaries, find_binaries
+from outreachdb.db.embedded.binaries import Binaries, binaries_for
 from outreachdb.db.embedded.home import Home, port_is_free
 from outreachdb.db.embedded.settings import GB, Machine, render, settings_for
 from outreachdb.errors import ServerError
@@ -29,6 +29,8 @@ DATABASE = "outreachdb"
 LIBRARIES = ("pg_stat_statements", "auto_explain")
 START_SECONDS = 300.0  # only recovery after a crash takes long; a start takes one
 STOP_SECONDS = 120.0
+HOLD_SECONDS = 10.0  # a server that another starter left behind has shown its pid file long before
+PORTS = 3  # tries, when others take the chosen one in the instant before the server does
 LOG_BYTES = 16 * 1024**2
 
 
@@ -55,7 +57,7 @@ class EmbeddedServer:
     """
 
     def __init__(self, home: Path, binaries: Path | None = None, *, durable: bool = True) -> None:
-        self._home = Home(home)
+        self._home = Home(home, durable=durable)
         self._binaries = binaries
         self._durable = durable
 
@@ -148,7 +150,7 @@ class EmbeddedServer:
         home = self._home
         home.check()
         home.remember()  # the folder is ours from here on
-        server = processes.postmaster(home.data)
+        server = self._find_process()
         if server is None or not self._becomes_ready(server):  # one that was just stopping ends meanwhile
             account = Account.for_data(home.data)
             binaries = self._usable_binaries(account)
@@ -158,12 +160,15 @@ class EmbeddedServer:
             self._launch(binaries, account)
         return self._running(self._prepare_database())
 
+    def _find_process(self) -> psutil.Process | None:
+        """The server's process; one that a killed starter left a moment ago may still have to write its pid file."""
+        data = self._home.data
+        if not (data / "postmaster.pid").exists():
+            processes.wait_until(lambda: self._home.is_free() or processes.postmaster(data) is not None, HOLD_SECONDS)
+        return processes.postmaster(data)
+
     def _usable_binaries(self, account: Account) -> Binaries:
-        """Binaries of the version that made the cluster; another major version can't read its files."""
-        major = self._home.major()
-        found = Binaries.at(self._binaries) if self._binaries else find_binaries_for(major, self.home)
-        if major not in (None, found.major):
-            raise _wrong_version(self.home, major, f"{found.version} in {found.path}")
+        found = binaries_for(self.home, self._home.major(), self._binaries)
         return cluster.readable_binaries(self._home, found, account)
 
     def _launch(self, binaries: Binaries, account: Account) -> None:
@@ -171,10 +176,11 @@ class EmbeddedServer:
         home = self._home
         if (home.data / "postmaster.pid").exists():
             self._clear_after_kill()
-        for _ in range(3):
+        for _ in range(PORTS):
             port, folder = home.choose_address(account)
             home.write(home.settings.name, self._settings(binaries), 0o644)
-            pid = self._spawn(binaries, account, folder, port)
+            with home.hold(HOLD_SECONDS) as held:
+                pid = self._spawn(binaries, account, folder, port, held)
             processes.wait_until(lambda pid=pid: self._is_ready() or not processes.lives(pid), START_SECONDS)  # type: ignore[misc]
             server = processes.postmaster(home.data)
             if server is not None and self._becomes_ready(server):
@@ -199,23 +205,14 @@ class EmbeddedServer:
         fitted = settings_for(
             memory, machine.cores, shm_bytes=machine.shm_bytes, libraries=libraries, durable=self._durable
         )
-        return "# Rewritten at each start; change settings in data/postgresql.conf or by ALTER SYSTEM.\n" + render(
-            fitted
-        )
+        return render(fitted)
 
-    def _spawn(self, binaries: Binaries, account: Account, folder: Path | None, port: int) -> int:
+    def _spawn(self, binaries: Binaries, account: Account, folder: Path | None, port: int, held: int) -> int:
         # The shell ends at once, so that the server is nobody's child: no zombie stays with a long-lived starter. A
         # session of its own keeps it alive when the starter's process group is killed.
         sockets = '"{}"'.format(str(folder).replace('"', '""')) if folder else ""
-        command = [
-            "/bin/sh",
-            "-c",
-            '"$@" >&2 & echo $!',
-            "sh",
-            str(binaries.path / "postgres"),
-            "-D",
-            str(self._home.data),
-        ]
+        command = ["/bin/sh", "-c", '"$@" >&2 & echo $!', "sh"]
+        command += [str(binaries.path / "postgres"), "-D", str(self._home.data)]
         command += ["-c", "listen_addresses=127.0.0.1", "-c", f"port={port}", "-c", "unix_socket_permissions=0700"]
         command += ["-c", f"unix_socket_directories={sockets}"]
         if self._home.log.exists() and self._home.log.stat().st_size > LOG_BYTES:
@@ -223,7 +220,7 @@ class EmbeddedServer:
         with os.fdopen(os.open(self._home.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as log:
             done = subprocess.run(  # noqa: S603 - the server's program, every argument quoted by the shell itself
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, check=True,
-                start_new_session=True, **account.options(),
+                start_new_session=True, pass_fds=[held], **account.options(),
             )  # fmt: skip
         return int(done.stdout)
 
@@ -298,24 +295,6 @@ def throwaway(binaries: Path | None = None) -> Iterator[EmbeddedServer]:
         yield server
     finally:
         server.destroy()
-
-
-def find_binaries_for(major: int | None, home: Path) -> Binaries:
-    """Binaries that can open a home's cluster (any supported version for a new one)."""
-    try:
-        return find_binaries(major)
-    except ServerError:
-        if major is None:
-            raise
-    there = find_binaries()  # says how to install PostgreSQL where there is none at all
-    raise _wrong_version(home, major, f"{there.version} in {there.path}")
-
-
-def _wrong_version(home: Path, major: int, there: str) -> ServerError:
-    return ServerError(
-        f"{home} was made by PostgreSQL {major}, but here is PostgreSQL {there}",
-        hint=f"install PostgreSQL {major}; or pg_dump with it, set OUTREACHDB_HOME to a new folder, and restore there",
-    )
 
 
 @contextlib.contextmanager

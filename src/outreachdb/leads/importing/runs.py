@@ -1,0 +1,107 @@
+"""The imports of a workspace: begun, finished, failed, found."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from outreachdb.db.queries import Queries
+from outreachdb.db.tenant import Row, Session, Tenant
+from outreachdb.errors import NotFound
+from outreachdb.leads.importing.detection import Dialect
+from outreachdb.leads.importing.fields import ColumnMap
+from outreachdb.leads.importing.merging import Counts
+
+Q = Queries("outreachdb.leads")
+PAGE = 5000
+FORMAT = "csv"
+
+
+async def begin(
+    session: Session, tenant: Tenant, dialect: Dialect, columns: ColumnMap, on_conflict: str, now: datetime
+) -> int:
+    """Note that an import runs; its id. Imports of the workspace whose process died are marked first."""
+    await session.execute(Q.end_dead_imports, {"workspace_id": tenant.workspace_id, "now": now})
+    found: int = await session.value(
+        Q.begin_import,
+        {
+            "workspace_id": tenant.workspace_id,
+            "file_name": dialect.path.name,
+            "file_sha256": dialect.sha256,
+            "format": FORMAT,
+            "encoding": dialect.encoding,
+            "delimiter": dialect.delimiter,
+            "header_line": dialect.header_line,
+            "mapping": Jsonb(columns.document()),
+            "on_conflict": on_conflict,
+            "now": now,
+        },
+    )
+    return found
+
+
+async def hold(session: Session, tenant: Tenant, import_id: int) -> None:
+    """Lock the import's row for the rest of the transaction."""
+    await session.execute(Q.hold_import, {"workspace_id": tenant.workspace_id, "import_id": import_id})
+
+
+async def finish(session: Session, tenant: Tenant, import_id: int, counts: Counts) -> None:
+    """Store the counts; the transaction that holds the data commits them."""
+    await session.execute(
+        Q.finish_import,
+        {
+            "workspace_id": tenant.workspace_id,
+            "import_id": import_id,
+            "rows_read": counts.rows_read,
+            "inserted": counts.inserted,
+            "updated": counts.updated,
+            "skipped": counts.skipped,
+            "rejected": counts.rejected,
+            "finished_at": datetime.now(UTC),
+        },
+    )
+
+
+async def fail(tenant: Tenant, import_id: int, error: str, *, cancelled: bool = False) -> None:
+    """Mark an import as failed or cancelled, with the reason."""
+    status = "cancelled" if cancelled else "failed"
+    values = {"workspace_id": tenant.workspace_id, "import_id": import_id, "status": status, "error": error}
+    async with tenant.trusted(doing="noting that the import failed") as session:
+        await session.execute(Q.fail_import, values | {"finished_at": datetime.now(UTC)})
+
+
+async def listed(tenant: Tenant, limit: int = 50) -> list[Row]:
+    """The newest imports; one whose process died shows as failed."""
+    async with tenant.trusted(doing="looking for dead imports") as session:
+        await session.execute(Q.end_dead_imports, {"workspace_id": tenant.workspace_id, "now": datetime.now(UTC)})
+    async with tenant.session(doing="listing imports") as session:
+        return await session.all(Q.list_imports, {"workspace_id": tenant.workspace_id, "limit": limit})
+
+
+async def find(tenant: Tenant, import_id: int) -> dict[str, Any]:
+    """Everything known of an import; raises NotFound."""
+    async with tenant.session(doing="reading an import") as session:
+        row = await session.one(Q.find_import, {"workspace_id": tenant.workspace_id, "import_id": import_id})
+    if row is None:
+        raise NotFound(
+            f"there is no import {import_id} in workspace {tenant.name}", hint="see: outreachdb imports list"
+        )
+    return row
+
+
+async def rejects(tenant: Tenant, import_id: int) -> AsyncIterator[Row]:
+    """Rejected rows in file order: row_number, column_name, reason, raw; raises NotFound for an unknown import."""
+    await find(tenant, import_id)
+    after = 0
+    while True:
+        values = {"workspace_id": tenant.workspace_id, "import_id": import_id, "after": after, "limit": PAGE}
+        async with tenant.session(doing="reading rejected rows") as session:
+            page = await session.all(Q.list_rejects, values)
+        for row in page:
+            yield row
+        if len(page) < PAGE:
+            return
+        after = page[-1]["row_number"]

@@ -20,17 +20,16 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended('outreachdb.fold.' || ws, 0)) THEN
         RETURN 0;
     END IF;
-    WITH chosen AS MATERIALIZED (
-        SELECT d.grain, d.key, d.kind, d.day, d.id
-        FROM analytics.rollup_deltas AS d
-        WHERE d.workspace_id = ws
-        ORDER BY d.grain, d.key, d.kind, d.day, d.id
-        LIMIT p_limit
-    ), taken AS (
+    WITH taken AS (
+        -- By row address: nobody else changes deltas, and a join on the key went through all pairs when statistics were old.
         DELETE FROM analytics.rollup_deltas AS d
-        USING chosen AS c
         WHERE d.workspace_id = ws
-          AND (d.grain, d.key, d.kind, d.day, d.id) = (c.grain, c.key, c.kind, c.day, c.id)
+          AND d.ctid = ANY (ARRAY (
+              SELECT c.ctid
+              FROM analytics.rollup_deltas AS c
+              WHERE c.workspace_id = ws
+              ORDER BY c.grain, c.key, c.kind, c.day, c.id
+              LIMIT p_limit))
         RETURNING d.grain, d.key, d.kind, d.day, d.total, d.people
     ), added AS (
         INSERT INTO analytics.rollups AS r (workspace_id, grain, key, kind, day, total, people)

@@ -66,7 +66,7 @@ def _history(campaign: Launched, chance: random.Random, size: int) -> list[Norma
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_any_interleaving_counts_what_a_recount_counts(tenant: Tenant, keyring: Keyring, seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311 - a repeatable history, not a secret
+    chance = random.Random(seed)
     campaign = await launch(tenant, keyring, leads=6, steps=2)
     waiting = _history(campaign, chance, 120)
     while waiting:
@@ -87,7 +87,7 @@ async def test_any_interleaving_counts_what_a_recount_counts(tenant: Tenant, key
 
 async def test_two_ingesters_two_folders_and_a_reader(tenant: Tenant, keyring: Keyring) -> None:
     campaign = await launch(tenant, keyring, leads=20, steps=2)
-    events = _history(campaign, random.Random(42), 900)  # noqa: S311 - repeatable
+    events = _history(campaign, random.Random(42), 900)
     done = asyncio.Event()
     seen: list[Counter[str]] = []
 

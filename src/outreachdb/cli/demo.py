@@ -32,7 +32,7 @@ def _summary(told: story.Story) -> Group:
     rows: list[tuple[object, ...]] = []
     for chapter in told.chapters:
         rate = f"{chapter.rate:,.0f} {chapter.unit}/s" if chapter.rate else None
-        first, *rest = [*chapter.counts] or [("", None)]
+        first, *rest = chapter.counts or [("", 0)]
         rows.append((chapter.title, f"{chapter.seconds:.2f} s", rate, *first))
         rows += [(None, None, None, *count) for count in rest]
     balances = [

@@ -11,12 +11,9 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    ws constant bigint := outreach.current_workspace();
+    ws constant bigint := outreach.required_workspace();
     folded bigint;
 BEGIN
-    IF ws IS NULL THEN
-        RAISE EXCEPTION 'no workspace is set' USING ERRCODE = 'invalid_parameter_value', HINT = 'SET LOCAL app.workspace_id';
-    END IF;
     IF NOT pg_try_advisory_xact_lock(hashtextextended('outreachdb.fold.' || ws, 0)) THEN
         RETURN 0;
     END IF;

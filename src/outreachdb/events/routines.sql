@@ -20,8 +20,9 @@ SET plan_cache_mode = force_custom_plan
 SET enable_hashjoin = on
 SET enable_mergejoin = on
 AS $$
+#variable_conflict use_column
 DECLARE
-    ws constant bigint := outreach.current_workspace();
+    ws constant bigint := outreach.required_workspace();
     arrived constant timestamptz := statement_timestamp();
     horizon timestamptz;
     months record;
@@ -33,11 +34,9 @@ DECLARE
     leads bigint[] := '{}';
     mailboxes bigint[] := '{}';
     addresses text[] := '{}';
+    why text;
     result record;
 BEGIN
-    IF ws IS NULL THEN
-        RAISE EXCEPTION 'no workspace is set' USING ERRCODE = 'invalid_parameter_value', HINT = 'SET LOCAL app.workspace_id';
-    END IF;
     IF jsonb_typeof(p_events) IS DISTINCT FROM 'array' THEN
         RAISE EXCEPTION 'the events must be a JSON array' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -179,46 +178,12 @@ BEGIN
             reply_count = e.reply_count + excluded.reply_count,
             bounce_count = e.bounce_count + excluded.bounce_count,
             updated_at = excluded.updated_at
-    ), unwanted AS MATERIALIZED (
+    ), unwanted AS (
         -- An unknown message counts too: whoever complains is not mailed again, whichever system wrote to them.
-        SELECT DISTINCT ON (target) coalesce(f.address, lower(a.recipient)) AS target, a.event AS reason
+        SELECT a.event AS reason, coalesce(f.address, a.recipient) AS target
         FROM added AS a
         LEFT JOIN found AS f ON f.send_id = a.send_id
-        WHERE (a.event IN ('complained', 'unsubscribed') OR (a.event = 'bounced' AND a.severity = 'hard'))
-          AND coalesce(f.address, lower(a.recipient)) ~ '^[^@\s[:cntrl:]]+@[^@\s[:cntrl:]]+$'
-        ORDER BY target, a.event = 'complained' DESC, a.event = 'unsubscribed' DESC
-    ), suppressed AS (
-        -- A suppression that would have expired becomes a lasting one.
-        INSERT INTO outreach.suppressions AS s (workspace_id, target, reason, source)
-        SELECT ws, u.target, u.reason, 'event' FROM unwanted AS u ORDER BY u.target
-        ON CONFLICT (workspace_id, target) DO UPDATE
-        SET reason = excluded.reason, source = excluded.source, expires_at = NULL
-        WHERE s.expires_at IS NOT NULL
-    ), changed AS (
-        -- Forward only: "replied" never takes back a later status, and only "archived" withstands a suppression.
-        SELECT l.id, CASE u.reason WHEN 'bounced' THEN 'bounced' ELSE 'unsubscribed' END AS status
-        FROM unwanted AS u
-        JOIN outreach.leads AS l ON l.workspace_id = ws AND l.email_key = u.target
-        WHERE l.status NOT IN ('bounced', 'unsubscribed', 'archived')
-        UNION ALL
-        SELECT DISTINCT l.id, 'replied'
-        FROM told AS t
-        JOIN outreach.leads AS l ON l.workspace_id = ws AND l.id = t.lead_id
-        WHERE t.event = 'replied' AND l.status IN ('new', 'verified', 'contacted')
-          AND NOT EXISTS (SELECT FROM unwanted AS u WHERE u.target = l.email_key)
-    ), held AS (
-        SELECT l.id FROM outreach.leads AS l
-        WHERE l.workspace_id = ws AND l.id IN (SELECT c.id FROM changed AS c)
-        ORDER BY l.id
-        FOR NO KEY UPDATE
-    ), advanced AS (
-        UPDATE outreach.leads AS l
-        SET status = c.status, updated_at = arrived
-        FROM changed AS c
-        JOIN held AS h ON h.id = c.id
-        WHERE l.workspace_id = ws AND l.id = c.id
-          AND l.status NOT IN ('bounced', 'unsubscribed', 'archived')
-          AND (c.status <> 'replied' OR l.status IN ('new', 'verified', 'contacted'))
+        WHERE a.event IN ('complained', 'unsubscribed') OR (a.event = 'bounced' AND a.severity = 'hard')
     ), activities AS (
         INSERT INTO outreach.lead_activities (
             workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)
@@ -233,13 +198,39 @@ BEGIN
         SELECT coalesce(sum(r.n), 0)::bigint AS rejected, coalesce(jsonb_object_agg(r.refusal, r.n), '{}') AS reasons
         FROM (SELECT g.refusal, count(*) AS n FROM given AS g WHERE g.refusal IS NOT NULL GROUP BY g.refusal) AS r
     )
-    SELECT g.n AS received, o.stored, r.rejected, o.unknown, r.reasons, m.* INTO result
+    SELECT g.n AS received, o.stored, r.rejected, o.unknown, r.reasons, m.*,
+           (SELECT array_agg(DISTINCT t.lead_id) FROM told AS t WHERE t.event = 'replied') AS repliers,
+           (SELECT jsonb_object_agg(u.reason, u.targets)
+            FROM (SELECT u.reason, jsonb_agg(DISTINCT u.target) AS targets
+                  FROM unwanted AS u
+                  WHERE outreach.suppression_target(u.target) LIKE '%@%' AND length(u.target) <= 254
+                  GROUP BY u.reason) AS u) AS unwanted
+    INTO result
     FROM (SELECT jsonb_array_length(p_events)::bigint AS n) AS g, outcome AS o, refused AS r, (
         SELECT array_agg(k.send_id) AS sends, array_agg(k.launched_at) AS launches, min(k.launched_at) AS first_launch,
                max(k.launched_at) AS last_launch, array_agg(k.delivered_at) AS delivered, array_agg(k.opened_at) AS opened,
                array_agg(k.clicked_at) AS clicked, array_agg(k.replied_at) AS replied, array_agg(k.bounced_at) AS bounced,
                array_agg(k.complained_at) AS complained, array_agg(k.unsubscribed_at) AS unsubscribed
         FROM (SELECT * FROM marks ORDER BY marks.launched_at, marks.send_id) AS k) AS m;
+
+    -- The strongest reason first: a target keeps the reason that it has.
+    FOREACH why IN ARRAY ARRAY['complained', 'unsubscribed', 'bounced'] LOOP
+        IF result.unwanted ? why THEN
+            PERFORM outreach.suppress(
+                ARRAY(SELECT t FROM jsonb_array_elements_text(result.unwanted -> why) AS t), why, 'event');
+        END IF;
+    END LOOP;
+    IF result.repliers IS NOT NULL THEN
+        WITH held AS MATERIALIZED (
+            SELECT l.id FROM outreach.leads AS l
+            WHERE l.workspace_id = ws AND l.id = ANY (result.repliers) AND l.status IN ('new', 'verified', 'contacted')
+            ORDER BY l.id
+            FOR NO KEY UPDATE
+        )
+        UPDATE outreach.leads AS l SET status = 'replied', updated_at = arrived
+        FROM held AS h
+        WHERE l.workspace_id = ws AND l.id = h.id;
+    END IF;
 
     -- Last and in key order, so that batches about the same sends wait for each other shortly and never in a circle. The
     -- instants are not indexed: most of these updates stay on the row's page. The range prunes partitions.

@@ -8,17 +8,38 @@ from typing import Any
 from hypothesis import strategies as st
 
 # Quotes, patterns, escapes, other scripts; no characters whose lower case differs between Python and PostgreSQL.
-WORDS = ["", "a", "Ab", "growth", "Growth lead", "%", "_", "\\", "'", "''", '"', "--", "$$", "{}", "ä", "Ж", "日本", "1000"]
+WORDS = [
+    "",
+    "a",
+    "Ab",
+    "growth",
+    "Growth lead",
+    "%",
+    "_",
+    "\\",
+    "'",
+    "''",
+    '"',
+    "--",
+    "$$",
+    "{}",
+    "ä",
+    "Ж",
+    "日本",
+    "1000",
+]
 text = st.sampled_from(WORDS) | st.text(alphabet="aAbB%_\\'\" ;$äЖ", max_size=6)
 COUNTRIES = ["US", "GB", "us", "O'Brien"]
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAYS = [NOW - timedelta(days=n) for n in (0, 1, 10, 29, 31, 400)]
 KEYS = ["Employees", "o'clock", 'a "b"', "Ж", "x.y", "since"]
-dates = st.sampled_from(["2026-01-31", "2024-02-29", "2026-01-31T12:00:00Z", "2025-06-01T00:00:00+02:00"]) | st.sampled_from(
-    DAYS
-).map(lambda day: day.strftime("%Y-%m-%d"))
+dates = st.sampled_from(
+    ["2026-01-31", "2024-02-29", "2026-01-31T12:00:00Z", "2025-06-01T00:00:00+02:00"]
+) | st.sampled_from(DAYS).map(lambda day: day.strftime("%Y-%m-%d"))
 numbers = st.integers(-5, 2000) | st.sampled_from([0.5, 70.1, 99.9])
-custom_values = st.one_of(text, st.integers(-5, 2000), st.sampled_from(["1000", " 7 ", "2026-01-31", "2025-06-01x", "12.5"]))
+custom_values = st.one_of(
+    text, st.integers(-5, 2000), st.sampled_from(["1000", " 7 ", "2026-01-31", "2025-06-01x", "12.5"])
+)
 
 
 def leads() -> st.SearchStrategy[list[dict[str, Any]]]:

@@ -18,7 +18,20 @@ from outreachdb.errors import InvalidInput
 from outreachdb.segments import definition as definitions_module
 from outreachdb.segments import segments
 
-HOSTILE = ["' OR true --", "'); DROP TABLE outreach.leads; --", "\\'", "$$", "%", "_", "\\", "{}", '"', "l.id", "%L", "%s%I"]
+HOSTILE = [
+    "' OR true --",
+    "'); DROP TABLE outreach.leads; --",
+    "\\'",
+    "$$",
+    "%",
+    "_",
+    "\\",
+    "{}",
+    '"',
+    "l.id",
+    "%L",
+    "%s%I",
+]
 
 INSERT = """
 INSERT INTO outreach.leads (workspace_id, first_name, title, company_name, country, status, tags, custom_fields,
@@ -54,7 +67,9 @@ def test_compiler_agrees_with_a_plain_reading(
         rows = connection.execute(INSERT, {"workspace_id": workspace["id"], "leads": given_leads}).fetchall()
         connection.execute(f"SET LOCAL app.workspace_id = '{workspace['id']}'")
         connection.execute("SET LOCAL ROLE outreachdb_app")
-        found = connection.execute("SELECT id FROM outreach.get_segmented_leads(%s, 100)", [Jsonb(definition)]).fetchall()
+        found = connection.execute(
+            "SELECT id FROM outreach.get_segmented_leads(%s, 100)", [Jsonb(definition)]
+        ).fetchall()
         counted = connection.execute("SELECT outreach.count_segmented_leads(%s) AS n", [Jsonb(definition)]).fetchone()
     expected = sorted(row["id"] for row in rows if matches(definition, row))
     assert [row["id"] for row in found] == expected
@@ -130,9 +145,7 @@ async def test_hostile_text_is_only_text(three: Tenant, text: str) -> None:
         ({"field": "email", "op": "equals"}, "value: is missing"),
     ],
 )
-async def test_errors_of_the_compiler_point_at_the_spot(
-    tenant: Tenant, definition: dict[str, Any], spot: str
-) -> None:
+async def test_errors_of_the_compiler_point_at_the_spot(tenant: Tenant, definition: dict[str, Any], spot: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         await segments.count(tenant, definition)
     assert spot in str(caught.value)
@@ -155,6 +168,6 @@ async def test_a_segment_never_leaves_its_workspace(three: Tenant, other_tenant:
 
 
 async def test_no_workspace_no_answer(database_url: str) -> None:
-    with psycopg.connect(database_url) as connection:
-        with pytest.raises(psycopg.errors.InvalidParameterValue, match="no workspace is set"):
-            connection.execute("SELECT outreach.count_segmented_leads('{}')")
+    unset = pytest.raises(psycopg.errors.InvalidParameterValue, match="no workspace is set")
+    with psycopg.connect(database_url) as connection, unset:
+        connection.execute("SELECT outreach.count_segmented_leads('{}')")

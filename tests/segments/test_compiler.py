@@ -168,6 +168,6 @@ async def test_a_segment_never_leaves_its_workspace(three: Tenant, other_tenant:
 
 
 async def test_no_workspace_no_answer(database_url: str) -> None:
-    with psycopg.connect(database_url) as connection:
-        with pytest.raises(psycopg.errors.InvalidParameterValue, match="no workspace is set"):
-            connection.execute("SELECT outreach.count_segmented_leads('{}')")
+    unset = pytest.raises(psycopg.errors.InvalidParameterValue, match="no workspace is set")
+    with psycopg.connect(database_url) as connection, unset:
+        connection.execute("SELECT outreach.count_segmented_leads('{}')")

@@ -18,7 +18,8 @@ async def test_saved_segments_are_counted_and_looked_into(tenant: Tenant) -> Non
     async with tenant.trusted() as session:
         await session.execute(
             "INSERT INTO outreach.leads (workspace_id, email, country) "
-            "SELECT %s, 'lead' || n || '@example.org', (ARRAY['US','GB'])[1 + n %% 2] FROM generate_series(1, 100) AS n",
+            "SELECT %s, 'lead' || n || '@example.org', (ARRAY['US','GB'])[1 + n %% 2] "
+            "FROM generate_series(1, 100) AS n",
             [tenant.workspace_id],
         )
     made = await segments.create(tenant, "us", US)

@@ -75,7 +75,7 @@ class _AnyField(dict[str, str]):
     def __missing__(self, key: str) -> str:
         return f"sample {key}"
 
-    def get(self, key: str, default: Any = None) -> Any:
+    def get(self, key: str, _default: Any = None, /) -> Any:
         return self[key]
 
 

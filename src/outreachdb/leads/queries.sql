@@ -55,10 +55,6 @@ LIMIT %(limit)s
 -- name: suppress
 SELECT added, leads FROM outreach.suppress(%(targets)s, %(reason)s, %(source)s)
 
--- name: suppress_staged
-SELECT added, leads
-FROM outreach.suppress(ARRAY(SELECT target FROM pg_temp.suppression_targets), %(reason)s, %(source)s)
-
 -- name: list_suppressions
 SELECT target, reason, source, expires_at, created_at
 FROM outreach.suppressions

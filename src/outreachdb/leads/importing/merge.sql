@@ -18,6 +18,7 @@ CREATE UNLOGGED TABLE {clean} AS
 SELECT *, CASE WHEN key IS NOT NULL THEN row_number() OVER (PARTITION BY key ORDER BY row_number {direction}) END AS nth
 FROM (
     SELECT *,
+           nullif(concat(company_website, chr(31), company_name), chr(31)) COLLATE "C" AS firm,
            CASE WHEN problem IS NOT NULL AND unreadable IS NULL THEN {problem_column} END AS problem_column,
            CASE WHEN problem IS NULL THEN coalesce(email_key, chr(31) || source_key) END COLLATE "C" AS key
     FROM (
@@ -79,6 +80,7 @@ WITH groups AS MATERIALIZED (
 )
 UPDATE {clean} AS c
 SET {folded_assignments},
+    firm = nullif(concat(cells.company_website, chr(31), cells.company_name), chr(31)),
     custom_fields = coalesce(fields.custom_fields, c.custom_fields),
     tags = coalesce(labels.tags, c.tags)
 FROM cells
@@ -120,17 +122,17 @@ TRUNCATE {match}
 -- name: create_firms
 -- The companies that the rows name, once each; {chosen} are the rows that may set a company.
 CREATE UNLOGGED TABLE {firms} AS
-SELECT website, name, outreach.web_domain(website) AS domain, lower(name) AS name_key, NULL::bigint AS company_id
+SELECT firm, website, name, outreach.web_domain(website) AS domain, lower(name) AS name_key, NULL::bigint AS company_id
 FROM (
-    SELECT coalesce(c.company_website, '') AS website, coalesce(c.company_name, '') AS name
+    SELECT c.firm, c.company_website AS website, c.company_name AS name
     FROM {clean} AS c
-    WHERE c.nth = 1 AND (c.company_website IS NOT NULL OR c.company_name IS NOT NULL) AND {chosen}
-    GROUP BY 1, 2
+    WHERE c.nth = 1 AND c.firm IS NOT NULL AND {chosen}
+    GROUP BY 1, 2, 3
 ) AS named
 
 -- name: create_companies_by_domain
 INSERT INTO outreach.companies (workspace_id, name, domain, website_url, created_at, updated_at)
-SELECT %(workspace_id)s, coalesce(min(nullif(f.name, '')), f.domain), f.domain, min(f.website), %(now)s, %(now)s
+SELECT %(workspace_id)s, coalesce(min(f.name), f.domain), f.domain, min(f.website), %(now)s, %(now)s
 FROM {firms} AS f
 WHERE f.domain IS NOT NULL
   AND NOT EXISTS (
@@ -143,7 +145,7 @@ ON CONFLICT (workspace_id, domain) WHERE domain IS NOT NULL DO NOTHING
 INSERT INTO outreach.companies (workspace_id, name, created_at, updated_at)
 SELECT %(workspace_id)s, min(f.name), %(now)s, %(now)s
 FROM {firms} AS f
-WHERE f.domain IS NULL AND f.name <> ''
+WHERE f.domain IS NULL AND f.name IS NOT NULL
   AND NOT EXISTS (
       SELECT FROM outreach.companies AS c WHERE c.workspace_id = %(workspace_id)s AND c.name_key = f.name_key)
 GROUP BY f.name_key
@@ -167,7 +169,7 @@ FROM (
       AND name_key IN (SELECT wanted.name_key FROM {firms} AS wanted WHERE wanted.domain IS NULL)
     ORDER BY name_key, domain IS NOT NULL, id
 ) AS c
-WHERE f.domain IS NULL AND f.name <> '' AND c.name_key = f.name_key
+WHERE f.domain IS NULL AND f.name IS NOT NULL AND c.name_key = f.name_key
 
 -- name: insert_leads
 -- A suppressed address arrives with the status that its suppression asks for.
@@ -182,8 +184,7 @@ WITH made AS (
                     'new'),
            c.tags, c.custom_fields, c.notes, c.qualification_score, %(now)s, %(now)s
     FROM {clean} AS c
-    LEFT JOIN {firms} AS f
-        ON f.website = coalesce(c.company_website, '') AND f.name = coalesce(c.company_name, '')
+    LEFT JOIN {firms} AS f ON f.firm = c.firm
     LEFT JOIN outreach.suppressions AS address
         ON address.workspace_id = %(workspace_id)s AND address.target = c.email_key
         AND (address.expires_at IS NULL OR address.expires_at > %(now)s)
@@ -206,7 +207,7 @@ SELECT l.id AS lead_id, new.*
 FROM {match} AS m
 JOIN {clean} AS c ON c.row_number = m.row_number
 JOIN outreach.leads AS l ON l.workspace_id = {workspace_id} AND l.id = m.lead_id
-LEFT JOIN {firms} AS f ON f.website = coalesce(c.company_website, '') AND f.name = coalesce(c.company_name, '')
+LEFT JOIN {firms} AS f ON f.firm = c.firm
 CROSS JOIN LATERAL (SELECT {new_values}) AS new
 WHERE {differs}
 ORDER BY l.id

@@ -27,7 +27,11 @@ BEGIN
         partition := p_table || '_' || to_char(month, 'YYYY_MM');
         IF to_regclass(format('parts.%I', partition)) IS NULL THEN
             PERFORM pg_advisory_xact_lock(hashtext('outreachdb.partitions.' || p_table));
-            IF to_regclass(format('parts.%I', partition)) IS NULL THEN
+            -- Asked of the table this time: to_regclass remembers that there was none a moment ago.
+            IF NOT EXISTS (
+                SELECT FROM pg_class AS c
+                WHERE c.relnamespace = 'parts'::regnamespace AND c.relname = partition)
+            THEN
                 EXECUTE format(
                     'CREATE TABLE parts.%I (LIKE outreach.%I INCLUDING ALL EXCLUDING IDENTITY)', partition, p_table);
                 EXECUTE format(

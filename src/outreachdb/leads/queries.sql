@@ -32,6 +32,9 @@ WHERE workspace_id = %(workspace_id)s
       WHERE workspace_id = %(workspace_id)s AND status = 'running'
       ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
 
+-- name: analyze_leads
+SELECT outreach.analyze_leads()
+
 -- name: list_imports
 SELECT id, file_name, status, on_conflict, rows_read, inserted, updated, skipped, rejected, error, started_at, finished_at
 FROM outreach.imports

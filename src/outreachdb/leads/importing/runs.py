@@ -76,6 +76,12 @@ async def fail(tenant: Tenant, import_id: int, error: str, *, cancelled: bool = 
         await session.execute(Q.fail_import, values | {"finished_at": datetime.now(UTC)})
 
 
+async def renew_statistics(tenant: Tenant) -> None:
+    """Tell the planner what a large import brought: until autovacuum comes by it would plan for the old table."""
+    async with tenant.trusted(doing="renewing statistics") as session:
+        await session.execute(Q.analyze_leads)
+
+
 async def listed(tenant: Tenant, limit: int = 50) -> list[Row]:
     """The newest imports; one whose process died shows as failed."""
     async with tenant.trusted(doing="looking for dead imports") as session:

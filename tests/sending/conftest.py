@@ -115,7 +115,9 @@ def campaign_file(port: int, name: str = "spring", **changes: Any) -> dict[str, 
         "name": name,
         "segment": {},
         "mailboxes": [mailbox | {"smtp": {"host": "127.0.0.1", "port": port, "security": "plain"}}],
-        "steps": [{"subject": "Hello {{ first_name }}", "text": "Dear {{ first_name }},\nhow is {{ company_name }}?\n"}],
+        "steps": [
+            {"subject": "Hello {{ first_name }}", "text": "Dear {{ first_name }},\nhow is {{ company_name }}?\n"}
+        ],
     } | changes
 
 
@@ -144,7 +146,9 @@ async def rows(tenant: Tenant, query: str, *params: Any) -> list[Row]:
 async def statuses(tenant: Tenant) -> dict[str, int]:
     """The ledger by status."""
     found = await rows(
-        tenant, "SELECT status, count(*) AS n FROM outreach.email_sends WHERE workspace_id = %s GROUP BY 1", tenant.workspace_id
+        tenant,
+        "SELECT status, count(*) AS n FROM outreach.email_sends WHERE workspace_id = %s GROUP BY 1",
+        tenant.workspace_id,
     )
     return {row["status"]: row["n"] for row in found}
 

@@ -1,7 +1,7 @@
 -- requires: 0007
 
 -- owner: outreachdb_trusted
--- Folds the session's workspace's deltas into its rollups, at most p_limit of them; returns how many. What one call takes away it
+-- Folds the session's workspace's deltas into its rollups, about p_limit of them (1 or more); returns how many. What one call takes away it
 -- adds in the same transaction, so a reader of both sees each event once at any moment. A second folder of the workspace
 -- returns 0 at once; it has nothing to do that the first doesn't.
 CREATE OR REPLACE FUNCTION outreach.fold_rollup_deltas(p_limit integer DEFAULT 100000)
@@ -12,21 +12,24 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     ws constant bigint := outreach.required_workspace();
+    last record;
+    everything boolean;
     folded bigint;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended('outreachdb.fold.' || ws, 0)) THEN
         RETURN 0;
     END IF;
+    -- A range of the key, not a list of rows: a join would go through all pairs where statistics are old.
+    SELECT d.grain, d.key, d.kind, d.day, d.id INTO last
+    FROM analytics.rollup_deltas AS d
+    WHERE d.workspace_id = ws
+    ORDER BY d.grain, d.key, d.kind, d.day, d.id
+    OFFSET p_limit - 1 LIMIT 1;
+    everything := NOT FOUND;
     WITH taken AS (
-        -- By row address: nobody else changes deltas, and a join on the key went through all pairs when statistics were old.
         DELETE FROM analytics.rollup_deltas AS d
         WHERE d.workspace_id = ws
-          AND d.ctid = ANY (ARRAY (
-              SELECT c.ctid
-              FROM analytics.rollup_deltas AS c
-              WHERE c.workspace_id = ws
-              ORDER BY c.grain, c.key, c.kind, c.day, c.id
-              LIMIT p_limit))
+          AND (everything OR (d.grain, d.key, d.kind, d.day, d.id) <= (last.grain, last.key, last.kind, last.day, last.id))
         RETURNING d.grain, d.key, d.kind, d.day, d.total, d.people
     ), added AS (
         INSERT INTO analytics.rollups AS r (workspace_id, grain, key, kind, day, total, people)

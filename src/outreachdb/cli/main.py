@@ -103,6 +103,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        if os.environ.get("OUTREACHDB_LOG_LEVEL", "").lower() == "debug":
+            raise
+        hint = "OUTREACHDB_LOG_LEVEL=debug shows where"
+        sys.exit(fail(OutreachDBError(f"{type(error).__name__}: {error}", hint=hint)))
 
 
 if __name__ == "__main__":

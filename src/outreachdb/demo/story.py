@@ -114,7 +114,7 @@ async def tell(settings: Settings, *, leads: int = 100_000, progress: Progress =
     await _prepare(story, settings, progress)
     async with OutreachDB.open(settings=settings) as db:
         tenant = await _workspace(story, db)
-        story.folder = settings.home / "demo" / tenant.name
+        story.folder = settings.home / "demo" / f"{tenant.name}-{int(time.time())}"
         story.folder.mkdir(parents=True)
         await _import(story, tenant, leads, progress)
         await _segment(story, tenant)
@@ -174,8 +174,9 @@ async def _import(story: Story, tenant: Tenant, leads: int, progress: Progress) 
 
 async def _segment(story: Story, tenant: Tenant) -> None:
     with story.chapter("addresses suppressed") as chapter:
-        some = await segments.preview(tenant, SEGMENT, rows=50)
-        targets = [SUPPRESSED_DOMAIN, *(lead["email"] for lead in some if lead["email"])]
+        addressed = {"all": [SEGMENT, {"field": "email", "op": "is_set"}]}
+        some = await segments.preview(tenant, addressed, rows=50)
+        targets = [SUPPRESSED_DOMAIN, *(lead["email"] for lead in some)]
         added = await suppression.add(tenant, targets, reason="manual", source="demo")
         chapter.counts = [("addresses and domains", len(targets)), ("newly suppressed", added.added)]
     with story.chapter("segment counted") as chapter:

@@ -16,9 +16,6 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 -- A generic plan would take the arrays below for ten elements long.
 SET plan_cache_mode = force_custom_plan
--- Named here so that what the body sets ends with it.
-SET enable_hashjoin = on
-SET enable_mergejoin = on
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -44,10 +41,8 @@ BEGIN
     FROM ops.partitioned_tables AS r
     WHERE r.table_name = 'email_events';
 
-    -- The sends, month by month so that one partition is planned. Each by its key: right after a launch the statistics know
-    -- nothing of a million new sends, and a plan that reads them all would look cheap.
-    SET LOCAL enable_hashjoin = off;
-    SET LOCAL enable_mergejoin = off;
+    -- The sends, month by month so that one partition is planned. OFFSET 0 makes it one look-up by key each: right after a
+    -- launch the statistics know nothing of a million new sends, and a plan that reads them all would look cheap.
     FOR months IN
         SELECT date_trunc('month', e.month) AS first, array_agg(DISTINCT e.send_id) AS wanted
         FROM jsonb_to_recordset(p_events) AS e (send_id bigint, month timestamp)
@@ -62,9 +57,12 @@ BEGIN
         FROM (
             SELECT l.id, l.created_at, l.campaign_id, l.step, l.lead_id, l.mailbox_id, l.recipient
             FROM unnest(months.wanted) AS w (id)
-            JOIN outreach.email_sends AS l ON l.workspace_id = ws AND l.id = w.id
-            WHERE l.created_at >= timezone('UTC', months.first)
-              AND l.created_at < timezone('UTC', months.first + interval '1 month')
+            CROSS JOIN LATERAL (
+                SELECT * FROM outreach.email_sends AS e
+                WHERE e.workspace_id = ws AND e.id = w.id
+                  AND e.created_at >= timezone('UTC', months.first)
+                  AND e.created_at < timezone('UTC', months.first + interval '1 month')
+                OFFSET 0) AS l
         ) AS s;
         ids := ids || sends.ids;
         instants := instants || sends.instants;
@@ -75,8 +73,6 @@ BEGIN
         addresses := addresses || sends.addresses;
     END LOOP;
 
-    SET LOCAL enable_hashjoin = on;
-    SET LOCAL enable_mergejoin = on;
     WITH found AS MATERIALIZED (
         SELECT * FROM unnest(ids, instants, campaigns, steps, leads, mailboxes, addresses)
             AS f (send_id, launched_at, campaign_id, step, lead_id, mailbox_id, address)
@@ -232,10 +228,8 @@ BEGIN
         WHERE l.workspace_id = ws AND l.id = h.id;
     END IF;
 
-    -- Last and in key order, so that batches about the same sends wait for each other shortly and never in a circle. The
+    -- Last, so that batches about the same sends wait for each other shortly; if in a circle, the caller tries again. The
     -- instants are not indexed: most of these updates stay on the row's page. The range prunes partitions.
-    SET LOCAL enable_hashjoin = off;
-    SET LOCAL enable_mergejoin = off;
     UPDATE outreach.email_sends AS s
     SET delivered_at = least(s.delivered_at, m.delivered_at), opened_at = least(s.opened_at, m.opened_at),
         clicked_at = least(s.clicked_at, m.clicked_at), replied_at = least(s.replied_at, m.replied_at),

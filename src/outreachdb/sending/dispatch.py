@@ -211,7 +211,9 @@ class _Worker:
             )
             try:
                 rendered = self.steps[send.campaign_id, send.step].render(send.lead)
-                messages[send.send_id] = build(mailbox.sender, send.recipient, rendered, identity)
+                messages[send.send_id] = build(
+                    mailbox.display_name, mailbox.address, send.recipient, rendered, identity
+                )
             except InvalidInput as error:
                 failed.append(_result(send, Outcome("failed", f"template: {error.detail}")))
             except (ValueError, LookupError) as error:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.contentmanager import raw_data_manager
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
-from email.utils import formatdate
+from email.policy import SMTPUTF8, Policy, compat32
+from email.utils import formataddr, format_datetime
 
 from outreachdb.campaigns.templates import Rendered
+
+# The newer policies parse every header they are given, at a millisecond a message; ours are made here and need no parsing.
+_PLAIN: Policy[EmailMessage] = compat32.clone(linesep="\r\n", max_line_length=78)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +29,36 @@ class Message:
     international: bool
 
 
-def build(sender: Address, recipient: str, rendered: Rendered, message_id: str) -> Message:
+def build(name: str | None, address: str, recipient: str, rendered: Rendered, message_id: str) -> Message:
     """Build a text, or text and HTML, message; raises ValueError where an address can't stand in a header."""
-    international = not (recipient.isascii() and sender.addr_spec.isascii())
-    message = EmailMessage(policy=SMTPUTF8 if international else SMTP)
-    message["From"] = sender
-    message["To"] = Address(addr_spec=recipient)
-    message["Subject"] = rendered.subject
-    message["Date"] = formatdate(localtime=False)
+    international = not (recipient.isascii() and address.isascii())
+    if international:
+        message = EmailMessage(policy=SMTPUTF8)
+        message["From"] = _address(name, address)
+        message["To"] = _address(None, recipient)
+        message["Subject"] = rendered.subject
+    else:
+        message = EmailMessage(policy=_PLAIN)
+        message["From"] = formataddr((name, address))
+        message["To"] = recipient
+        message["Subject"] = Header(rendered.subject, None if rendered.subject.isascii() else "utf-8")
+    message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = message_id
-    message.set_content(rendered.text)
+    message.set_content(_sendable(rendered.text), content_manager=raw_data_manager)
     if rendered.html is not None:
-        message.add_alternative(rendered.html, subtype="html")
+        message.add_alternative(_sendable(rendered.html), subtype="html", content_manager=raw_data_manager)
     return Message(recipient, message_id, rendered.subject, message.as_bytes(), international)
+
+
+def _address(name: str | None, address: str) -> Address:
+    # By its parts: Address refuses a whole addr-spec whose local part is not ASCII.
+    username, _, domain = address.rpartition("@")
+    return Address(name or "", username, domain)
+
+
+def _sendable(text: str) -> str:
+    """Half of a surrogate pair, which a template can make, is in no character set."""
+    with suppress(UnicodeEncodeError):
+        text.encode()
+        return text
+    return text.encode(errors="replace").decode()

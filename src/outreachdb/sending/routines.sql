@@ -1,5 +1,9 @@
 -- requires: 0010
 
+-- Functions that find sends by key are planned without looking at the values (force_generic_plan): a workspace, a campaign
+-- or an instant that is newer than the statistics looks like no rows at all, and the plans made for that read the whole
+-- month once per row.
+
 -- Turns a draft into its sends, all at once: every member of the segment gets its sends or a recorded reason why not.
 -- launched_at becomes created_at of every send (a foreign key holds it there) and is a parameter so that one partition is
 -- planned. One statement reads the members and writes both tables: two would see two states of the leads.
@@ -203,6 +207,7 @@ RETURNS TABLE (send_id bigint, created_at timestamptz, campaign_id bigint, step 
                mailbox_id bigint, recipient text, verdict text, reason text, lead jsonb)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -211,6 +216,8 @@ DECLARE
     v_instants timestamptz[];
     v_mailboxes bigint[];
     v_room integer[];
+    v_share integer;
+    v_now timestamptz := clock_timestamp();
 BEGIN
     IF n < 1 OR n > 10000 OR lease <= interval '0' OR worker IS NULL THEN
         RAISE EXCEPTION 'a claim takes 1 to 10000 sends, a worker''s name and a lease'
@@ -237,42 +244,39 @@ BEGIN
     IF v_mailboxes IS NULL THEN
         RETURN;
     END IF;
-    -- Literals instead of parameters: the partitions are pruned and the ordered index scan is chosen at planning.
-    RETURN QUERY EXECUTE format($sql$
-        WITH due AS MATERIALIZED (
-            SELECT s.*, row_number() OVER (PARTITION BY s.mailbox_id ORDER BY s.scheduled_at) <= m.room AS fits
-            FROM unnest($1, $2) AS m (id, room)
-            CROSS JOIN LATERAL (
-                SELECT e.id, e.created_at, e.campaign_id, e.lead_id, e.mailbox_id, e.step, e.recipient, e.scheduled_at
-                FROM outreach.email_sends AS e
-                WHERE e.workspace_id = %1$s AND e.mailbox_id = m.id AND e.status = 'scheduled'
-                  AND e.scheduled_at <= %2$L AND e.created_at = ANY (%3$L) AND e.campaign_id = ANY (%4$L)
-                ORDER BY e.scheduled_at
-                LIMIT %5$s
-                FOR UPDATE SKIP LOCKED) AS s
-        ), judged AS MATERIALIZED (
-            SELECT d.id, d.created_at, j.stop, j.until, l.lead
-            FROM due AS d
-            CROSS JOIN LATERAL outreach.judge_send(
-                %1$s, d.campaign_id, d.created_at, d.lead_id, d.step, d.recipient) AS j (stop, until)
-            CROSS JOIN LATERAL outreach.lead_for_templates(%1$s, d.lead_id) AS l (lead)
-            WHERE d.fits
-        )
-        UPDATE outreach.email_sends AS s
-        SET status = CASE WHEN j.stop IS NOT NULL THEN 'cancelled' WHEN j.until IS NOT NULL THEN 'scheduled' ELSE 'claimed' END,
-            last_error = coalesce(j.stop, s.last_error),
-            scheduled_at = coalesce(j.until, s.scheduled_at),
-            claimed_by = CASE WHEN j.stop IS NULL AND j.until IS NULL THEN $3 END,
-            lease_expires_at = CASE WHEN j.stop IS NULL AND j.until IS NULL THEN clock_timestamp() + $4 END,
-            begun_at = NULL
-        FROM judged AS j
-        WHERE s.workspace_id = %1$s AND s.id = j.id AND s.created_at = j.created_at AND s.created_at = ANY (%3$L)
-        RETURNING s.id, s.created_at, s.campaign_id, s.step, s.lead_id, s.mailbox_id, s.recipient,
-            CASE WHEN s.status = 'scheduled' THEN 'postponed' ELSE s.status END, j.stop,
-            CASE WHEN s.status = 'claimed' THEN j.lead END
-        $sql$, v_workspace, clock_timestamp(), v_instants, v_campaigns,
-        (n + cardinality(v_mailboxes) - 1) / cardinality(v_mailboxes))
-    USING v_mailboxes, v_room, worker, lease;
+    v_share := (n + cardinality(v_mailboxes) - 1) / cardinality(v_mailboxes);
+    RETURN QUERY
+    WITH due AS MATERIALIZED (
+        SELECT s.*, row_number() OVER (PARTITION BY s.mailbox_id ORDER BY s.scheduled_at) <= m.room AS fits
+        FROM unnest(v_mailboxes, v_room) AS m (id, room)
+        CROSS JOIN LATERAL (
+            SELECT e.id, e.created_at, e.campaign_id, e.lead_id, e.mailbox_id, e.step, e.recipient, e.scheduled_at
+            FROM outreach.email_sends AS e
+            WHERE e.workspace_id = v_workspace AND e.mailbox_id = m.id AND e.status = 'scheduled'
+              AND e.scheduled_at <= v_now AND e.created_at = ANY (v_instants) AND e.campaign_id = ANY (v_campaigns)
+            ORDER BY e.scheduled_at
+            LIMIT v_share
+            FOR UPDATE SKIP LOCKED) AS s
+    ), judged AS MATERIALIZED (
+        SELECT d.id, d.created_at, j.stop, j.until, l.lead
+        FROM due AS d
+        CROSS JOIN LATERAL outreach.judge_send(
+            v_workspace, d.campaign_id, d.created_at, d.lead_id, d.step, d.recipient) AS j (stop, until)
+        CROSS JOIN LATERAL outreach.lead_for_templates(v_workspace, d.lead_id) AS l (lead)
+        WHERE d.fits
+    )
+    UPDATE outreach.email_sends AS s
+    SET status = CASE WHEN j.stop IS NOT NULL THEN 'cancelled' WHEN j.until IS NOT NULL THEN 'scheduled' ELSE 'claimed' END,
+        last_error = coalesce(j.stop, s.last_error),
+        scheduled_at = coalesce(j.until, s.scheduled_at),
+        claimed_by = CASE WHEN j.stop IS NULL AND j.until IS NULL THEN worker END,
+        lease_expires_at = CASE WHEN j.stop IS NULL AND j.until IS NULL THEN v_now + lease END,
+        begun_at = NULL
+    FROM judged AS j
+    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at = j.created_at AND s.created_at = ANY (v_instants)
+    RETURNING s.id, s.created_at, s.campaign_id, s.step, s.lead_id, s.mailbox_id, s.recipient,
+        CASE WHEN s.status = 'scheduled' THEN 'postponed' ELSE s.status END, j.stop,
+        CASE WHEN s.status = 'claimed' THEN j.lead END;
 END
 $$;
 GRANT EXECUTE ON FUNCTION outreach.claim_sends(integer, text, interval, bigint[]) TO outreachdb_app;
@@ -284,6 +288,7 @@ CREATE OR REPLACE FUNCTION outreach.begin_sends(send_ids bigint[], created_ats t
 RETURNS TABLE (send_id bigint, verdict text, reason text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -328,6 +333,7 @@ CREATE OR REPLACE FUNCTION outreach.record_sends(results jsonb, worker text)
 RETURNS TABLE (sent bigint, failed bigint, deferred bigint, unknown bigint)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -419,6 +425,7 @@ GRANT EXECUTE ON FUNCTION outreach.record_sends(jsonb, text) TO outreachdb_app;
 CREATE OR REPLACE FUNCTION outreach.return_claims(worker text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_workspace bigint := outreach.required_workspace();
@@ -444,6 +451,7 @@ GRANT EXECUTE ON FUNCTION outreach.return_claims(text) TO outreachdb_app;
 CREATE OR REPLACE FUNCTION outreach.release_expired_leases() RETURNS TABLE (released bigint, unknown bigint)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -481,6 +489,7 @@ GRANT EXECUTE ON FUNCTION outreach.release_expired_leases() TO outreachdb_app;
 CREATE OR REPLACE FUNCTION outreach.complete_campaigns() RETURNS SETOF bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     v_workspace bigint := outreach.required_workspace();

@@ -7,7 +7,6 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from email.headerregistry import Address
 from functools import cache
 from typing import Literal
 
@@ -48,11 +47,6 @@ class Mailbox:
     security: str
     username: str | None
     password: str | None = field(repr=False)
-
-    @property
-    def sender(self) -> Address:
-        """The ``From`` of its messages."""
-        return Address(self.display_name or "", addr_spec=self.address)
 
     @property
     def domain(self) -> str:

@@ -23,7 +23,9 @@ def plain(**changes: Any) -> dict[str, Any]:
         "name": "spring",
         "segment": {"field": "country", "op": "equals", "value": "US"},
         "mailboxes": [{"address": "ann@sender.example", "smtp": SMTP}],
-        "steps": [{"subject": "Hello {{ first_name }}", "text": "Dear {{ first_name | default('you') }} {{ custom.City }}"}],
+        "steps": [
+            {"subject": "Hello {{ first_name }}", "text": "Dear {{ first_name | default('you') }} {{ custom.City }}"}
+        ],
     } | changes
 
 
@@ -113,7 +115,10 @@ async def test_what_the_database_refuses_leaves_nothing(
         ({"segment": {"all": 3}}, "segment: all"),
         ({"mailboxes": []}, "mailboxes: "),
         ({"mailboxes": [{"address": "no address"}]}, "mailboxes[0].address: is no e-mail address"),
-        ({"mailboxes": [{"address": "a@b.example"}, {"address": "A@B.example"}]}, "mailboxes[1]: a@b.example is listed twice"),
+        (
+            {"mailboxes": [{"address": "a@b.example"}, {"address": "A@B.example"}]},
+            "mailboxes[1]: a@b.example is listed twice",
+        ),
         ({"mailboxes": [{"address": "a@b.example", "smtp": {"host": "h", "port": 99999}}]}, "mailboxes[0].smtp.port"),
         ({"mailboxes": [{"address": "a@b.example", "smtp": {"host": "h", "pass": "x"}}]}, "smtp.pass: unknown key"),
         ({"steps": []}, "steps: "),
@@ -121,7 +126,10 @@ async def test_what_the_database_refuses_leaves_nothing(
         ({"steps": [{"subject": "{% if %}", "text": "x"}]}, "steps[0].subject, line 1"),
         ({"steps": [{"subject": "x", "text": "{{ ''.__class__.__mro__ }}"}]}, "steps[0].text: "),
         ({"steps": [{"subject": "x", "text": "{{ 1 / 0 }}"}]}, "ZeroDivisionError"),
-        ({"steps": [{"subject": "x", "text": "y", "delay": "soon"}]}, 'steps[0].delay: must be seconds or a text such as "3 days"'),
+        (
+            {"steps": [{"subject": "x", "text": "y", "delay": "soon"}]},
+            'steps[0].delay: must be seconds or a text such as "3 days"',
+        ),
         ({"steps": [{"subject": "x", "text": "y", "delay": -1}]}, "steps[0].delay"),
         ({"start": "2030-01-01T08:00:00"}, "start: "),
     ],
@@ -160,7 +168,8 @@ def test_json_is_the_same(tmp_path: Path) -> None:
 async def test_allowed_and_refused_transitions(tenant: Tenant, keyring: Keyring) -> None:
     async with tenant.trusted() as session:
         await session.execute(
-            "INSERT INTO outreach.leads (workspace_id, email, country) VALUES (%s, 'a@example.org', 'US')", [tenant.workspace_id]
+            "INSERT INTO outreach.leads (workspace_id, email, country) VALUES (%s, 'a@example.org', 'US')",
+            [tenant.workspace_id],
         )
     made = await campaigns.create(tenant, keyring, plain())
     with pytest.raises(Conflict, match="a campaign that is draft can't become paused"):
@@ -186,7 +195,9 @@ async def test_tenants_can_t_move_a_status_by_hand(tenant: Tenant, keyring: Keyr
     await campaigns.create(tenant, keyring, plain())
     with pytest.raises(OutreachDBError, match="permission denied"):
         async with tenant.session() as session:
-            await session.execute(f"UPDATE outreach.campaigns SET {change} WHERE workspace_id = %s", [tenant.workspace_id])
+            await session.execute(
+                f"UPDATE outreach.campaigns SET {change} WHERE workspace_id = %s", [tenant.workspace_id]
+            )
 
 
 async def test_other_workspaces_are_out_of_reach(tenant: Tenant, other_tenant: Tenant, keyring: Keyring) -> None:

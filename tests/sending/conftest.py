@@ -1,11 +1,13 @@
 """A real SMTP server on 127.0.0.1, in a thread of its own, whose faults are asked for by the recipient's name."""
 
+# ruff: noqa: ARG002 - aiosmtpd calls its hooks with more than they need
+
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -72,8 +74,7 @@ class Sink:
         self.messages.append((envelope.rcpt_tos[0], envelope.content))
         if len(self.messages) == self.notify_at:
             self.arrived.set()
-            while not self.gate.is_set():
-                await asyncio.sleep(0.01)
+            await asyncio.to_thread(self.gate.wait)
         if envelope.rcpt_tos[0].startswith("dropped") and server.transport is not None:
             server.transport.abort()
         return "250 2.0.0 taken"
@@ -115,7 +116,9 @@ def campaign_file(port: int, name: str = "spring", **changes: Any) -> dict[str, 
         "name": name,
         "segment": {},
         "mailboxes": [mailbox | {"smtp": {"host": "127.0.0.1", "port": port, "security": "plain"}}],
-        "steps": [{"subject": "Hello {{ first_name }}", "text": "Dear {{ first_name }},\nhow is {{ company_name }}?\n"}],
+        "steps": [
+            {"subject": "Hello {{ first_name }}", "text": "Dear {{ first_name }},\nhow is {{ company_name }}?\n"}
+        ],
     } | changes
 
 
@@ -144,13 +147,15 @@ async def rows(tenant: Tenant, query: str, *params: Any) -> list[Row]:
 async def statuses(tenant: Tenant) -> dict[str, int]:
     """The ledger by status."""
     found = await rows(
-        tenant, "SELECT status, count(*) AS n FROM outreach.email_sends WHERE workspace_id = %s GROUP BY 1", tenant.workspace_id
+        tenant,
+        "SELECT status, count(*) AS n FROM outreach.email_sends WHERE workspace_id = %s GROUP BY 1",
+        tenant.workspace_id,
     )
     return {row["status"]: row["n"] for row in found}
 
 
 @pytest.fixture
-async def hundred(tenant: Tenant) -> AsyncIterator[Tenant]:
+async def hundred(tenant: Tenant) -> Tenant:
     """A workspace of a hundred leads."""
     await add_leads(tenant, 100)
-    yield tenant
+    return tenant

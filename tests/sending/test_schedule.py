@@ -61,7 +61,12 @@ async def test_each_lead_is_scheduled_or_left_out_with_a_reason(
         ("fine@example.org", True),
         ("sub@sub.blocked.example", True),
     ]
-    assert await rows(other_tenant, "SELECT 1 FROM outreach.email_sends WHERE workspace_id = %s", other_tenant.workspace_id) == []
+    assert (
+        await rows(
+            other_tenant, "SELECT 1 FROM outreach.email_sends WHERE workspace_id = %s", other_tenant.workspace_id
+        )
+        == []
+    )
 
 
 async def test_steps_mailboxes_and_start(tenant: Tenant, keyring: Keyring) -> None:
@@ -84,7 +89,8 @@ async def test_steps_mailboxes_and_start(tenant: Tenant, keyring: Keyring) -> No
     ]
     uneven = await rows(
         tenant,
-        "SELECT lead_id FROM outreach.email_sends WHERE workspace_id = %s GROUP BY 1 HAVING count(DISTINCT mailbox_id) > 1",
+        "SELECT lead_id FROM outreach.email_sends WHERE workspace_id = %s "
+        "GROUP BY 1 HAVING count(DISTINCT mailbox_id) > 1",
         tenant.workspace_id,
     )
     assert uneven == [], "a lead hears from one mailbox"
@@ -128,7 +134,7 @@ async def test_a_saved_segment_counts_as_it_is_at_launch(tenant: Tenant, keyring
     made = await campaigns.create(tenant, keyring, campaign_file(25, segment="some"))
     async with tenant.session() as session:
         await session.execute(
-            "UPDATE outreach.segments SET definition = '{\"field\": \"first_name\", \"op\": \"equals\", \"value\": \"Name3\"}' "
+            'UPDATE outreach.segments SET definition = \'{"field": "first_name", "op": "equals", "value": "Name3"}\' '
             "WHERE workspace_id = %s",
             [tenant.workspace_id],
         )

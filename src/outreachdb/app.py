@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager
 from functools import cached_property
 
 from outreachdb.config import WORKLOADS, Settings
-from outreachdb.db import migrate
+from outreachdb.db import revision
 from outreachdb.db.embedded import EmbeddedServer
 from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import Tenant
-from outreachdb.errors import MigrationError
 from outreachdb.secrets import Keyring
 from outreachdb.tenancy import workspaces
 
@@ -33,7 +32,7 @@ class OutreachDB:
         """Open the pools; raises DatabaseUnavailable, or MigrationError when the schema is not this version's."""
         settings = settings or Settings.load(database_url=url)
         async with Pools(settings, await embedded_url(settings)) as pools:
-            await _check_revision(pools)
+            await revision.check(pools.url("web"))
             yield cls(pools, settings)
 
     @cached_property
@@ -56,11 +55,3 @@ async def embedded_url(settings: Settings) -> str | None:
     if all(settings.url(workload) for workload in WORKLOADS):
         return None
     return (await asyncio.to_thread(EmbeddedServer(settings.home).start)).url
-
-
-async def _check_revision(pools: Pools) -> None:
-    here = await migrate.current(pools.url("admin"), settings=pools.settings)
-    head = migrate.history()[-1].revision
-    if here != head:
-        state = f"is at revision {here}, not {head}" if here else "has no schema yet"
-        raise MigrationError(f"the database {state}", hint="run: outreachdb migrate")

@@ -40,7 +40,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("workspace", str, None, "Workspace used when a command names none."),
     Setting("pool_max", int, 10, "Most connections that one pool opens."),
     Setting("connect_timeout", int, 5, "Seconds to wait for a connection."),
-    Setting("lock_timeout_ms", int, 3000, "Milliseconds a migration step waits for a lock before it gives way."),
+    # Below PostgreSQL's deadlock_timeout (1 s): in a deadlock it is the migration that gives way, not a writer that
+    # dies.
+    Setting("lock_timeout_ms", int, 500, "Milliseconds a migration step waits for a lock before it gives way."),
     Setting("migration_wait", int, 300, "Seconds to wait for another migration of the same database to end."),
     Setting(
         "migration_statement_timeout_ms", int, 0, "Milliseconds one statement of a migration may run; 0 is no limit."
@@ -48,6 +50,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("statement_timeout_ms", int, 0, "Milliseconds a tenant's statement may run; 0 is no limit."),
     Setting("secret_key", str, None, "Key for secrets at rest and signed tokens; 32 bytes in base64.", secret=True),
     Setting("secret_key_file", Path, None, "File that holds secret_key."),
+    Setting(
+        "webhook_replay_seconds", int, 86400, "Seconds that a signed webhook stays valid; providers retry for a day."
+    ),
+    Setting("webhook_max_bytes", int, 10_485_760, "Largest webhook body in bytes."),
     Setting("log_format", str, "text", "text or json."),
     Setting("log_level", str, "warning", "debug, info, warning or error."),
 )

@@ -34,7 +34,7 @@ def matches(node: dict[str, Any], lead: dict[str, Any]) -> bool:
     return _test(node["field"], op, node.get("value"), lead)
 
 
-def _test(field: str, op: str, value: Any, lead: dict[str, Any]) -> bool:  # noqa: PLR0911 - one case after the other
+def _test(field: str, op: str, value: Any, lead: dict[str, Any]) -> bool:
     if field.startswith("custom."):
         return _custom(lead["custom_fields"].get(field[7:]), op, value)
     have = lead[field]
@@ -120,7 +120,7 @@ def _day(text: str) -> str:
     return _instant(text)[0].astimezone(UTC).strftime("%Y-%m-%d")
 
 
-def _custom(have: Any, op: str, value: Any) -> bool:  # noqa: PLR0911 - one case after the other
+def _custom(have: Any, op: str, value: Any) -> bool:
     text = None if have is None else have if isinstance(have, str) else str(have)
     if text is None:
         return False

@@ -60,3 +60,5 @@ class PersonFirst(Base):
     kind: Mapped[str] = mapped_column(primary_key=True)
     lead_id: Mapped[KeyPart]
     first_at: Mapped[datetime]
+    # What first_at was before an earlier event came in late: RETURNING can't say so on PostgreSQL 15 to 17.
+    previous_at: Mapped[datetime | None]

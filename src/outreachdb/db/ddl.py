@@ -4,8 +4,9 @@ On an empty table the plain form is used, which is fast and atomic. On a table w
 VALID`` (`outreachdb constraints validate` lists offenders and validates) and an index is built concurrently. Offline
 (`--sql`) it is not known whether there are rows, so the forms for a table with rows are written.
 
-A concurrent build commits what its step did before it. Put it in a revision of its own; a step that was interrupted
-runs again from its start, and these functions clear up what it left.
+On a table with rows each call commits what its step did before it, so that a step never holds the locks of two busy
+tables. Put such calls in a revision that does nothing else; a step that was interrupted runs again from its start, and
+these functions replace what it left.
 
 Tables are given as ``schema.table``; constraints, and indexes that are made, by their bare name.
 """
@@ -91,13 +92,34 @@ def drop_index_concurrently(op: Op, index: str) -> None:
         op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index}")
 
 
+def drop_constraint(op: Op, table: str, name: str) -> None:
+    """Drop a constraint if it is there; on a table with rows in a transaction of its own."""
+    with _brief(op, table):
+        op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
+
+
 def _add_constraint(op: Op, qualified: str, name: str, definition: str) -> None:
-    if not _offline(op) and not _has_rows(op, qualified):
-        op.execute(f"ALTER TABLE {qualified} ADD CONSTRAINT {name} {definition}")
-        return
-    op.execute(f"ALTER TABLE {qualified} ADD CONSTRAINT {name} {definition} NOT VALID")
     if _offline(op):
-        op.execute(f"ALTER TABLE {qualified} VALIDATE CONSTRAINT {name}")
+        op.execute(f"ALTER TABLE {qualified} ADD CONSTRAINT {name} {definition} NOT VALID")
+        return
+    form = f"{definition} NOT VALID" if _has_rows(op, qualified) else definition
+    with _brief(op, qualified):
+        # The step may run again after an interruption: what it left is replaced, in the same statement.
+        op.execute(f"ALTER TABLE {qualified} DROP CONSTRAINT IF EXISTS {name}, ADD CONSTRAINT {name} {form}")
+
+
+@contextmanager
+def _brief(op: Op, qualified: str) -> Iterator[None]:
+    """A transaction of its own where the table has rows.
+
+    A step that keeps the locks of several busy tables deadlocks with writers that reach them in another order (by a
+    foreign key's check, say), and PostgreSQL may pick the writer as its victim.
+    """
+    if _offline(op) or not _has_rows(op, qualified):
+        yield
+        return
+    with op.get_context().autocommit_block():
+        yield
 
 
 def _create_on_partitions(op: Op, index: str, qualified: str, kind: str, definition: str) -> None:

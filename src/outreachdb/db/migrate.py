@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +33,9 @@ from outreachdb.errors import MigrationError, OutreachDBError, UsageError, from_
 Direction = Literal["up", "down"]
 
 # A step that meets a busy table gives way after lock_timeout and comes back: 0.25 s later, then 0.5 s, ... at most 8 s.
-LOCK_ATTEMPTS = 10
+LOCK_ATTEMPTS = 20
+# alembic.op and alembic.context are one per process: two databases' steps must not run in it at the same moment.
+_ALEMBIC = threading.Lock()
 _GIVES_WAY = (pg.LockNotAvailable, pg.DeadlockDetected)
 
 
@@ -42,6 +45,7 @@ class Chain:
 
     versions: Path | None = None
     routines: tuple[RoutineFile, ...] | None = None
+    promises: Path = Path(__file__).parents[1] / "migrations" / "promises"
 
     def config(self) -> Config:
         """Alembic's configuration, without a file."""
@@ -153,7 +157,7 @@ def offline(frm: str | None = None, to: str = "head", *, chain: Chain = OURS) ->
     config = chain.config()
     config.output_buffer = buffer = io.StringIO()
     config.attributes["running"] = True
-    with _chain_errors():
+    with _chain_errors(), _ALEMBIC:
         command.upgrade(config, f"{frm}:{to}" if frm else to, sql=True)
     return buffer.getvalue()
 
@@ -166,9 +170,12 @@ async def _in_thread(
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        # A thread can't be stopped, its statement can; the step's transaction then rolls back.
-        session.cancel()
-        await asyncio.wait([task])
+        # A thread can't be stopped, its statement can; the step's transaction then rolls back. Asked again until it is
+        # heard: between two statements there is nothing to cancel.
+        while not task.done():
+            session.cancel()
+            await asyncio.wait([task], timeout=0.1)
+        task.exception()
         raise
     finally:
         await asyncio.to_thread(session.close)
@@ -229,6 +236,7 @@ class _Runner:
         return found.revision
 
     def _step(self, run: MigrationRun, script: Script, direction: Direction) -> None:
+        self.session.pause()
         started = time.monotonic()
         with LockSampler(self.session.url, self.session.settings, self.session.pid) as sampler:
             attempts = self._until_unlocked(script, direction)
@@ -255,7 +263,7 @@ class _Runner:
                 cause = error.orig
                 if not isinstance(cause, _GIVES_WAY) or attempt == LOCK_ATTEMPTS:
                     raise _step_failed(script, direction, cause, attempt) from error
-                time.sleep(min(8.0, 0.25 * 2 ** (attempt - 1)))
+                self.session.pause(min(8.0, 0.25 * 2 ** (attempt - 1)))
             except psycopg.Error as error:
                 raise _step_failed(script, direction, error, attempt) from error
             else:
@@ -269,10 +277,11 @@ class _Runner:
         config.attributes["running"] = True
         config.attributes["lock_timeout_ms"] = self.session.settings.lock_timeout_ms
         try:
-            if direction == "up":
-                command.upgrade(config, script.revision)
-            else:
-                command.downgrade(config, _down(script) or "base")
+            with _ALEMBIC:
+                if direction == "up":
+                    command.upgrade(config, script.revision)
+                else:
+                    command.downgrade(config, _down(script) or "base")
         finally:
             if not connection.closed and not connection.invalidated:
                 connection.rollback()
@@ -290,7 +299,7 @@ class _Runner:
             except _GIVES_WAY as error:
                 if attempt == LOCK_ATTEMPTS:
                     raise from_database(error, doing="replaying routines") from error
-                time.sleep(min(8.0, 0.25 * 2 ** (attempt - 1)))
+                self.session.pause(min(8.0, 0.25 * 2 ** (attempt - 1)))
             except psycopg.Error as error:
                 raise MigrationError(f"the routines could not be replayed: {_one_line(error)}") from error
         raise AssertionError("unreachable")

@@ -1,4 +1,4 @@
-"""The Message-ID of a send: workspace, send and month, signed; an event finds its row in one partition."""
+"""The Message-ID of a send: names workspace, send and month, signed, so that an event finds its row's partition."""
 
 from __future__ import annotations
 

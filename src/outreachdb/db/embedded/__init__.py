@@ -5,6 +5,7 @@ A home folder holds everything::
     outreachdb.json   port and socket folder; its presence says that the folder is ours
     password          the TCP password (0600)
     lock              held while a process starts or stops the server
+    running           held by the server's processes as long as one lives
     outreachdb.conf   settings fitted to the machine, rewritten at each start; postgresql.conf includes it
     server.log        what the server says
     data/             the cluster

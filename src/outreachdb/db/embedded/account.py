@@ -64,7 +64,7 @@ class Account:
             return subprocess.CompletedProcess(command, 126, "", f"{command[0]}: permission denied")
 
     def can_read(self, paths: Sequence[Path]) -> bool:
-        """Whether the account can read these files and enter these folders; asked of the kernel, who knows all rules."""
+        """Whether the account can read these files and enter these folders; asked of the kernel."""
         if not self.lent:
             return True
         script = 'for path do test -f "$path" -a -r "$path" || test -d "$path" -a -x "$path" || exit 1; done'
@@ -81,11 +81,9 @@ def _system_user() -> pwd.struct_passwd:
     for _ in range(20):  # another process may hold the lock of /etc/passwd, or make the same user
         if found is not None:
             return found
-        done = subprocess.run(  # noqa: S603 - the system's own program
-            [str(program), "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
-            + ["--shell", "/usr/sbin/nologin", NAME],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        command = [str(program), "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+        command += ["--shell", "/usr/sbin/nologin", NAME]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the system's own
         complaint = done.stderr.strip()
         found = _look_up()
         if found is None:

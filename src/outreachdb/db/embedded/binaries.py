@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -66,6 +67,23 @@ def find_binaries(major: int | None = None) -> Binaries:
     there = ", ".join(dict.fromkeys(f"{found.version} in {found.path}" for found in seen))
     wanted = f"PostgreSQL {major}" if major else "PostgreSQL 15 to 18"
     raise ServerError(f"no {wanted} found on this machine, only {there}", hint=HINT)
+
+
+def binaries_for(home: Path, major: int | None, folder: Path | None) -> Binaries:
+    """Binaries that can open a home's cluster: another major version can't read its files.
+
+    ``major`` is None for a new cluster: then any supported version serves. ``folder`` leaves no choice.
+    """
+    if folder is None:
+        with contextlib.suppress(ServerError):
+            return find_binaries(major)
+    there = Binaries.at(folder) if folder else find_binaries()
+    if major in (None, there.major):
+        return there
+    raise ServerError(
+        f"{home} was made by PostgreSQL {major}, but here is PostgreSQL {there.version} in {there.path}",
+        hint=f"install PostgreSQL {major}; or pg_dump with it, set OUTREACHDB_HOME to a new folder, and restore there",
+    )
 
 
 def _folders() -> Iterator[Path]:

@@ -12,12 +12,12 @@ import shutil
 import socket
 import stat
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from outreachdb.db.embedded.account import Account
+from outreachdb.db.embedded.processes import wait_until
 from outreachdb.errors import ServerError
 
 FORMAT = 1
@@ -28,7 +28,8 @@ SUN_PATH = 107  # bytes of a socket's path that Linux takes (sockaddr_un), its c
 class Home:
     """Names, state file, password and lock of one home folder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self._durable = durable
         self.path = path.expanduser().absolute()
         self.data = self.path / "data"
         self.log = self.path / "server.log"
@@ -49,7 +50,7 @@ class Home:
         if status.st_mode & stat.S_IWOTH:
             raise ServerError(f"everybody may write to {self.path}", hint=f"chmod o-w {self.path}")
         # A process killed right after making the folder leaves the lock, perhaps an unfinished marker, and no more.
-        others = [name for name in os.listdir(self.path) if name != "lock" and not name.startswith(MARKER)]
+        others = [child for child in self.path.iterdir() if child.name != "lock" and not child.name.startswith(MARKER)]
         if others and not (self.path / MARKER).exists():
             raise ServerError(
                 f"{self.path} is not empty and was not made by outreachdb",
@@ -74,14 +75,35 @@ class Home:
         """Hold the home; the kernel lets go when this process dies, however it dies."""
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            deadline = time.monotonic() + seconds
-            while not _try_lock(handle):
-                if time.monotonic() > deadline:
-                    raise ServerError(f"another process has been starting or stopping {self.path} for {seconds:.0f} s")
-                time.sleep(0.02)
+            if not wait_until(lambda: _try_lock(handle), seconds):
+                raise ServerError(f"another process has been starting or stopping {self.path} for {seconds:.0f} s")
             yield
         finally:
             os.close(handle)
+
+    @contextlib.contextmanager
+    def hold(self, seconds: float) -> Iterator[int]:
+        """A locked file for the server to inherit: while any process of it lives, nobody starts a second one.
+
+        This holds also where pids tell nothing: between two containers that share the folder, and in the instant
+        before a new server has written its pid file. Two servers on one cluster would destroy it.
+        """
+        handle = os.open(self.path / "running", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if not wait_until(lambda: _try_lock(handle), seconds):
+                raise ServerError(
+                    f"a server that can't be seen from here, perhaps in another container, uses {self.path}",
+                    hint="stop it there, or set OUTREACHDB_HOME to another folder",
+                )
+            yield handle
+        finally:
+            os.close(handle)
+
+    def is_free(self) -> bool:
+        """Whether no process of a server of this home lives."""
+        with contextlib.suppress(ServerError), self.hold(0):
+            return True
+        return False
 
     def state(self) -> dict[str, Any]:
         """The state file's content; empty before the first start."""
@@ -99,8 +121,10 @@ class Home:
 
     def remember(self, **changes: Any) -> dict[str, Any]:
         """Change the state file, all at once or not at all."""
-        state = {"format": FORMAT} | self.state() | changes
-        self.write(MARKER, json.dumps(state) + "\n", 0o600)
+        before = self.state()
+        state = {"format": FORMAT} | before | changes
+        if state != before:
+            self.write(MARKER, json.dumps(state) + "\n", 0o600)
         return state
 
     def write(self, name: str, text: str, mode: int) -> None:
@@ -109,9 +133,17 @@ class Home:
         with os.fdopen(handle, "w") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            if self._durable:
+                os.fsync(file.fileno())
         Path(temporary).chmod(mode)
         Path(temporary).replace(self.path / name)
+
+    def socket_folder(self) -> Path | None:
+        """The folder of the server's socket; None where it has none."""
+        state = self.state()
+        kept = state.get("socket_folder")
+        # A copied or moved home must not lay hands on the folder of the one that it came from.
+        return Path(kept) if kept and state.get("home") == str(self.path.resolve()) else None
 
     def password(self) -> str | None:
         """The TCP password, or None when there is none yet."""
@@ -142,27 +174,33 @@ class Home:
                 else:
                     left.unlink(missing_ok=True)
 
-    def choose_port(self) -> int:
+    def choose_address(self, account: Account) -> tuple[int, Path | None]:
+        """Port and socket folder for the next server, kept in the state file."""
+        port, folder = self._choose_port(), self._choose_socket_folder(account)
+        self.remember(port=port, socket_folder=str(folder) if folder else None, home=str(self.path.resolve()))
+        return port, folder
+
+    def _choose_port(self) -> int:
         """The port kept from the last start, or another while somebody else has that one."""
         port = self.state().get("port")
         while not isinstance(port, int) or not port_is_free(port):
             port = 20000 + secrets.randbelow(10000)  # below the range that systems give to outgoing connections
         return port
 
-    def choose_socket_folder(self, account: Account) -> Path | None:
-        """A folder that only the account (and root) can enter, with a path short enough for sockets; None: no socket.
+    def _choose_socket_folder(self, account: Account) -> Path | None:
+        """A folder that only the account (and root) can enter, with a path that sockets can take; None: no socket.
 
-        In the home if its path is short, else in the system's folder for temporary files.
+        In the home if its path serves, else in the system's folder for temporary files.
         """
         run = self.path / "run"
         if _fits(run):
             run.mkdir(mode=0o700, exist_ok=True)
             account.give(run)
             return run
-        kept = self.state().get("socket_folder")
+        kept = self.socket_folder()
         # Others can write where temporary files are: never trust a name there without looking whose it is.
-        if kept and _fits(Path(kept)) and _is_private(Path(kept), account.uid):
-            return Path(kept)
+        if kept and _fits(kept) and _is_private(kept, account.uid):
+            return kept
         if not _fits(Path(tempfile.gettempdir()) / "outreachdb-12345678"):
             return None
         folder = Path(tempfile.mkdtemp(prefix="outreachdb-"))
@@ -182,6 +220,8 @@ def port_is_free(port: int) -> bool:
 
 
 def _fits(folder: Path) -> bool:
+    if "," in str(folder):
+        return False  # in a URL it separates several hosts, and nothing escapes it
     return len(os.fsencode(folder / ".s.PGSQL.65535")) <= SUN_PATH
 
 

@@ -103,8 +103,11 @@ def drop_stale_pid_file(data: Path) -> None:
     PostgreSQL itself drops one whose process is gone, but would refuse to start while *any* process of its user has
     that number, as after a reboot or in a new container. The caller holds the home's lock.
     """
-    claimed = PidFile.read(data)
-    if claimed is None or not psutil.pid_exists(claimed.pid):
+    path, claimed = data / "postmaster.pid", PidFile.read(data)
+    if claimed is None:
+        # Empty after a power cut, which PostgreSQL refuses; a new one may be empty for an instant, while it is written.
+        if path.exists() and time.time() - path.stat().st_mtime > 10:
+            path.unlink(missing_ok=True)
         return
     try:
         process = psutil.Process(claimed.pid)
@@ -116,7 +119,7 @@ def drop_stale_pid_file(data: Path) -> None:
         # Only somebody else's process hides its program from us (or from root), and ours has this folder's owner.
         if process.uids().real == data.stat().st_uid:
             return
-    (data / "postmaster.pid").unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
 
 
 def _is_server(process: psutil.Process, data: Path) -> bool:

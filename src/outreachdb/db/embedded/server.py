@@ -20,7 +20,7 @@ from psycopg import sql
 
 from outreachdb.db.embedded import cluster, processes
 from outreachdb.db.embedded.account import Account
-from outreachdb.db.embedded.binaries import Binaries, find_binaries
+from outreachdb.db.embedded.binaries import Binaries, binaries_for
 from outreachdb.db.embedded.home import Home, port_is_free
 from outreachdb.db.embedded.settings import GB, Machine, render, settings_for
 from outreachdb.errors import ServerError
@@ -29,6 +29,8 @@ DATABASE = "outreachdb"
 LIBRARIES = ("pg_stat_statements", "auto_explain")
 START_SECONDS = 300.0  # only recovery after a crash takes long; a start takes one
 STOP_SECONDS = 120.0
+HOLD_SECONDS = 10.0  # a server that another starter left behind has shown its pid file long before
+PORTS = 3  # tries, when others take the chosen one in the instant before the server does
 LOG_BYTES = 16 * 1024**2
 
 
@@ -55,7 +57,7 @@ class EmbeddedServer:
     """
 
     def __init__(self, home: Path, binaries: Path | None = None, *, durable: bool = True) -> None:
-        self._home = Home(home)
+        self._home = Home(home, durable=durable)
         self._binaries = binaries
         self._durable = durable
 
@@ -95,13 +97,12 @@ class EmbeddedServer:
 
     def url(self, database: str = DATABASE) -> str:
         """URL without a secret: by the socket, which only the server's account, or root, can reach; else by TCP."""
-        state = self._state()
-        folder = state.get("socket_folder")
+        state, folder = self._state(), self._home.socket_folder()
         if folder is None:
             return self.tcp_url(database)
         return (
             f"postgresql://{cluster.SUPERUSER}@/{quote(database, safe='')}"
-            f"?host={quote(folder, safe='')}&port={state['port']}"
+            f"?host={quote(str(folder), safe='')}&port={state['port']}"
         )
 
     def tcp_url(self, database: str = DATABASE) -> str:
@@ -114,8 +115,8 @@ class EmbeddedServer:
     def destroy(self) -> None:
         """Stop the server at once and delete its home with all data."""
         self.stop(immediate=True)
-        folder = self._home.state().get("socket_folder")
-        for path in (self.home, Path(folder) if folder else self.home):
+        folder = self._home.socket_folder()
+        for path in (folder, self.home) if folder else (self.home,):
             shutil.rmtree(path, ignore_errors=True)
 
     def _state(self) -> dict[str, Any]:
@@ -149,48 +150,52 @@ class EmbeddedServer:
         home = self._home
         home.check()
         home.remember()  # the folder is ours from here on
-        if (server := processes.postmaster(home.data)) is None:
+        server = self._find_process()
+        if server is None or not self._becomes_ready(server):  # one that was just stopping ends meanwhile
             account = Account.for_data(home.data)
             binaries = self._usable_binaries(account)
             home.sweep()
             if home.major() is None:
                 cluster.create(home, binaries, account, durable=self._durable)
-            server = self._launch(binaries, account)
-        self._wait_until_ready(server)
+            self._launch(binaries, account)
         return self._running(self._prepare_database())
 
+    def _find_process(self) -> psutil.Process | None:
+        """The server's process; one that a killed starter left a moment ago may still have to write its pid file."""
+        data = self._home.data
+        if not (data / "postmaster.pid").exists():
+            processes.wait_until(lambda: self._home.is_free() or processes.postmaster(data) is not None, HOLD_SECONDS)
+        return processes.postmaster(data)
+
     def _usable_binaries(self, account: Account) -> Binaries:
-        """Binaries of the version that made the cluster; another major version can't read its files."""
-        major = self._home.major()
-        found = Binaries.at(self._binaries) if self._binaries else find_binaries_for(major, self.home)
-        if major not in (None, found.major):
-            raise _wrong_version(self.home, major, f"{found.version} in {found.path}")
+        found = binaries_for(self.home, self._home.major(), self._binaries)
         return cluster.readable_binaries(self._home, found, account)
 
-    def _launch(self, binaries: Binaries, account: Account) -> psutil.Process:
+    def _launch(self, binaries: Binaries, account: Account) -> None:
         """Start a server process, on another port when somebody takes ours in between."""
         home = self._home
-        if processes.PidFile.read(home.data) is not None:
-            processes.end_orphans(home.data)
-            processes.drop_stale_pid_file(home.data)
-        for _ in range(3):
-            port, folder = self._choose_address(account)
+        if (home.data / "postmaster.pid").exists():
+            self._clear_after_kill()
+        for _ in range(PORTS):
+            port, folder = home.choose_address(account)
             home.write(home.settings.name, self._settings(binaries), 0o644)
-            pid = self._spawn(binaries, account, folder, port)
+            with home.hold(HOLD_SECONDS) as held:
+                pid = self._spawn(binaries, account, folder, port, held)
             processes.wait_until(lambda pid=pid: self._is_ready() or not processes.lives(pid), START_SECONDS)  # type: ignore[misc]
-            if (server := processes.postmaster(home.data)) is not None:
-                return server
+            server = processes.postmaster(home.data)
+            if server is not None and self._becomes_ready(server):
+                return
             if port_is_free(port):
                 break
         raise ServerError(f"PostgreSQL did not start: {self._complaint()}", hint=f"see {home.log}")
 
-    def _choose_address(self, account: Account) -> tuple[int, Path | None]:
-        """Port and socket folder, kept for the next time; what a killed server left in the folder is removed."""
-        port, folder = self._home.choose_port(), self._home.choose_socket_folder(account)
-        self._home.remember(port=port, socket_folder=str(folder) if folder else None)
+    def _clear_after_kill(self) -> None:
+        """Remove what a killed server left and what would keep the next one from starting."""
+        processes.end_orphans(self._home.data)
+        processes.drop_stale_pid_file(self._home.data)
+        folder = self._home.socket_folder()
         for left in folder.glob(".s.PGSQL.*") if folder else []:
-            left.unlink()  # its lock file names a pid too, and would block the start like a stale postmaster.pid
-        return port, folder
+            left.unlink()  # its lock file names a pid too, and blocks a start like a stale postmaster.pid
 
     def _settings(self, binaries: Binaries) -> str:
         machine = Machine.here()
@@ -200,23 +205,14 @@ class EmbeddedServer:
         fitted = settings_for(
             memory, machine.cores, shm_bytes=machine.shm_bytes, libraries=libraries, durable=self._durable
         )
-        return "# Rewritten at each start; change settings in data/postgresql.conf or by ALTER SYSTEM.\n" + render(
-            fitted
-        )
+        return render(fitted)
 
-    def _spawn(self, binaries: Binaries, account: Account, folder: Path | None, port: int) -> int:
+    def _spawn(self, binaries: Binaries, account: Account, folder: Path | None, port: int, held: int) -> int:
         # The shell ends at once, so that the server is nobody's child: no zombie stays with a long-lived starter. A
         # session of its own keeps it alive when the starter's process group is killed.
         sockets = '"{}"'.format(str(folder).replace('"', '""')) if folder else ""
-        command = [
-            "/bin/sh",
-            "-c",
-            '"$@" >&2 & echo $!',
-            "sh",
-            str(binaries.path / "postgres"),
-            "-D",
-            str(self._home.data),
-        ]
+        command = ["/bin/sh", "-c", '"$@" >&2 & echo $!', "sh"]
+        command += [str(binaries.path / "postgres"), "-D", str(self._home.data)]
         command += ["-c", "listen_addresses=127.0.0.1", "-c", f"port={port}", "-c", "unix_socket_permissions=0700"]
         command += ["-c", f"unix_socket_directories={sockets}"]
         if self._home.log.exists() and self._home.log.stat().st_size > LOG_BYTES:
@@ -224,7 +220,7 @@ class EmbeddedServer:
         with os.fdopen(os.open(self._home.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a") as log:
             done = subprocess.run(  # noqa: S603 - the server's program, every argument quoted by the shell itself
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True, check=True,
-                start_new_session=True, **account.options(),
+                start_new_session=True, pass_fds=[held], **account.options(),
             )  # fmt: skip
         return int(done.stdout)
 
@@ -232,10 +228,11 @@ class EmbeddedServer:
         claimed = processes.PidFile.read(self._home.data)
         return claimed is not None and claimed.ready and processes.postmaster(self._home.data) is not None
 
-    def _wait_until_ready(self, server: psutil.Process) -> None:
+    def _becomes_ready(self, server: psutil.Process) -> bool:
+        """Wait for a server to take queries; False when it ended instead."""
         processes.wait_until(lambda: self._is_ready() or not processes.alive(server), START_SECONDS)
         if not processes.alive(server):
-            raise ServerError(f"PostgreSQL ended while it started: {self._complaint()}", hint=f"see {self._home.log}")
+            return False
         if not self._is_ready():
             raise ServerError(
                 f"PostgreSQL is not ready after {START_SECONDS:.0f} s; it goes on (recovery after a crash takes long)",
@@ -247,6 +244,7 @@ class EmbeddedServer:
                 f"a server that outreachdb did not start runs on {self._home.data}, on port {claimed.port}",
                 hint=f"stop it first: pg_ctl stop -D {self._home.data}",
             )
+        return True
 
     def _prepare_database(self) -> str:
         """Make what a killed starter may have left undone: the database, the password; returns the version."""
@@ -297,24 +295,6 @@ def throwaway(binaries: Path | None = None) -> Iterator[EmbeddedServer]:
         yield server
     finally:
         server.destroy()
-
-
-def find_binaries_for(major: int | None, home: Path) -> Binaries:
-    """Binaries that can open a home's cluster (any supported version for a new one)."""
-    try:
-        return find_binaries(major)
-    except ServerError:
-        if major is None:
-            raise
-    there = find_binaries()  # says how to install PostgreSQL where there is none at all
-    raise _wrong_version(home, major, f"{there.version} in {there.path}")
-
-
-def _wrong_version(home: Path, major: int, there: str) -> ServerError:
-    return ServerError(
-        f"{home} was made by PostgreSQL {major}, but here is PostgreSQL {there}",
-        hint=f"install PostgreSQL {major}; or with it pg_dump the data, set OUTREACHDB_HOME to a new folder, and restore",
-    )
 
 
 @contextlib.contextmanager

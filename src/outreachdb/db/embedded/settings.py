@@ -78,8 +78,9 @@ def settings_for(
 
 def render(settings: dict[str, str]) -> str:
     """The settings as a configuration file."""
+    head = "# Rewritten at each start; change settings in data/postgresql.conf or by ALTER SYSTEM: both win.\n"
     quoted = {name: value.replace("'", "''") for name, value in settings.items()}
-    return "".join(f"{name} = '{value}'\n" for name, value in quoted.items())
+    return head + "".join(f"{name} = '{value}'\n" for name, value in quoted.items())
 
 
 def _clamp(value: int, low: int, high: int) -> int:

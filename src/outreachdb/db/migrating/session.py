@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +16,7 @@ from sqlalchemy.pool import StaticPool
 from outreachdb.config import Settings
 from outreachdb.db import pools
 from outreachdb.db.migrating import roles
-from outreachdb.errors import DatabaseUnsupported, MigrationError
+from outreachdb.errors import Cancelled, DatabaseUnsupported, MigrationError
 
 # "outreach" in ASCII. Advisory locks are per database, so databases of one cluster don't wait for each other.
 LOCK_KEY = 0x6F75747265616368
@@ -28,6 +29,7 @@ class MigrationSession:
         self.url = url
         self.settings = settings
         self.notices: list[str] = []
+        self._stopped = threading.Event()
         self.raw = connect(url, settings)
         self._engine: sqlalchemy.Engine | None = None
         self._connection: sqlalchemy.Connection | None = None
@@ -71,15 +73,21 @@ class MigrationSession:
                     f"another migration of {pools.describe(self.url)} still runs after {waited}",
                     hint="wait for it, or raise OUTREACHDB_MIGRATION_WAIT",
                 )
-            time.sleep(0.1)
+            self.pause(0.1)
 
     def become_owner(self) -> None:
         """Act as ``outreachdb_owner``, so that it owns what the steps make."""
         self.raw.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(roles.OWNER)))
 
     def cancel(self) -> None:
-        """Stop the statement that runs; safe from another thread."""
+        """Stop the statement that runs and begin no other step; safe from another thread."""
+        self._stopped.set()
         self.raw.cancel()
+
+    def pause(self, seconds: float = 0) -> None:
+        """Sleep, or raise Cancelled as soon as :meth:`cancel` was called."""
+        if self._stopped.wait(seconds):
+            raise Cancelled("the migration was stopped", hint="the steps that are done stay; migrate again to go on")
 
     def close(self) -> None:
         """Close the session; the lock goes with it."""

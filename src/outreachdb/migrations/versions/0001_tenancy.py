@@ -23,6 +23,7 @@ def upgrade() -> None:
     op.execute("GRANT USAGE ON SCHEMA outreach TO outreachdb_app, outreachdb_trusted, outreachdb_reader")
     op.execute("GRANT USAGE ON SCHEMA analytics, ops TO outreachdb_trusted, outreachdb_reader")
     op.execute("GRANT USAGE, CREATE ON SCHEMA staging TO outreachdb_trusted")
+    op.execute("GRANT SELECT ON ops.alembic_version TO outreachdb_trusted, outreachdb_reader")
     # A standard body needs no pinned search_path; a parallel-unsafe function would switch parallel query off.
     op.execute(
         """
@@ -136,6 +137,7 @@ def downgrade() -> None:
     op.execute("DROP TABLE ops.routine_objects")
     op.execute("DROP TABLE ops.routine_files")
     op.execute("DROP FUNCTION outreach.current_workspace()")
+    op.execute("REVOKE SELECT ON ops.alembic_version FROM outreachdb_trusted, outreachdb_reader")
     op.execute("REVOKE USAGE ON SCHEMA ops FROM outreachdb_trusted, outreachdb_reader")
     for schema in reversed(SCHEMAS):
         op.execute(f"DROP SCHEMA {schema}")

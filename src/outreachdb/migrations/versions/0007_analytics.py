@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("lead_id", sa.BigInteger(), nullable=False),
         sa.Column("first_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("previous_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "grain IN ('workspace', 'campaign', 'step', 'variant', 'mailbox', 'domain')",
             name="ck_people_first_grain_known",

@@ -1,0 +1,27 @@
+-- name: find_campaign
+-- A name means its latest run; a number means the id, unless a campaign has that number for a name.
+SELECT c.id, c.name
+FROM outreach.campaigns AS c
+WHERE c.workspace_id = %(workspace_id)s AND (c.name = %(name)s OR c.id = %(id)s)
+ORDER BY c.name = %(name)s DESC, c.run DESC
+LIMIT 1;
+
+-- name: totals
+SELECT clock.as_of, t.kind, t.total, t.people
+FROM (SELECT statement_timestamp() AS as_of) AS clock
+LEFT JOIN outreach.rollup_totals(%(grain)s, %(key)s) AS t ON true;
+
+-- name: fold
+SELECT outreach.fold_rollup_deltas(%(limit)s);
+
+-- name: workspaces_with_deltas
+-- One index probe per workspace, however many deltas it has.
+WITH RECURSIVE found AS (
+  (SELECT d.workspace_id FROM analytics.rollup_deltas AS d ORDER BY d.workspace_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT d.workspace_id FROM analytics.rollup_deltas AS d WHERE d.workspace_id > f.workspace_id
+          ORDER BY d.workspace_id LIMIT 1)
+  FROM found AS f
+  WHERE f.workspace_id IS NOT NULL
+)
+SELECT w.id, w.name FROM found AS f JOIN outreach.workspaces AS w ON w.id = f.workspace_id ORDER BY w.id;

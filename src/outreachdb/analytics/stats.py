@@ -1,0 +1,121 @@
+"""What happened to a campaign or a workspace, exact as of now: folded rollups and the deltas not folded yet."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from outreachdb.db.queries import Queries
+from outreachdb.db.tenant import Session, Tenant
+from outreachdb.errors import NotFound
+
+Q = Queries("outreachdb.analytics")
+_LARGEST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignStats:
+    """Counts of a campaign: ``scheduled`` and ``sent`` are sends, ``unique_*`` distinct leads, the others events."""
+
+    campaign_id: int
+    name: str
+    as_of: datetime
+    scheduled: int
+    sent: int
+    delivered: int
+    opened: int
+    unique_opened: int
+    clicked: int
+    unique_clicked: int
+    replied: int
+    bounced: int
+    complained: int
+    unsubscribed: int
+
+    def document(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceStats:
+    """Counts of all campaigns of a workspace together."""
+
+    workspace: str
+    as_of: datetime
+    scheduled: int
+    sent: int
+    delivered: int
+    opened: int
+    clicked: int
+    replied: int
+    bounced: int
+    complained: int
+    unsubscribed: int
+
+    def document(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Totals:
+    as_of: datetime
+    total: dict[str, int]
+    people: dict[str, int]
+
+    def counts(self, *kinds: str) -> dict[str, int]:
+        """Totals of the kinds, 0 where nothing happened."""
+        return {kind: self.total.get(kind, 0) for kind in kinds}
+
+
+async def campaign(tenant: Tenant, name_or_id: str | int) -> CampaignStats:
+    """Counts of a campaign, by name (its latest run) or id; raises NotFound."""
+    async with tenant.session(doing="reading campaign statistics") as open_session:
+        found = await open_session.one(
+            Q.find_campaign,
+            {"workspace_id": tenant.workspace_id, "name": str(name_or_id), "id": _as_id(name_or_id)},
+        )
+        if found is None:
+            raise NotFound(f"no campaign {name_or_id!s} in {tenant.name}", hint="see: outreachdb campaign list")
+        totals = await _read(open_session, "campaign", str(found["id"]))
+    return CampaignStats(
+        campaign_id=found["id"],
+        name=found["name"],
+        as_of=totals.as_of,
+        unique_opened=totals.people.get("opened", 0),
+        unique_clicked=totals.people.get("clicked", 0),
+        **totals.counts(
+            "scheduled", "sent", "delivered", "opened", "clicked", "replied", "bounced", "complained", "unsubscribed"
+        ),
+    )
+
+
+async def workspace(tenant: Tenant) -> WorkspaceStats:
+    """Counts of the whole workspace."""
+    async with tenant.session(doing="reading workspace statistics") as open_session:
+        totals = await _read(open_session, "workspace", "")
+    return WorkspaceStats(
+        workspace=tenant.name,
+        as_of=totals.as_of,
+        **totals.counts(
+            "scheduled", "sent", "delivered", "opened", "clicked", "replied", "bounced", "complained", "unsubscribed"
+        ),
+    )
+
+
+async def _read(open_session: Session, grain: str, key: str) -> _Totals:
+    """One statement, so that a fold in between can't be seen half."""
+    rows = await open_session.all(Q.totals, {"grain": grain, "key": key})
+    counted = [row for row in rows if row["kind"] is not None]
+    return _Totals(
+        rows[0]["as_of"],
+        {row["kind"]: row["total"] for row in counted},
+        {row["kind"]: row["people"] for row in counted},
+    )
+
+
+def _as_id(name_or_id: str | int) -> int | None:
+    text = str(name_or_id)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= _LARGEST_ID else None

@@ -1,0 +1,66 @@
+"""Every failure as problem+json (RFC 9457): what is wrong and how to mend it, never how we are built."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from outreachdb.errors import OutreachDBError
+
+MEDIA_TYPE = "application/problem+json"
+log = logging.getLogger(__name__)
+
+
+class BodyTooLarge(OutreachDBError):
+    """The body is larger than the setting allows."""
+
+    http_status, code = 413, "body_too_large"
+
+
+def install(app: FastAPI) -> None:
+    """Handle every error of the application."""
+    app.add_exception_handler(OutreachDBError, _ours)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+def problem(status: int, code: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> JSONResponse:
+    """A problem document."""
+    title = code.replace("_", " ")
+    document = {"type": f"urn:outreachdb:error:{code}", "title": title, "status": status, "detail": detail} | more
+    return JSONResponse(document, status, headers, media_type=MEDIA_TYPE)
+
+
+async def _ours(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, OutreachDBError)  # noqa: S101 - the handler is registered for it
+    if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("request failed: %s", error.detail)
+        if error.http_status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            return problem(error.http_status, error.code, "the request failed; the server's log says why")
+        return problem(error.http_status, error.code, "the service can't answer now; try again later")
+    return JSONResponse(error.problem(), error.http_status, media_type=MEDIA_TYPE)
+
+
+async def _http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - the handler is registered for it
+    status = HTTPStatus(error.status_code)
+    code = status.name.lower()
+    return problem(status, code, str(error.detail), dict(error.headers) if error.headers else None)
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - the handler is registered for it
+    wrong = [{"path": "/" + "/".join(map(str, each["loc"])), "detail": each["msg"]} for each in error.errors()]
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", "the request can't be used", errors=wrong)
+
+
+async def _unforeseen(_request: Request, _error: Exception) -> JSONResponse:
+    # The server logs the traceback itself.
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "error", "the request failed; the server's log says why")

@@ -1,0 +1,59 @@
+"""The command ``bench``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import typer
+
+from outreachdb.app import embedded_url
+from outreachdb.benchmarks import migration
+from outreachdb.benchmarks.measure import Result, machine
+from outreachdb.cli.context import run, settings
+from outreachdb.cli.output import emit, table
+from outreachdb.cli.progress import bar
+from outreachdb.errors import UsageError
+from outreachdb.progress import Progress
+
+Benchmark = Callable[[str, int, Progress], Awaitable[list[Result]]]
+# Name -> benchmark and how many leads it takes where none are given.
+BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
+    "migration": (migration.run, 2_000_000),
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(bench)
+
+
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(help=f"Some of: {', '.join(BENCHMARKS)}; none means all.")
+    ] = None,
+    leads: Annotated[int | None, typer.Option(min=1000, help="How many leads; each benchmark has a default.")] = None,
+) -> None:
+    """Measure on a scratch database: ours, the limit and the ratio, all from this run."""
+    unknown = set(names or ()) - set(BENCHMARKS)
+    if unknown:
+        raise UsageError(f"no benchmark named {', '.join(sorted(unknown))}", hint=f"there are: {', '.join(BENCHMARKS)}")
+    with bar("bench") as progress:
+        about, results = run(_all(names or list(BENCHMARKS), leads, progress))
+    rows = [(each.name, each.value, each.unit, each.limit, each.ratio, each.source_target) for each in results]
+    title = ", ".join(f"{name} {value}" for name, value in about.items())
+    emit(
+        {"machine": about, "results": [each.document() for each in results]},
+        table(title, ("what", "value", "unit", "limit", "ratio", "sources"), rows),
+    )
+
+
+async def _all(names: list[str], leads: int | None, progress: Progress) -> tuple[dict[str, Any], list[Result]]:
+    configuration = settings()
+    url = configuration.url("admin") or await embedded_url(configuration)
+    assert url is not None  # noqa: S101  (one of the two is there)
+    results: list[Result] = []
+    for name in names:
+        benchmark, default = BENCHMARKS[name]
+        results += await benchmark(url, leads or default, progress)
+    return await machine(url), results

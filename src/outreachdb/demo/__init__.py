@@ -1,0 +1,1 @@
+"""The whole path on generated leads, from import to analytics."""

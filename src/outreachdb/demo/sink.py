@@ -1,0 +1,92 @@
+"""The far end: an SMTP server on loopback that notes who got which message, in a process of its own.
+
+Run as ``python -m outreachdb.demo.sink NOTES``: prints its port once it listens, appends a line of JSON to NOTES for
+each message, and ends when its standard input closes (so it can't outlive whoever started it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+from email.parser import BytesHeaderParser
+from pathlib import Path
+from typing import IO, Self
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from outreachdb.errors import OutreachDBError
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message as the sink saw it."""
+
+    recipient: str
+    message_id: str
+
+
+class Noting:
+    """Takes every message and notes its recipient and Message-ID before it says yes."""
+
+    def __init__(self, notes: IO[str]) -> None:
+        self._notes = notes
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+        """Note the message; aiosmtpd calls this by name."""
+        content = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
+        headers = BytesHeaderParser().parsebytes(content)
+        for recipient in envelope.rcpt_tos:
+            line = {"recipient": recipient, "message_id": str(headers["Message-ID"]).strip()}
+            self._notes.write(json.dumps(line) + "\n")
+        self._notes.flush()
+        return "250 noted"
+
+
+class Sink:
+    """Start it with ``async with``; ``port`` is where it listens."""
+
+    def __init__(self, notes: Path) -> None:
+        self._notes = notes
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", __name__, str(self._notes),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert self._process.stdout is not None  # noqa: S101  (asked for above)
+        line = await self._process.stdout.readline()
+        if not line.strip().isdigit():
+            raise OutreachDBError("the SMTP sink did not start", hint="pip install outreachdb[demo]")
+        self.port = int(line)
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        assert self._process.stdin is not None  # noqa: S101
+        self._process.stdin.close()
+        await self._process.wait()
+
+    def received(self) -> list[Received]:
+        """All messages so far."""
+        with self._notes.open(encoding="utf-8") as file:
+            return [Received(**json.loads(line)) for line in file]
+
+
+async def serve(notes: Path) -> None:
+    """Listen until standard input closes."""
+    loop = asyncio.get_running_loop()
+    with notes.open("a", encoding="utf-8") as file:
+        handler = Noting(file)
+        server = await loop.create_server(
+            lambda: SMTP(handler, enable_SMTPUTF8=True, hostname="sink.example"), host="127.0.0.1", port=0
+        )
+        sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+        sys.stdout.flush()
+        await loop.run_in_executor(None, sys.stdin.read)
+        server.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1])))

@@ -1,0 +1,131 @@
+"""Take delivery events in: the Message-ID tells the send, one function of the database does the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from psycopg import errors as pg
+
+from outreachdb.db.queries import Queries
+from outreachdb.db.tenant import Tenant
+from outreachdb.errors import OutreachDBError
+from outreachdb.events.normal import NormalEvent, Parsed
+from outreachdb.secrets import Keyring
+from outreachdb.sending import message_id
+
+CHUNK = 5000
+ATTEMPTS = 8
+Q = Queries("outreachdb.events")
+
+# A send or lead that is deleted while its event comes in breaks a foreign key once; the second time it is unknown.
+_TRY_AGAIN = (pg.SerializationFailure, pg.DeadlockDetected, pg.ForeignKeyViolation, pg.LockNotAvailable)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """``received = stored + duplicates + rejected``; ``unknown`` of the stored belong to no send of the workspace."""
+
+    received: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    unknown: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: IngestReport) -> IngestReport:
+        return IngestReport(
+            self.received + other.received,
+            self.stored + other.stored,
+            self.duplicates + other.duplicates,
+            self.rejected + other.rejected,
+            self.unknown + other.unknown,
+            dict(Counter(self.reasons) + Counter(other.reasons)),
+        )
+
+    def document(self) -> dict[str, Any]:
+        """As JSON shows it; ``reasons`` counts the rejected."""
+        return {
+            "received": self.received,
+            "stored": self.stored,
+            "duplicates": self.duplicates,
+            "rejected": self.rejected,
+            "unknown": self.unknown,
+            "reasons": dict(self.reasons),
+        }
+
+
+async def ingest_parsed(tenant: Tenant, keyring: Keyring, parsed: Parsed) -> IngestReport:
+    """Ingest what a body held; its malformed items count as received and rejected."""
+    bad = len(parsed.malformed)
+    report = IngestReport(received=bad, rejected=bad, reasons={"malformed": bad} if bad else {})
+    return report + await ingest(tenant, keyring, parsed.events)
+
+
+async def ingest(tenant: Tenant, keyring: Keyring, events: Iterable[NormalEvent]) -> IngestReport:
+    """Store events, each once, with all that follows from them; chunks of 5,000, each in a transaction of its own.
+
+    Can be repeated after any failure: what was stored is counted as duplicates then.
+    """
+    report = IngestReport()
+    waiting = list(events)
+    for start in range(0, len(waiting), CHUNK):
+        report += await _ingest_chunk(tenant, keyring, waiting[start : start + CHUNK])
+    return report
+
+
+async def _ingest_chunk(tenant: Tenant, keyring: Keyring, events: Sequence[NormalEvent]) -> IngestReport:
+    rows = json.dumps(
+        [_row(tenant.workspace_id, keyring, event) for event in events], allow_nan=False, separators=(",", ":")
+    )
+    instants = [event.timestamp for event in events]
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            await _prepare_months(tenant, min(instants), max(instants))
+            async with tenant.session("jobs", doing="storing delivery events") as session:
+                counts = await session.one(Q.store, {"events": rows})
+            return IngestReport(**counts) if counts else IngestReport()
+        except OutreachDBError as error:
+            if attempt == ATTEMPTS or not _passes(error.__cause__):
+                raise
+            await asyncio.sleep(random.uniform(0, 0.05) * attempt)  # noqa: S311 - jitter, not a secret
+    raise AssertionError  # the last attempt returned or raised
+
+
+async def _prepare_months(tenant: Tenant, first: datetime, last: datetime) -> None:
+    """In a transaction of its own: attaching a partition must not wait for, or hold up, the batch."""
+    async with tenant.trusted(doing="making the months of delivery events") as session:
+        await session.execute(Q.prepare_months, {"first": first, "last": last})
+
+
+def _passes(cause: BaseException | None) -> bool:
+    if isinstance(cause, pg.CheckViolation):
+        # "no partition of relation": retention took the month between the two transactions.
+        return cause.diag.constraint_name is None
+    return isinstance(cause, _TRY_AGAIN)
+
+
+def _row(workspace_id: int, keyring: Keyring, event: NormalEvent) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "event_key": event.key(),
+        "created_at": event.timestamp.isoformat(),
+        "event": event.event,
+        "severity": event.severity,
+        "provider": event.provider,
+        "recipient": event.recipient,
+        "message_id": event.message_id,
+        "reason": event.reason,
+        "url": event.url,
+        "raw": event.raw,
+    }
+    reference = message_id.parse(keyring, event.message_id) if event.message_id else None
+    if reference is not None and reference.workspace_id == workspace_id:
+        row["send_id"] = reference.send_id
+        row["month"] = reference.month_start.date().isoformat()
+    return row

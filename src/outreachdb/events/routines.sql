@@ -1,0 +1,253 @@
+-- requires: 0010
+
+-- owner: outreachdb_trusted
+-- Stores a batch of delivery events and all that follows from those which are new, in one transaction: first-time people,
+-- rollup deltas, instants on the sends, lead engagement, suppressions, lead status, activities. Idempotent: an event that is
+-- there already changes nothing, in whatever order events arrive.
+--
+-- p_events: array of objects {event_key, created_at, event, provider, severity, recipient, message_id, reason, url, raw, send_id,
+-- month}; the first four are required; send_id counts only with month, any date in the month (UTC) of the send's created_at.
+-- The caller has made the months of the batch before (outreach.ensure_partitions).
+-- received = stored + duplicates + rejected; unknown counts stored events whose send is not in this workspace.
+CREATE OR REPLACE FUNCTION outreach.batch_update_email_status(p_events jsonb)
+RETURNS TABLE (received bigint, stored bigint, duplicates bigint, rejected bigint, unknown bigint, reasons jsonb)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+-- A generic plan would take the arrays below for ten elements long.
+SET plan_cache_mode = force_custom_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    arrived constant timestamptz := statement_timestamp();
+    horizon timestamptz;
+    months record;
+    sends record;
+    ids bigint[] := '{}';
+    instants timestamptz[] := '{}';
+    campaigns bigint[] := '{}';
+    steps smallint[] := '{}';
+    leads bigint[] := '{}';
+    mailboxes bigint[] := '{}';
+    addresses text[] := '{}';
+    why text;
+    result record;
+BEGIN
+    IF jsonb_typeof(p_events) IS DISTINCT FROM 'array' THEN
+        RAISE EXCEPTION 'the events must be a JSON array' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT arrived - make_interval(months => coalesce(r.retention_months, 120)::integer) INTO horizon
+    FROM ops.partitioned_tables AS r
+    WHERE r.table_name = 'email_events';
+
+    -- The sends, month by month so that one partition is planned. OFFSET 0 makes it one look-up by key each: right after a
+    -- launch the statistics know nothing of a million new sends, and a plan that reads them all would look cheap.
+    FOR months IN
+        SELECT date_trunc('month', e.month) AS first, array_agg(DISTINCT e.send_id) AS wanted
+        FROM jsonb_to_recordset(p_events) AS e (send_id bigint, month timestamp)
+        WHERE e.send_id IS NOT NULL AND e.month IS NOT NULL
+        GROUP BY 1
+        ORDER BY 1
+    LOOP
+        SELECT array_agg(s.id) AS ids, array_agg(s.created_at) AS instants, array_agg(s.campaign_id) AS campaigns,
+               array_agg(s.step) AS steps, array_agg(s.lead_id) AS leads, array_agg(s.mailbox_id) AS mailboxes,
+               array_agg(lower(s.recipient)) AS addresses
+        INTO sends
+        FROM (
+            SELECT l.id, l.created_at, l.campaign_id, l.step, l.lead_id, l.mailbox_id, l.recipient
+            FROM unnest(months.wanted) AS w (id)
+            CROSS JOIN LATERAL (
+                SELECT * FROM outreach.email_sends AS e
+                WHERE e.workspace_id = ws AND e.id = w.id
+                  AND e.created_at >= timezone('UTC', months.first)
+                  AND e.created_at < timezone('UTC', months.first + interval '1 month')
+                OFFSET 0) AS l
+        ) AS s;
+        ids := ids || sends.ids;
+        instants := instants || sends.instants;
+        campaigns := campaigns || sends.campaigns;
+        steps := steps || sends.steps;
+        leads := leads || sends.leads;
+        mailboxes := mailboxes || sends.mailboxes;
+        addresses := addresses || sends.addresses;
+    END LOOP;
+
+    WITH found AS MATERIALIZED (
+        SELECT * FROM unnest(ids, instants, campaigns, steps, leads, mailboxes, addresses)
+            AS f (send_id, launched_at, campaign_id, step, lead_id, mailbox_id, address)
+    ), given AS MATERIALIZED (
+        SELECT e.*,
+               CASE WHEN e.event_key IS NULL OR e.created_at IS NULL OR e.event IS NULL OR e.provider IS NULL THEN 'incomplete'
+                    WHEN e.created_at < horizon THEN 'too_old'
+                    WHEN e.created_at > arrived + interval '1 day' THEN 'in_the_future'
+               END AS refusal
+        FROM jsonb_to_recordset(p_events) AS e (
+            event_key text, created_at timestamptz, event text, provider text, severity text, recipient text,
+            message_id text, reason text, url text, raw jsonb, send_id bigint)
+    ), added AS (
+        -- In key order: two batches with the same events would wait for each other otherwise.
+        INSERT INTO outreach.email_events (
+            workspace_id, event_key, created_at, received_at, event, severity, provider, send_id, campaign_id, lead_id, step,
+            recipient, message_id, reason, url, raw)
+        SELECT ws, g.event_key, g.created_at, arrived, g.event, g.severity, g.provider, f.send_id, f.campaign_id, f.lead_id,
+               f.step, g.recipient, g.message_id, g.reason, g.url, g.raw
+        FROM given AS g
+        LEFT JOIN found AS f ON f.send_id = g.send_id
+        WHERE g.refusal IS NULL
+        ORDER BY g.created_at, g.event_key
+        ON CONFLICT (workspace_id, event_key, created_at) DO NOTHING
+        RETURNING email_events.created_at, email_events.event, email_events.severity, email_events.send_id,
+                  email_events.recipient, email_events.reason, email_events.url
+    ), told AS MATERIALIZED (
+        SELECT a.created_at, timezone('UTC', a.created_at)::date AS day, a.event, a.severity, a.reason, a.url, f.*
+        FROM added AS a
+        JOIN found AS f ON f.send_id = a.send_id
+    ), firsts AS (
+        INSERT INTO analytics.people_first AS p (workspace_id, grain, key, kind, lead_id, first_at)
+        SELECT ws, k.grain, k.key, t.event, t.lead_id, min(t.created_at)
+        FROM told AS t
+        CROSS JOIN LATERAL (VALUES
+            ('campaign', t.campaign_id::text), ('step', concat(t.campaign_id, ':', t.step))) AS k (grain, key)
+        WHERE t.event IN ('delivered', 'opened', 'clicked', 'replied', 'bounced', 'complained', 'unsubscribed')
+        GROUP BY k.grain, k.key, t.event, t.lead_id
+        ORDER BY k.grain, k.key, t.event, t.lead_id
+        ON CONFLICT (workspace_id, grain, key, kind, lead_id)
+        DO UPDATE SET first_at = excluded.first_at, previous_at = p.first_at
+        WHERE p.first_at > excluded.first_at
+        RETURNING p.grain, p.key, p.kind, p.first_at, p.previous_at
+    ), deltas AS (
+        -- "sent" and "failed" are the ledger's words: the sender counts them, a provider's echo would count them twice.
+        INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
+        SELECT ws, d.grain, d.key, d.kind, d.day, sum(d.total), sum(d.people)
+        FROM (
+            SELECT k.grain, k.key, t.event AS kind, t.day, count(*) AS total, 0 AS people
+            FROM told AS t
+            CROSS JOIN LATERAL (VALUES
+                ('workspace', ''), ('campaign', t.campaign_id::text), ('step', concat(t.campaign_id, ':', t.step)),
+                ('mailbox', t.mailbox_id::text), ('domain', split_part(t.address, '@', -1))) AS k (grain, key)
+            WHERE t.event NOT IN ('sent', 'failed')
+            GROUP BY k.grain, k.key, t.event, t.day
+            UNION ALL
+            SELECT n.grain, n.key, n.kind, timezone('UTC', n.first_at)::date, 0, 1 FROM firsts AS n
+            UNION ALL
+            SELECT n.grain, n.key, n.kind, timezone('UTC', n.previous_at)::date, 0, -1
+            FROM firsts AS n
+            WHERE n.previous_at IS NOT NULL
+        ) AS d (grain, key, kind, day, total, people)
+        GROUP BY d.grain, d.key, d.kind, d.day
+        HAVING sum(d.total) <> 0 OR sum(d.people) <> 0
+    ), marks AS (
+        SELECT t.send_id, t.launched_at,
+               min(t.created_at) FILTER (WHERE t.event = 'delivered') AS delivered_at,
+               min(t.created_at) FILTER (WHERE t.event = 'opened') AS opened_at,
+               min(t.created_at) FILTER (WHERE t.event = 'clicked') AS clicked_at,
+               min(t.created_at) FILTER (WHERE t.event = 'replied') AS replied_at,
+               min(t.created_at) FILTER (WHERE t.event = 'bounced') AS bounced_at,
+               min(t.created_at) FILTER (WHERE t.event = 'complained') AS complained_at,
+               min(t.created_at) FILTER (WHERE t.event = 'unsubscribed') AS unsubscribed_at
+        FROM told AS t
+        GROUP BY t.send_id, t.launched_at
+    ), engaged AS (
+        INSERT INTO outreach.lead_engagement AS e (
+            workspace_id, lead_id, last_opened_at, last_clicked_at, last_replied_at, open_count, click_count, reply_count,
+            bounce_count, updated_at)
+        SELECT ws, t.lead_id,
+               max(t.created_at) FILTER (WHERE t.event = 'opened'),
+               max(t.created_at) FILTER (WHERE t.event = 'clicked'),
+               max(t.created_at) FILTER (WHERE t.event = 'replied'),
+               count(*) FILTER (WHERE t.event = 'opened'),
+               count(*) FILTER (WHERE t.event = 'clicked'),
+               count(*) FILTER (WHERE t.event = 'replied'),
+               count(*) FILTER (WHERE t.event = 'bounced'),
+               arrived
+        FROM told AS t
+        WHERE t.event IN ('opened', 'clicked', 'replied', 'bounced')
+        GROUP BY t.lead_id
+        ORDER BY t.lead_id
+        ON CONFLICT (workspace_id, lead_id) DO UPDATE
+        SET last_opened_at = greatest(e.last_opened_at, excluded.last_opened_at),
+            last_clicked_at = greatest(e.last_clicked_at, excluded.last_clicked_at),
+            last_replied_at = greatest(e.last_replied_at, excluded.last_replied_at),
+            open_count = e.open_count + excluded.open_count,
+            click_count = e.click_count + excluded.click_count,
+            reply_count = e.reply_count + excluded.reply_count,
+            bounce_count = e.bounce_count + excluded.bounce_count,
+            updated_at = excluded.updated_at
+    ), unwanted AS (
+        -- An unknown message counts too: whoever complains is not mailed again, whichever system wrote to them.
+        SELECT a.event AS reason, coalesce(f.address, a.recipient) AS target
+        FROM added AS a
+        LEFT JOIN found AS f ON f.send_id = a.send_id
+        WHERE a.event IN ('complained', 'unsubscribed') OR (a.event = 'bounced' AND a.severity = 'hard')
+    ), activities AS (
+        INSERT INTO outreach.lead_activities (
+            workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)
+        SELECT ws, t.created_at, t.lead_id, 'email_' || t.event, t.campaign_id, t.send_id,
+               jsonb_strip_nulls(jsonb_build_object('url', t.url, 'reason', t.reason, 'severity', t.severity))
+        FROM told AS t
+        WHERE t.event IN (
+            'opened', 'clicked', 'replied', 'autoresponded', 'bounced', 'complained', 'unsubscribed', 'subscribed')
+    ), outcome AS (
+        SELECT count(*) AS stored, count(*) FILTER (WHERE a.send_id IS NULL) AS unknown FROM added AS a
+    ), refused AS (
+        SELECT coalesce(sum(r.n), 0)::bigint AS rejected, coalesce(jsonb_object_agg(r.refusal, r.n), '{}') AS reasons
+        FROM (SELECT g.refusal, count(*) AS n FROM given AS g WHERE g.refusal IS NOT NULL GROUP BY g.refusal) AS r
+    )
+    SELECT g.n AS received, o.stored, r.rejected, o.unknown, r.reasons, m.*,
+           (SELECT array_agg(DISTINCT t.lead_id) FROM told AS t WHERE t.event = 'replied') AS repliers,
+           (SELECT jsonb_object_agg(u.reason, u.targets)
+            FROM (SELECT u.reason, jsonb_agg(DISTINCT u.target) AS targets
+                  FROM unwanted AS u
+                  WHERE outreach.suppression_target(u.target) LIKE '%@%' AND length(u.target) <= 254
+                  GROUP BY u.reason) AS u) AS unwanted
+    INTO result
+    FROM (SELECT jsonb_array_length(p_events)::bigint AS n) AS g, outcome AS o, refused AS r, (
+        SELECT array_agg(k.send_id) AS sends, array_agg(k.launched_at) AS launches, min(k.launched_at) AS first_launch,
+               max(k.launched_at) AS last_launch, array_agg(k.delivered_at) AS delivered, array_agg(k.opened_at) AS opened,
+               array_agg(k.clicked_at) AS clicked, array_agg(k.replied_at) AS replied, array_agg(k.bounced_at) AS bounced,
+               array_agg(k.complained_at) AS complained, array_agg(k.unsubscribed_at) AS unsubscribed
+        FROM (SELECT * FROM marks ORDER BY marks.launched_at, marks.send_id) AS k) AS m;
+
+    -- The strongest reason first: a target keeps the reason that it has.
+    FOREACH why IN ARRAY ARRAY['complained', 'unsubscribed', 'bounced'] LOOP
+        IF result.unwanted ? why THEN
+            PERFORM outreach.suppress(
+                ARRAY(SELECT t FROM jsonb_array_elements_text(result.unwanted -> why) AS t), why, 'event');
+        END IF;
+    END LOOP;
+    IF result.repliers IS NOT NULL THEN
+        WITH held AS MATERIALIZED (
+            SELECT l.id FROM outreach.leads AS l
+            WHERE l.workspace_id = ws AND l.id = ANY (result.repliers) AND l.status IN ('new', 'verified', 'contacted')
+            ORDER BY l.id
+            FOR NO KEY UPDATE
+        )
+        UPDATE outreach.leads AS l SET status = 'replied', updated_at = arrived
+        FROM held AS h
+        WHERE l.workspace_id = ws AND l.id = h.id;
+    END IF;
+
+    -- Last, so that batches about the same sends wait for each other shortly; if in a circle, the caller tries again. The
+    -- instants are not indexed: most of these updates stay on the row's page. The range prunes partitions.
+    UPDATE outreach.email_sends AS s
+    SET delivered_at = least(s.delivered_at, m.delivered_at), opened_at = least(s.opened_at, m.opened_at),
+        clicked_at = least(s.clicked_at, m.clicked_at), replied_at = least(s.replied_at, m.replied_at),
+        bounced_at = least(s.bounced_at, m.bounced_at), complained_at = least(s.complained_at, m.complained_at),
+        unsubscribed_at = least(s.unsubscribed_at, m.unsubscribed_at)
+    FROM unnest(result.sends, result.launches, result.delivered, result.opened, result.clicked, result.replied,
+                result.bounced, result.complained, result.unsubscribed)
+        AS m (id, launched_at, delivered_at, opened_at, clicked_at, replied_at, bounced_at, complained_at, unsubscribed_at)
+    WHERE s.workspace_id = ws AND s.id = m.id AND s.created_at = m.launched_at
+      AND s.created_at BETWEEN result.first_launch AND result.last_launch
+      AND (s.delivered_at, s.opened_at, s.clicked_at, s.replied_at, s.bounced_at, s.complained_at, s.unsubscribed_at)
+          IS DISTINCT FROM
+          (least(s.delivered_at, m.delivered_at), least(s.opened_at, m.opened_at), least(s.clicked_at, m.clicked_at),
+           least(s.replied_at, m.replied_at), least(s.bounced_at, m.bounced_at), least(s.complained_at, m.complained_at),
+           least(s.unsubscribed_at, m.unsubscribed_at));
+
+    RETURN QUERY SELECT result.received, result.stored, result.received - result.stored - result.rejected, result.rejected,
+                        result.unknown, result.reasons;
+END
+$$;
+GRANT EXECUTE ON FUNCTION outreach.batch_update_email_status(jsonb) TO outreachdb_app, outreachdb_trusted;

@@ -1,0 +1,242 @@
+-- The steps of an import between COPY and commit. Names in braces are filled in by merging.py.
+-- Joins say "workspace_id = (SELECT ...)": the planner then takes a workspace of ordinary size. Of a constant that its
+-- statistics don't know (a workspace filled a minute ago) it expects one row, and loops over a million.
+
+-- name: create_raw
+CREATE UNLOGGED TABLE {raw} ({cells}, row_number bigint, problem text)
+
+-- name: notice_dead_client
+-- A server that works on a statement for minutes should notice that its client was killed; only Linux can.
+SELECT set_config('client_connection_check_interval', '2s', true) WHERE version() ~ 'linux'
+
+-- name: copy_raw
+COPY {raw} FROM STDIN (FORMAT text, NULL '', ENCODING 'UTF8')
+
+-- name: lock_workspace
+-- Imports of one workspace merge one after the other: they can't deadlock, and none counts another's rows.
+SELECT pg_advisory_xact_lock(hashtextextended('outreachdb.import', %(workspace_id)s))
+
+-- name: clean
+-- One row per row of the file, typed and judged. "key" is what makes rows of one file the same lead, NULL in rows that
+-- are rejected or empty; "nth" is 1 in the row that speaks for its key. The sort leaves the table in the order of
+-- addresses, which keeps the unique index's inserts local. OFFSET 0 keeps expressions from being computed twice.
+CREATE UNLOGGED TABLE {clean} AS
+SELECT *, CASE WHEN key IS NOT NULL THEN row_number() OVER (PARTITION BY key ORDER BY row_number {direction}) END AS nth
+FROM (
+    SELECT *,
+           nullif(concat(company_website, chr(31), company_name), chr(31)) COLLATE "C" AS firm,
+           CASE WHEN problem IS NOT NULL AND unreadable IS NULL THEN {problem_column} END AS problem_column,
+           CASE WHEN problem IS NULL THEN coalesce(email_key, chr(31) || source_key) END COLLATE "C" AS key
+    FROM (
+        SELECT *, lower(email) AS email_key, coalesce(unreadable, {problem}) AS problem
+        FROM (
+            SELECT r.row_number, r.problem AS unreadable, {fields}
+            FROM {raw} AS r {joins}
+            OFFSET 0
+        ) AS typed
+        OFFSET 0
+    ) AS judged
+) AS keyed
+
+-- name: count_clean
+SELECT count(*) AS rows_read,
+       count(*) FILTER (WHERE problem IS NOT NULL) AS rejected,
+       count(*) FILTER (WHERE nth = 1) AS keys,
+       count(*) FILTER (WHERE nth = 2) AS repeated
+FROM {clean}
+
+-- name: store_rejects
+INSERT INTO outreach.import_rejects (workspace_id, import_id, row_number, reason, column_name, raw)
+SELECT %(workspace_id)s, %(import_id)s, r.row_number, c.problem, c.problem_column,
+       CASE WHEN r.problem IS NULL THEN {row_text} ELSE coalesce({first_cell}, '') END
+FROM {clean} AS c
+JOIN {raw} AS r ON r.row_number = c.row_number
+WHERE c.problem IS NOT NULL
+
+-- name: same_source_key
+-- Rows with different addresses but the same external id are one lead as well.
+UPDATE {clean} AS c
+SET key = chr(31) || c.source_key, nth = same.nth
+FROM (
+    SELECT row_number, row_number() OVER (PARTITION BY source_key ORDER BY row_number {direction}) AS nth,
+           count(*) OVER (PARTITION BY source_key) AS rows
+    FROM {clean}
+    WHERE nth = 1 AND source_key IS NOT NULL
+) AS same
+WHERE same.row_number = c.row_number AND same.rows > 1
+
+-- name: fold_repeated
+-- The row that speaks for its key takes from the others what it lacks: an empty cell erases nothing.
+WITH groups AS MATERIALIZED (
+    SELECT c.* FROM {clean} AS c WHERE c.key IN (SELECT key FROM {clean} WHERE nth = 2)
+), cells AS (
+    SELECT key, {folded_cells} FROM groups GROUP BY key
+), fields AS (
+    SELECT key, jsonb_object_agg(field, value ORDER BY nth DESC) AS custom_fields
+    FROM groups, jsonb_each(custom_fields) AS each (field, value)
+    GROUP BY key
+), labels AS (
+    SELECT key, array_agg(tag ORDER BY first_seen) AS tags
+    FROM (
+        SELECT key, tag, min(row_number * 1000 + place) AS first_seen
+        FROM groups, unnest(tags) WITH ORDINALITY AS each (tag, place)
+        GROUP BY key, tag
+    ) AS seen
+    GROUP BY key
+)
+UPDATE {clean} AS c
+SET {folded_assignments},
+    firm = nullif(concat(cells.company_website, chr(31), cells.company_name), chr(31)),
+    custom_fields = coalesce(fields.custom_fields, c.custom_fields),
+    tags = coalesce(labels.tags, c.tags)
+FROM cells
+LEFT JOIN fields ON fields.key = cells.key
+LEFT JOIN labels ON labels.key = cells.key
+WHERE c.key = cells.key AND c.nth = 1
+
+-- name: create_match
+CREATE UNLOGGED TABLE {match} (row_number bigint, lead_id bigint)
+
+-- name: match_email
+INSERT INTO {match}
+SELECT c.row_number, l.id
+FROM {clean} AS c
+JOIN outreach.leads AS l ON l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.email_key = c.email_key
+WHERE c.nth = 1
+  AND NOT EXISTS (
+      SELECT FROM outreach.import_changes AS i
+      WHERE i.workspace_id = %(workspace_id)s AND i.import_id = %(import_id)s AND i.lead_id = l.id)
+
+-- name: match_source_key
+INSERT INTO {match}
+SELECT c.row_number, l.id
+FROM {clean} AS c
+JOIN outreach.leads AS l ON l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.source_key = c.source_key
+WHERE c.nth = 1
+  AND NOT EXISTS (SELECT FROM {match} AS m WHERE m.row_number = c.row_number)
+  AND NOT EXISTS (SELECT FROM {match} AS m WHERE m.lead_id = l.id)
+  AND NOT EXISTS (
+      SELECT FROM outreach.import_changes AS i
+      WHERE i.workspace_id = %(workspace_id)s AND i.import_id = %(import_id)s AND i.lead_id = l.id)
+
+-- name: count_matched
+SELECT count(*) FROM {match}
+
+-- name: forget_match
+TRUNCATE {match}
+
+-- name: create_firms
+-- The companies that the rows name, once each; {chosen} are the rows that may set a company.
+CREATE UNLOGGED TABLE {firms} AS
+SELECT firm, website, name, outreach.web_domain(website) AS domain, lower(name) AS name_key, NULL::bigint AS company_id
+FROM (
+    SELECT c.firm, c.company_website AS website, c.company_name AS name
+    FROM {clean} AS c
+    WHERE c.nth = 1 AND c.firm IS NOT NULL AND {chosen}
+    GROUP BY 1, 2, 3
+) AS named
+
+-- name: create_companies_by_domain
+INSERT INTO outreach.companies (workspace_id, name, domain, website_url, created_at, updated_at)
+SELECT %(workspace_id)s, coalesce(min(f.name), f.domain), f.domain, min(f.website), %(now)s, %(now)s
+FROM {firms} AS f
+WHERE f.domain IS NOT NULL
+  AND NOT EXISTS (
+      SELECT FROM outreach.companies AS c WHERE c.workspace_id = (SELECT %(workspace_id)s::bigint) AND c.domain = f.domain)
+GROUP BY f.domain
+ORDER BY f.domain
+ON CONFLICT (workspace_id, domain) WHERE domain IS NOT NULL DO NOTHING
+
+-- name: create_companies_by_name
+INSERT INTO outreach.companies (workspace_id, name, created_at, updated_at)
+SELECT %(workspace_id)s, min(f.name), %(now)s, %(now)s
+FROM {firms} AS f
+WHERE f.domain IS NULL AND f.name IS NOT NULL
+  AND NOT EXISTS (
+      SELECT FROM outreach.companies AS c WHERE c.workspace_id = (SELECT %(workspace_id)s::bigint) AND c.name_key = f.name_key)
+GROUP BY f.name_key
+ORDER BY f.name_key
+ON CONFLICT (workspace_id, name_key) WHERE domain IS NULL DO NOTHING
+
+-- name: find_companies_by_domain
+UPDATE {firms} AS f
+SET company_id = c.id
+FROM outreach.companies AS c
+WHERE c.workspace_id = (SELECT %(workspace_id)s::bigint) AND c.domain = f.domain
+
+-- name: find_companies_by_name
+-- Of several companies of one name: the one without a domain, else the oldest.
+UPDATE {firms} AS f
+SET company_id = c.id
+FROM (
+    SELECT DISTINCT ON (name_key) name_key, id
+    FROM outreach.companies
+    WHERE workspace_id = (SELECT %(workspace_id)s::bigint)
+      AND name_key IN (SELECT wanted.name_key FROM {firms} AS wanted WHERE wanted.domain IS NULL)
+    ORDER BY name_key, domain IS NOT NULL, id
+) AS c
+WHERE f.domain IS NULL AND f.name IS NOT NULL AND c.name_key = f.name_key
+
+-- name: insert_leads
+-- A suppressed address arrives with the status that its suppression asks for.
+WITH made AS (
+    INSERT INTO outreach.leads (
+        workspace_id, email, first_name, last_name, phone, title, company_id, company_name, company_website,
+        linkedin_url, industry, country, city, timezone, source, source_key, status, tags, custom_fields, notes,
+        qualification_score, created_at, updated_at)
+    SELECT %(workspace_id)s, c.email, c.first_name, c.last_name, c.phone, c.title, f.company_id, c.company_name,
+           c.company_website, c.linkedin_url, c.industry, c.country, c.city, c.timezone, c.source, c.source_key,
+           coalesce(outreach.suppressed_status(address.reason), outreach.suppressed_status(domain.reason), c.status,
+                    'new'),
+           c.tags, c.custom_fields, c.notes, c.qualification_score, %(now)s, %(now)s
+    FROM {clean} AS c
+    LEFT JOIN {firms} AS f ON f.firm = c.firm
+    LEFT JOIN outreach.suppressions AS address
+        ON address.workspace_id = %(workspace_id)s AND address.target = c.email_key
+        AND (address.expires_at IS NULL OR address.expires_at > %(now)s)
+    LEFT JOIN outreach.suppressions AS domain
+        ON domain.workspace_id = %(workspace_id)s AND domain.target = split_part(c.email_key, '@', 2)
+        AND (domain.expires_at IS NULL OR domain.expires_at > %(now)s)
+    WHERE c.nth = 1 AND NOT EXISTS (SELECT FROM {match} AS m WHERE m.row_number = c.row_number)
+    ON CONFLICT DO NOTHING
+    RETURNING id
+), noted AS (
+    INSERT INTO outreach.import_changes (workspace_id, import_id, lead_id, before)
+    SELECT %(workspace_id)s, %(import_id)s, id, NULL FROM made
+)
+SELECT count(*) FROM made
+
+-- name: plan_updates
+-- What the matched leads become; locks those that change, in the order of ids, so that their before-images are exact.
+CREATE UNLOGGED TABLE {changed} AS
+SELECT l.id AS lead_id, new.*
+FROM {match} AS m
+JOIN {clean} AS c ON c.row_number = m.row_number
+JOIN outreach.leads AS l ON l.workspace_id = (SELECT {workspace_id}::bigint) AND l.id = m.lead_id
+LEFT JOIN {firms} AS f ON f.firm = c.firm
+CROSS JOIN LATERAL (SELECT {new_values}) AS new
+WHERE {differs}
+ORDER BY l.id
+FOR NO KEY UPDATE OF l
+
+-- name: store_before_images
+INSERT INTO outreach.import_changes (workspace_id, import_id, lead_id, before)
+SELECT %(workspace_id)s, %(import_id)s, l.id, to_jsonb(l)
+FROM outreach.leads AS l
+JOIN {changed} AS n ON n.lead_id = l.id
+WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint)
+
+-- name: update_leads
+UPDATE outreach.leads AS l
+SET {assignments}, updated_at = %(now)s
+FROM {changed} AS n
+WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.id = n.lead_id
+
+-- name: suppress_marked
+-- What the file itself marks as unsubscribed or bounced, in whichever row.
+SELECT count(*)
+FROM (SELECT status, array_agg(DISTINCT email_key) AS targets
+      FROM {clean}
+      WHERE problem IS NULL AND email_key IS NOT NULL AND status IN ('unsubscribed', 'bounced')
+      GROUP BY status) AS marked,
+     LATERAL outreach.suppress(marked.targets, marked.status, {origin}) AS done

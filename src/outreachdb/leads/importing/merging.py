@@ -1,0 +1,181 @@
+"""From staged cells to leads, set-based, inside one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import sql
+
+from outreachdb.db.queries import Queries
+from outreachdb.db.tenant import Session
+from outreachdb.leads.importing import policy
+from outreachdb.leads.importing.cells import Cells
+from outreachdb.leads.importing.fields import ColumnMap
+from outreachdb.leads.importing.policy import OnConflict
+from outreachdb.progress import Progress
+
+M = Queries("outreachdb.leads.importing", "merge.sql")
+MERGE_ROUNDS = 5
+KINDS = ("raw", "clean", "match", "firms", "changed")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How the rows of a file ended; they balance by construction, as skipped is what remains."""
+
+    rows_read: int
+    inserted: int
+    updated: int
+    rejected: int
+
+    @property
+    def skipped(self) -> int:
+        """Rows that changed nothing, and earlier rows of the same lead."""
+        return self.rows_read - self.inserted - self.updated - self.rejected
+
+
+class Staging:
+    """The unlogged tables of one import, named in merge.sql; none outlives the import's transaction."""
+
+    def __init__(self, import_id: int) -> None:
+        self.names = {kind: sql.Identifier("staging", f"import_{import_id}_{kind}") for kind in KINDS}
+
+    def statement(self, name: str, **parts: sql.Composable) -> sql.Composed:
+        """A step of merge.sql with its names filled in."""
+        return sql.SQL(getattr(M, name)).format(**self.names, **parts)
+
+    def drop(self) -> sql.Composed:
+        """The statement that drops what there is."""
+        return sql.SQL("DROP TABLE IF EXISTS {}").format(sql.SQL(", ").join(self.names.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a merge needs to know."""
+
+    workspace_id: int
+    import_id: int
+    columns: ColumnMap
+    delimiter: str
+    on_conflict: OnConflict
+    now: datetime
+
+
+class Merge:
+    """One merge; call :meth:`run` once the cells are staged."""
+
+    def __init__(self, session: Session, staging: Staging, plan: Plan) -> None:
+        self._session = session
+        self._staging = staging
+        self._plan = plan
+        self._cells = Cells(plan.columns, plan.delimiter)
+        self._values = {"workspace_id": plan.workspace_id, "import_id": plan.import_id, "now": plan.now}
+
+    async def run(self, progress: Progress) -> Counts:
+        """Judge, deduplicate, link companies, insert, update; returns the counts."""
+        progress("checking", 0, 4)
+        await self._clean()
+        found = await self._counted()
+        if found["rejected"]:
+            await self._do("store_rejects", row_text=self._cells.row_text(), first_cell=self._cells.cell(0))
+        progress("deduplicating", 1, 4)
+        await self._fold(found["repeated"])
+        progress("merging", 2, 4)
+        await self._do("lock_workspace")
+        await self._do("create_match")
+        await self._match()
+        await self._link_companies()
+        inserted = await self._insert((await self._counted())["keys"])
+        progress("merging", 3, 4)
+        updated = await self._update()
+        if self._plan.columns.position("status") is not None:
+            await self._do("suppress_marked", origin=sql.Literal(f"import {self._plan.import_id}"))
+        progress("merging", 4, 4)
+        return Counts(found["rows_read"], inserted, updated, found["rejected"])
+
+    async def _clean(self) -> None:
+        cells = self._cells
+        await self._do(
+            "clean",
+            direction=policy.direction(self._plan.on_conflict),
+            fields=cells.fields(),
+            joins=cells.joins(self._staging.names["raw"]),
+            problem=cells.problem(),
+            problem_column=cells.problem_column(),
+        )
+        await self._analyze("clean")
+
+    async def _fold(self, repeated: int) -> None:
+        """Let one row speak for all rows of its lead."""
+        folds = self._plan.on_conflict != "skip"
+        if repeated and folds:
+            await self._fold_cells()
+        if self._plan.columns.position("source_key") is not None:
+            joined = await self._do("same_source_key", direction=policy.direction(self._plan.on_conflict))
+            if joined and folds:
+                await self._fold_cells()
+
+    async def _fold_cells(self) -> None:
+        await self._do(
+            "fold_repeated", folded_cells=policy.folded_cells(), folded_assignments=policy.folded_assignments()
+        )
+
+    async def _match(self) -> None:
+        """Find the leads that the rows mean."""
+        await self._do("match_email")
+        await self._do("match_source_key")
+        await self._analyze("match")
+
+    async def _link_companies(self) -> None:
+        plan = self._plan
+        await self._do(
+            "create_firms", chosen=policy.chosen(plan.on_conflict, plan.workspace_id, self._staging.names["match"])
+        )
+        await self._analyze("firms")
+        for step in ("create_companies_by_domain", "create_companies_by_name"):
+            await self._do(step)
+        for step in ("find_companies_by_domain", "find_companies_by_name"):
+            await self._do(step)
+
+    async def _insert(self, keys: int) -> int:
+        """Insert the leads that are new; one that somebody else inserts meanwhile is matched instead."""
+        inserted = 0
+        for _ in range(MERGE_ROUNDS):
+            inserted += await self._value("insert_leads")
+            if inserted + await self._value("count_matched") >= keys:
+                break
+            await self._do("forget_match")
+            await self._match()
+        return inserted
+
+    async def _update(self) -> int:
+        plan = self._plan
+        if plan.on_conflict == "skip" or not await self._value("count_matched"):
+            return 0
+        changed = await self._do(
+            "plan_updates",
+            workspace_id=sql.Literal(plan.workspace_id),
+            new_values=policy.new_values(plan.on_conflict, plan.workspace_id),
+            differs=policy.differs(),
+        )
+        if changed:
+            await self._analyze("changed")
+            await self._do("store_before_images")
+            await self._do("update_leads", assignments=policy.assignments())
+        return changed
+
+    async def _counted(self) -> dict[str, int]:
+        row = await self._session.one(self._staging.statement("count_clean"))
+        return dict(row or {})
+
+    async def _analyze(self, kind: str) -> None:
+        await self._session.execute(sql.SQL("ANALYZE {}").format(self._staging.names[kind]))
+
+    async def _do(self, step: str, **parts: sql.Composable) -> int:
+        """Run a step; returns how many rows it wrote."""
+        return (await self._session.execute(self._staging.statement(step, **parts), self._values)).rowcount
+
+    async def _value(self, step: str) -> Any:
+        return await self._session.value(self._staging.statement(step), self._values)

@@ -1,0 +1,161 @@
+"""The file's rows as blocks of COPY text.
+
+Rows of the right width pass through C code only (csv.reader, str.strip, csv.writer); a block that holds a ragged row, a
+NUL or an oversized cell is parsed again row by row, so that the odd rows keep their text and get a reason.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from types import TracebackType
+from typing import Self, TextIO
+
+from outreachdb.leads.importing.detection import Dialect
+
+ROWS = 2000
+BLOCK_CHARS = 1 << 20  # fewer rows per block where rows are long, so that memory stays flat
+NUL_SHOWN = "\u2400"  # PostgreSQL's text can't hold NUL: the row is kept with the symbol for it
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows as COPY text; ``rows`` counts those read so far in the whole file, ``position`` is the byte reached."""
+
+    text: bytes
+    rows: int
+    position: int
+
+
+class RowReader:
+    """Iterates over the blocks of a file; blank lines are no rows, row 1 is the first one after the header.
+
+    A COPY line holds the cells, the row's number and what is wrong with it. Of a row that can't be taken as it is,
+    the first cell holds the row's text. Cells are trimmed and in Unicode NFC; an empty one stands for NULL.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._width = len(dialect.header)
+        self._number = 0
+        self._size = ROWS
+        self._lines: list[str] = []
+        self._file: TextIO
+
+    def __enter__(self) -> Self:
+        self._file = self._dialect.path.open(encoding=self._dialect.encoding, newline="")
+        self._reader = csv.reader(self._recorded(), delimiter=self._dialect.delimiter)
+        header = (row for row in self._reader if any(cell.replace("\x00", "").strip() for cell in row))
+        next(header, None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def block(self) -> Block | None:
+        """The next block, or ``None`` at the end."""
+        while True:
+            self._lines.clear()
+            rows = self._rows()
+            if not self._lines:
+                return None
+            text = self._fast(rows) if rows is not None else None
+            if text is None:
+                text = self._slow()
+            self._adapt()
+            if text:
+                return Block(_composed(text).encode(), self._number, self._file.buffer.tell())
+
+    def _recorded(self) -> Iterator[str]:
+        """The file's lines, remembered until the block is done."""
+        remember = self._lines.append
+        for line in self._file:
+            remember(line)
+            yield line
+
+    def _rows(self) -> list[list[str]] | None:
+        try:
+            return list(islice(self._reader, self._size))
+        except csv.Error:
+            return None
+
+    def _adapt(self) -> None:
+        length = sum(map(len, self._lines)) // self._size + 1
+        self._size = max(1, min(ROWS, BLOCK_CHARS // length))
+
+    def _fast(self, rows: list[list[str]]) -> str | None:
+        """The block's text, or ``None`` if it needs the slow way."""
+        widths = set(map(len, rows))
+        if 0 in widths:
+            rows = [row for row in rows if row]
+        if not widths <= {0, self._width}:
+            return None
+        strip = str.strip
+        number = self._number
+        out = io.StringIO(newline="")
+        _writer(out).writerows([*map(strip, row), place, ""] for place, row in enumerate(rows, start=number + 1))
+        text = out.getvalue()
+        if "\x00" in text:
+            return None
+        self._number += len(rows)
+        return text
+
+    def _slow(self) -> str:
+        """Each row of the remembered lines by itself."""
+        out = io.StringIO(newline="")
+        writer = _writer(out)
+        lines = iter(self._lines)
+        taken: list[str] = []
+        reader = csv.reader(_tapped(lines, taken), delimiter=self._dialect.delimiter)
+        while True:
+            taken.clear()
+            problem: str | None
+            try:
+                row = next(reader)
+                problem = self._problem(row)
+            except StopIteration:
+                return out.getvalue()
+            except csv.Error as error:
+                row, problem = [""], f"{error}; a quote that is never closed?"
+            if not row:
+                continue
+            self._number += 1
+            if problem is None:
+                writer.writerow([*map(str.strip, row), self._number, ""])
+            else:
+                raw = "".join(taken).rstrip("\r\n").replace("\x00", NUL_SHOWN)
+                writer.writerow([raw, *[""] * (self._width - 1), self._number, problem])
+
+    def _problem(self, row: Sequence[str]) -> str | None:
+        if row and len(row) != self._width:
+            cells = f"{len(row)} cell{'s' if len(row) != 1 else ''}"
+            return f"{cells}, but the header has {self._width}"
+        if any("\x00" in cell for cell in row):
+            return "holds a NUL character"
+        return None
+
+
+def _tapped(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
+    for line in lines:
+        taken.append(line)
+        yield line
+
+
+def _writer(out: TextIO) -> csv._writer:  # type: ignore[name-defined]
+    """Writes COPY's text format: no quotes, a backslash before what would end a cell or a row, or is one itself."""
+    return csv.writer(
+        out, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None, escapechar="\\", lineterminator="\r\n"
+    )
+
+
+def _composed(text: str) -> str:
+    """NFC; composing whole blocks is safe, as neither tab nor line end nor backslash takes part in it."""
+    if text.isascii() or unicodedata.is_normalized("NFC", text):
+        return text
+    return unicodedata.normalize("NFC", text)

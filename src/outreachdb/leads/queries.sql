@@ -1,0 +1,81 @@
+-- name: begin_import
+INSERT INTO outreach.imports
+    (workspace_id, file_name, file_sha256, format, encoding, delimiter, header_line, mapping, on_conflict, started_at)
+VALUES (%(workspace_id)s, %(file_name)s, %(file_sha256)s, %(format)s, %(encoding)s, %(delimiter)s, %(header_line)s,
+        %(mapping)s, %(on_conflict)s, %(now)s)
+RETURNING id
+
+-- name: hold_import
+-- The lock on this row is the sign of life of whoever works on the import: see end_dead_imports.
+SELECT id FROM outreach.imports
+WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s
+FOR NO KEY UPDATE
+
+-- name: finish_import
+UPDATE outreach.imports
+SET status = 'done', error = NULL, rows_read = %(rows_read)s, inserted = %(inserted)s, updated = %(updated)s,
+    skipped = %(skipped)s, rejected = %(rejected)s, finished_at = %(finished_at)s
+WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s
+
+-- name: fail_import
+UPDATE outreach.imports
+SET status = %(status)s, error = %(error)s, finished_at = %(finished_at)s
+WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s AND status = 'running'
+
+-- name: end_dead_imports
+-- An import that runs and whose row nobody holds lost its client or its server; its transaction left nothing behind.
+UPDATE outreach.imports
+SET status = 'failed', error = 'the importing process ended before it was done', finished_at = %(now)s
+WHERE workspace_id = %(workspace_id)s
+  AND id IN (
+      SELECT id FROM outreach.imports
+      WHERE workspace_id = %(workspace_id)s AND status = 'running'
+      ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
+
+-- name: analyze_leads
+SELECT outreach.analyze_leads()
+
+-- name: list_imports
+SELECT id, file_name, status, on_conflict, rows_read, inserted, updated, skipped, rejected, error, started_at, finished_at
+FROM outreach.imports
+WHERE workspace_id = %(workspace_id)s
+ORDER BY started_at DESC, id DESC
+LIMIT %(limit)s
+
+-- name: find_import
+SELECT id, file_name, encode(file_sha256, 'hex') AS file_sha256, format, encoding, delimiter, header_line, mapping,
+       on_conflict, status, rows_read, inserted, updated, skipped, rejected, error, started_at, finished_at
+FROM outreach.imports
+WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s
+
+-- name: list_rejects
+SELECT row_number, column_name, reason, raw
+FROM outreach.import_rejects
+WHERE workspace_id = %(workspace_id)s AND import_id = %(import_id)s AND row_number > %(after)s
+ORDER BY row_number
+LIMIT %(limit)s
+
+-- name: suppress
+SELECT added, leads FROM outreach.suppress(%(targets)s, %(reason)s, %(source)s)
+
+-- name: list_suppressions
+SELECT target, reason, source, expires_at, created_at
+FROM outreach.suppressions
+WHERE workspace_id = %(workspace_id)s
+ORDER BY created_at DESC, id DESC
+LIMIT %(limit)s
+
+-- name: remove_suppressions
+DELETE FROM outreach.suppressions
+WHERE workspace_id = %(workspace_id)s
+  AND target IN (SELECT outreach.suppression_target(given) FROM unnest(%(targets)s::text[]) AS given)
+RETURNING target
+
+-- name: find_suppressions
+-- Who of some addresses may not be mailed, by address or by domain.
+SELECT DISTINCT ON (given) given AS address, s.target, s.reason
+FROM unnest(%(addresses)s::text[]) AS given
+JOIN outreach.suppressions AS s
+    ON s.workspace_id = %(workspace_id)s AND s.target IN (lower(given), split_part(lower(given), '@', 2))
+WHERE s.expires_at IS NULL OR s.expires_at > %(now)s
+ORDER BY given, s.target NOT LIKE '%%@%%'

@@ -1,0 +1,153 @@
+-- requires: 0010
+
+-- Why a text is no e-mail address, or NULL if it is one (or is NULL). The shape that ck_leads_email_format asks for, and
+-- what every mail system agrees on: no quoted local parts, no empty labels, no domain that ends in digits.
+CREATE OR REPLACE FUNCTION outreach.email_problem(p_email text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN p_email ~ '^[^][@\s[:cntrl:]()<>,;:\\".]+(\.[^][@\s[:cntrl:]()<>,;:\\".]+)*@([^\s[:cntrl:]!-/:-@[-`{-~]+(-+[^\s[:cntrl:]!-/:-@[-`{-~]+)*\.)+[^\s[:cntrl:]!-/:-@[-`{-~0-9][^\s[:cntrl:]!-,./:-@[-`{-~]*[^\s[:cntrl:]!-/:-@[-`{-~]$'
+        AND length(p_email) <= 254 AND strpos(p_email, '@') <= 65 THEN NULL
+    WHEN length(p_email) > 254 THEN 'longer than the 254 characters that an address may have'
+    WHEN p_email IS NOT NULL THEN 'not an e-mail address'
+END;
+
+-- A web address with its scheme: as given, or with https:// before what looks like a host; NULL for anything else.
+CREATE OR REPLACE FUNCTION outreach.normal_url(p_url text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN p_url ~ '^https?://[^\s[:cntrl:]/]+[^\s[:cntrl:]]*$' THEN p_url
+    WHEN p_url ~* '^https?://[^\s[:cntrl:]/]+[^\s[:cntrl:]]*$'
+        THEN lower(split_part(p_url, '://', 1)) || substr(p_url, strpos(p_url, '://'))
+    WHEN p_url ~ '^(//)?[^\s[:cntrl:]/@:?#,]+\.[^\s[:cntrl:]/@:?#.,0-9][^\s[:cntrl:]/@:?#.,]+(:[0-9]+)?([/?#][^\s[:cntrl:]]*)?$'
+        THEN 'https://' || ltrim(p_url, '/')
+END;
+
+-- The host of a web address in lower case, without "www.", port and login; companies are known by it. NULL if it is
+-- longer than a host can be.
+CREATE OR REPLACE FUNCTION outreach.web_domain(p_url text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN length(substring(p_url FROM '^https?://([^/?#]*)')) <= 253
+    THEN substring(lower(p_url) FROM '^https?://(?:[^/@?#]*@)?(?:www\.)?([^/:?#@]+)') END;
+
+-- A score between 0 and 100 ("85", "85.5", "85,5", "85 %"), else NULL.
+CREATE OR REPLACE FUNCTION outreach.score_of(p_text text) RETURNS real
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN p_text ~ '^\+?0*([0-9]{1,2}([.,][0-9]{1,20})?|100([.,]0{1,20})?)( ?%)?$'
+        THEN replace(rtrim(p_text, ' %'), ',', '.')::real
+END;
+
+-- A cell's tags: split at comma, semicolon and bar, trimmed, each once, in the cell's order.
+CREATE OR REPLACE FUNCTION outreach.split_tags(p_text text) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ARRAY(
+    SELECT tag
+    FROM (SELECT btrim(part, E' \t\r\n') AS tag, place
+          FROM string_to_table(translate(p_text, ';|', ',,'), ',') WITH ORDINALITY AS cut (part, place)) AS parts
+    WHERE tag <> ''
+    GROUP BY tag
+    ORDER BY min(place)
+);
+
+-- The first name in a full name: before the last word, or after the comma of "Last, First".
+CREATE OR REPLACE FUNCTION outreach.first_of_name(p_name text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN strpos(p_name, ',') > 0 THEN nullif(btrim(split_part(p_name, ',', 2)), '')
+    WHEN strpos(p_name, ' ') > 0 THEN btrim(regexp_replace(p_name, '\s+\S+$', ''))
+    ELSE p_name
+END;
+
+CREATE OR REPLACE FUNCTION outreach.last_of_name(p_name text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN strpos(p_name, ',') > 0 THEN nullif(btrim(split_part(p_name, ',', 1)), '')
+    WHEN strpos(p_name, ' ') > 0 THEN substring(p_name FROM '\S+$')
+END;
+
+-- What a suppression makes of a lead's status; NULL where it says nothing about the lead.
+CREATE OR REPLACE FUNCTION outreach.suppressed_status(p_reason text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN p_reason IN ('unsubscribed', 'complained') THEN 'unsubscribed' WHEN p_reason = 'bounced' THEN 'bounced' END;
+
+-- Suppresses addresses and whole domains (without their subdomains) of the session's workspace for good, and sets the
+-- status of the leads they hit in the same statement. A target that is suppressed for good already keeps its reason.
+-- added: new targets; leads: leads whose status changed.
+-- owner: outreachdb_trusted
+CREATE OR REPLACE FUNCTION outreach.suppress(targets text[], reason text DEFAULT 'manual', source text DEFAULT NULL)
+RETURNS TABLE (added bigint, leads bigint)
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    workspace CONSTANT bigint := outreach.current_workspace();
+    status_now CONSTANT text := outreach.suppressed_status(suppress.reason);
+    wrong text;
+BEGIN
+    IF workspace IS NULL THEN
+        RAISE EXCEPTION 'no workspace is set' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT t INTO wrong FROM unnest(suppress.targets) AS t WHERE outreach.suppression_target(t) IS NULL LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'neither an e-mail address nor a domain: %', coalesce(wrong, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN QUERY
+    WITH wanted AS (
+        SELECT DISTINCT outreach.suppression_target(t) AS target FROM unnest(suppress.targets) AS t
+    ), stored AS (
+        INSERT INTO outreach.suppressions AS s (workspace_id, target, reason, source)
+        SELECT workspace, w.target, suppress.reason, suppress.source FROM wanted AS w ORDER BY w.target
+        ON CONFLICT (workspace_id, target) DO UPDATE
+            SET reason = excluded.reason, source = excluded.source, expires_at = NULL
+            WHERE s.expires_at IS NOT NULL
+        RETURNING s.id
+    ), hit AS (
+        SELECT l.id FROM outreach.leads AS l JOIN wanted AS w ON l.email_key = w.target
+        WHERE l.workspace_id = workspace AND w.target LIKE '%@%' AND status_now IS NOT NULL
+        UNION
+        SELECT l.id FROM outreach.leads AS l JOIN wanted AS w ON split_part(l.email_key, '@', 2) = w.target
+        WHERE l.workspace_id = workspace AND w.target NOT LIKE '%@%' AND status_now IS NOT NULL
+    ), locked AS (
+        -- In the order of ids, as imports do, so that they wait for each other and never in a circle.
+        SELECT l.id FROM outreach.leads AS l JOIN hit AS h ON h.id = l.id
+        WHERE l.workspace_id = workspace AND l.status IS DISTINCT FROM status_now
+          AND NOT (l.status = 'unsubscribed' AND status_now = 'bounced')
+        ORDER BY l.id FOR NO KEY UPDATE OF l
+    ), changed AS (
+        UPDATE outreach.leads AS l SET status = status_now, updated_at = statement_timestamp()
+        FROM locked AS k WHERE l.workspace_id = workspace AND l.id = k.id
+        RETURNING l.id
+    )
+    SELECT (SELECT count(*) FROM stored), (SELECT count(*) FROM changed);
+END
+$$;
+
+-- The form in which a suppression is stored: lower case; "@example.com" is the domain. NULL if it is neither.
+CREATE OR REPLACE FUNCTION outreach.suppression_target(p_text text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN p_text ~ '^\s*@?[^\s[:cntrl:]@,;]+\.[^\s[:cntrl:]@,;]+\s*$' THEN ltrim(lower(btrim(p_text, E' \t\r\n')), '@')
+    WHEN p_text ~ '^\s*[^\s[:cntrl:]@,;]+@[^\s[:cntrl:]@,;]+\.[^\s[:cntrl:]@,;]+\s*$' THEN lower(btrim(p_text, E' \t\r\n'))
+END;
+REVOKE EXECUTE ON FUNCTION outreach.suppress(text[], text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.suppress(text[], text, text) TO outreachdb_app, outreachdb_trusted;
+
+-- Renews the planner's statistics of leads and companies after a large import; ANALYZE is the owner's right. Gives way
+-- when somebody else is at it.
+CREATE OR REPLACE FUNCTION outreach.analyze_leads() RETURNS void
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET lock_timeout = '100ms'
+AS $$
+BEGIN
+    ANALYZE outreach.leads, outreach.companies;
+EXCEPTION WHEN lock_not_available THEN
+    NULL;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.analyze_leads() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.analyze_leads() TO outreachdb_trusted;

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def outreachdb():
+    def run(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "outreachdb.cli.main", *arguments, "--database-url", url]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+    return run
+
+
+def test_migrate_verify_validate_rollback(empty, sql, outreachdb):
+    document = json.loads(outreachdb(empty, "migrate", "--json").stdout)
+    assert document["before"] is None
+    assert document["steps"][0]["revision"] == "0001"
+    assert "nothing to do" in outreachdb(empty, "migrate").stdout
+    assert outreachdb(empty, "migrate", "verify").returncode == 0
+
+    sql(empty, "DROP INDEX outreach.ix_leads_updated_at")
+    drifted = outreachdb(empty, "migrate", "verify")
+    assert drifted.returncode == 1
+    assert drifted.stdout.startswith("missing: index outreach.ix_leads_updated_at")
+    assert len(json.loads(outreachdb(empty, "migrate", "verify", "--json").stdout)["differences"]) == 1
+
+    validated = outreachdb(empty, "constraints", "validate", "--json")
+    assert (validated.returncode, json.loads(validated.stdout)["remaining"]) == (0, 0)
+    sql(empty, "ALTER TABLE outreach.leads ADD CONSTRAINT ck_new CHECK (city <> 'x') NOT VALID")
+    sql(empty, "INSERT INTO outreach.workspaces (id, name) VALUES (1, 'w')")
+    sql(empty, "ALTER TABLE outreach.workspaces ADD CONSTRAINT ck_long CHECK (length(name) > 3) NOT VALID")
+    remaining = outreachdb(empty, "constraints", "validate")
+    assert remaining.returncode == 1
+    assert "name='w'" in remaining.stdout
+
+    rolled = outreachdb(empty, "migrate", "rollback", "--steps", "2")
+    assert rolled.returncode == 0
+    assert "writers blocked at most" in rolled.stdout
+
+
+def test_wrong_calls_are_one_line(empty, outreachdb):
+    unknown = outreachdb(empty, "migrate", "--to", "nonsense")
+    assert (unknown.returncode, len(unknown.stderr.splitlines())) == (2, 1)
+    bare = outreachdb(empty, "migrate", "verify")
+    assert (bare.returncode, len(bare.stderr.splitlines())) == (1, 1)
+    assert "outreachdb migrate" in bare.stderr

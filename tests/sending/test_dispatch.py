@@ -128,7 +128,8 @@ async def test_refusals(tenant: Tenant, keyring: Keyring, sink: Sink) -> None:
     found = await rows(
         tenant,
         "SELECT split_part(recipient, '-', 1) AS kind, status, attempts, last_error, scheduled_at > now() AS later "
-        "FROM outreach.email_sends WHERE workspace_id = %s AND recipient LIKE 'refused%%' GROUP BY 1, 2, 3, 4, 5 ORDER BY 1",
+        "FROM outreach.email_sends WHERE workspace_id = %s AND recipient LIKE 'refused%%' "
+        "GROUP BY 1, 2, 3, 4, 5 ORDER BY 1",
         tenant.workspace_id,
     )
     assert found == [
@@ -191,7 +192,8 @@ async def test_no_server_no_loss(tenant: Tenant, keyring: Keyring, sink: Sink) -
     assert f"127.0.0.1:{port}" in report.problems["ann@sender.example"]
     [attempts] = await rows(
         tenant,
-        "SELECT status, max(attempts) AS attempts, count(*) AS n FROM outreach.email_sends WHERE workspace_id = %s GROUP BY 1",
+        "SELECT status, max(attempts) AS attempts, count(*) AS n FROM outreach.email_sends "
+        "WHERE workspace_id = %s GROUP BY 1",
         tenant.workspace_id,
     )
     assert attempts == {"status": "scheduled", "attempts": 0, "n": 60}
@@ -220,7 +222,8 @@ async def test_a_lead_that_breaks_a_template_fails_alone(tenant: Tenant, keyring
     await add_leads(tenant, 3)
     async with tenant.trusted() as session:
         await session.execute(
-            "UPDATE outreach.leads SET custom_fields = '{\"City\": \"Rome\"}' WHERE workspace_id = %s AND first_name <> 'Name2'",
+            'UPDATE outreach.leads SET custom_fields = \'{"City": "Rome"}\' '
+            "WHERE workspace_id = %s AND first_name <> 'Name2'",
             [tenant.workspace_id],
         )
     await launched(tenant, keyring, sink.port, steps=[{"subject": "Hi", "text": "{{ custom.City }}"}])
@@ -273,7 +276,8 @@ async def test_sequences_wait_for_the_step_before_and_stop_on_replies(
     assert sink.recipients() == {f"lead{n}@example.org": 1 + (n > 2) for n in (1, 2, 3, 4)}
     reasons = await rows(
         tenant,
-        "SELECT recipient, last_error FROM outreach.email_sends WHERE workspace_id = %s AND status = 'cancelled' ORDER BY 1",
+        "SELECT recipient, last_error FROM outreach.email_sends "
+        "WHERE workspace_id = %s AND status = 'cancelled' ORDER BY 1",
         tenant.workspace_id,
     )
     assert [row["last_error"] for row in reasons] == [

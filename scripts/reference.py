@@ -17,7 +17,7 @@ import typer.main
 from outreachdb import errors
 from outreachdb.cli.main import build
 from outreachdb.config import SETTINGS
-from outreachdb.db import migrate, promises
+from outreachdb.db import index_catalogue, migrate, promises
 from outreachdb.db.embedded import find_binaries, throwaway
 from outreachdb.db.rooms import routine_files
 
@@ -52,6 +52,7 @@ def files() -> Iterator[tuple[Path, str]]:
     yield REFERENCE / "settings.md", settings_page()
     yield REFERENCE / "errors.md", NOTE + f"# Errors\n\n{errors.__doc__}"
     yield REFERENCE / "cli.md", cli_page()
+    yield REFERENCE / "indexes.md", NOTE + index_catalogue.page()
     with throwaway(find_binaries(18).path) as server:
         url = server.url("postgres")
         # Goes up step by step and describes the catalogue after each: afterwards the database is at the head.

@@ -1,7 +1,5 @@
 """A real SMTP server on 127.0.0.1, in a thread of its own, whose faults are asked for by the recipient's name."""
 
-# ruff: noqa: ARG002 - aiosmtpd calls its hooks with more than they need
-
 from __future__ import annotations
 
 import asyncio

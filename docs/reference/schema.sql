@@ -8,18 +8,6 @@ CREATE SCHEMA outreach;
 ALTER SCHEMA outreach OWNER TO outreachdb_owner;
 CREATE SCHEMA staging;
 ALTER SCHEMA staging OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.analyze_leads() RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    SET lock_timeout TO '100ms'
-    AS $$
-BEGIN
-    ANALYZE outreach.leads, outreach.companies;
-EXCEPTION WHEN lock_not_available THEN
-    NULL;
-END
-$$;
-ALTER FUNCTION outreach.analyze_leads() OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.batch_update_email_status(p_events jsonb) RETURNS TABLE(received bigint, stored bigint, duplicates bigint, rejected bigint, unknown bigint, reasons jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -295,6 +283,8 @@ ALTER FUNCTION outreach.begin_sends(send_ids bigint[], created_ats timestamp wit
 CREATE FUNCTION outreach.bulk_schedule_email_sends(campaign_id bigint, launched_at timestamp with time zone) RETURNS TABLE(scheduled bigint, excluded jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_nestloop TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $_$
 DECLARE
     workspace bigint := outreach.required_workspace();
@@ -950,9 +940,10 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.record_sends(results jsonb, worker text) OWNER TO outreachdb_trusted;
-CREATE FUNCTION outreach.refresh_statistics(p_table text, p_changed bigint, p_instant timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS boolean
+CREATE FUNCTION outreach.refresh_statistics(p_table text, p_instant timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '100ms'
     AS $$
 DECLARE
     target regclass := CASE
@@ -963,14 +954,13 @@ BEGIN
     IF target IS NULL THEN
         RAISE EXCEPTION 'no table named % to analyse', p_table USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF p_changed * 10 < (SELECT greatest(c.reltuples, 1000) FROM pg_class AS c WHERE c.oid = target) THEN
-        RETURN false;
-    END IF;
     EXECUTE 'ANALYZE ' || target::text;
     RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
 END
 $$;
-ALTER FUNCTION outreach.refresh_statistics(p_table text, p_changed bigint, p_instant timestamp with time zone) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.refresh_statistics(p_table text, p_instant timestamp with time zone) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.release_expired_leases() RETURNS TABLE(released bigint, unknown bigint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2586,8 +2576,6 @@ GRANT USAGE ON SCHEMA outreach TO outreachdb_app;
 GRANT USAGE ON SCHEMA outreach TO outreachdb_trusted;
 GRANT USAGE ON SCHEMA outreach TO outreachdb_reader;
 GRANT ALL ON SCHEMA staging TO outreachdb_trusted;
-REVOKE ALL ON FUNCTION outreach.analyze_leads() FROM PUBLIC;
-GRANT ALL ON FUNCTION outreach.analyze_leads() TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.batch_update_email_status(p_events jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.batch_update_email_status(p_events jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.begin_sends(send_ids bigint[], created_ats timestamp with time zone[], worker text, lease interval) FROM PUBLIC;
@@ -2639,8 +2627,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.mailboxes TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.mailboxes TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.record_sends(results jsonb, worker text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.record_sends(results jsonb, worker text) TO outreachdb_app;
-REVOKE ALL ON FUNCTION outreach.refresh_statistics(p_table text, p_changed bigint, p_instant timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION outreach.refresh_statistics(p_table text, p_changed bigint, p_instant timestamp with time zone) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.refresh_statistics(p_table text, p_instant timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.refresh_statistics(p_table text, p_instant timestamp with time zone) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.release_expired_leases() FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.release_expired_leases() TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.return_claims(worker text) FROM PUBLIC;

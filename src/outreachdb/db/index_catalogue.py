@@ -172,8 +172,8 @@ def page() -> str:
 
 _INTRODUCTION = """Every index has an owner: a query that needs it, planned by a test on a filled database as the role
 that runs it. `tenant` sessions are under row-level security, where only leakproof operators use an index; `trusted`
-runs cross-workspace jobs and the few definer functions; `owner` runs migrations; `reader` is monitoring. R0 to R4 are the
-requirements that asked for an index."""
+runs cross-workspace jobs and the few definer functions; `owner` runs migrations; `reader` is monitoring. R0 to R4 are
+the requirements that asked for an index."""
 
 
 def _owned_part(entry: OwnedIndex, made: dict[str, str]) -> list[str]:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 
-
 @pytest.fixture
 def csv_file(tmp_path: Path) -> Callable[..., Path]:
     """Writes rows, the header first, as a CSV file."""

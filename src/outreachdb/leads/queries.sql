@@ -32,8 +32,8 @@ WHERE workspace_id = %(workspace_id)s
       WHERE workspace_id = %(workspace_id)s AND status = 'running'
       ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
 
--- name: analyze_leads
-SELECT outreach.analyze_leads()
+-- name: refresh_statistics
+SELECT outreach.refresh_statistics(t) FROM unnest(ARRAY['leads', 'companies']) AS t
 
 -- name: list_imports
 SELECT id, file_name, status, on_conflict, rows_read, inserted, updated, skipped, rejected, error, started_at, finished_at

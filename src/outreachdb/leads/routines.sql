@@ -134,20 +134,3 @@ RETURN CASE
 END;
 REVOKE EXECUTE ON FUNCTION outreach.suppress(text[], text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.suppress(text[], text, text) TO outreachdb_app, outreachdb_trusted;
-
--- Renews the planner's statistics of leads and companies after a large import; ANALYZE is the owner's right. Gives way
--- when somebody else is at it.
-CREATE OR REPLACE FUNCTION outreach.analyze_leads() RETURNS void
-LANGUAGE plpgsql
-SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '100ms'
-AS $$
-BEGIN
-    ANALYZE outreach.leads, outreach.companies;
-EXCEPTION WHEN lock_not_available THEN
-    NULL;
-END
-$$;
-REVOKE EXECUTE ON FUNCTION outreach.analyze_leads() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION outreach.analyze_leads() TO outreachdb_trusted;

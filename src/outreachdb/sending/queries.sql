@@ -5,6 +5,9 @@ FROM outreach.bulk_schedule_email_sends(%(campaign_id)s, %(launched_at)s) AS s;
 -- name: prepare_month
 SELECT outreach.ensure_partitions('email_sends', %(launched_at)s, %(launched_at)s);
 
+-- name: refresh_statistics
+SELECT outreach.refresh_statistics('email_sends', %(launched_at)s);
+
 -- name: claim_sends
 SELECT c.send_id, c.created_at, c.campaign_id, c.step, c.lead_id, c.mailbox_id, c.recipient, c.verdict, c.reason, c.lead
 FROM outreach.claim_sends(%(n)s, %(worker)s, %(lease)s, %(skip)s::bigint[]) AS c;

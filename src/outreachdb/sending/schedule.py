@@ -14,6 +14,7 @@ from outreachdb.db.tenant import Tenant
 from outreachdb.errors import InvalidInput
 
 Q = Queries("outreachdb.sending")
+LARGE = 20_000  # new sends that make the planner's statistics worth renewing
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +46,7 @@ async def launch(tenant: Tenant, campaign: str | int, *, launched_at: datetime |
         except pg.ObjectNotInPrerequisiteState as error:
             raise campaigns.refused(found.name, error) from None
     assert row is not None  # noqa: S101  (a function with one row)
+    if row["scheduled"] >= LARGE:
+        async with tenant.trusted(doing="renewing statistics") as session:
+            await session.execute(Q.refresh_statistics, {"launched_at": instant})
     return Launch(found.id, row["scheduled"], row["excluded"], round(time.perf_counter() - started, 3))

@@ -79,7 +79,7 @@ async def fail(tenant: Tenant, import_id: int, error: str, *, cancelled: bool = 
 async def renew_statistics(tenant: Tenant) -> None:
     """Tell the planner what a large import brought: until autovacuum comes by it would plan for the old table."""
     async with tenant.trusted(doing="renewing statistics") as session:
-        await session.execute(Q.analyze_leads)
+        await session.execute(Q.refresh_statistics)
 
 
 async def listed(tenant: Tenant, limit: int = 50) -> list[Row]:

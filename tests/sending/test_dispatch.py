@@ -9,7 +9,7 @@ import sys
 from datetime import timedelta
 
 import pytest
-from conftest import Sink, add_leads, campaign_file, launched, rows, statuses
+from mailing import Sink, add_leads, campaign_file, launched, rows, statuses
 
 from outreachdb.campaigns import campaigns
 from outreachdb.db.tenant import Tenant

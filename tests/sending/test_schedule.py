@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conftest import add_leads, campaign_file, launched, rows, statuses
+from mailing import add_leads, campaign_file, launched, rows, statuses
 
 from outreachdb.campaigns import campaigns
 from outreachdb.db.tenant import Tenant

@@ -13,12 +13,11 @@ from typing import Any
 
 import psycopg
 import typer.main
-from click import Command, Context, Group
 
 from outreachdb import errors
 from outreachdb.cli.main import build
 from outreachdb.config import SETTINGS
-from outreachdb.db import migrate, promises
+from outreachdb.db import index_catalogue, migrate, promises
 from outreachdb.db.embedded import find_binaries, throwaway
 from outreachdb.db.rooms import routine_files
 
@@ -53,6 +52,7 @@ def files() -> Iterator[tuple[Path, str]]:
     yield REFERENCE / "settings.md", settings_page()
     yield REFERENCE / "errors.md", NOTE + f"# Errors\n\n{errors.__doc__}"
     yield REFERENCE / "cli.md", cli_page()
+    yield REFERENCE / "indexes.md", NOTE + index_catalogue.page()
     with throwaway(find_binaries(18).path) as server:
         url = server.url("postgres")
         # Goes up step by step and describes the catalogue after each: afterwards the database is at the head.
@@ -73,20 +73,21 @@ def settings_page() -> str:
 def cli_page() -> str:
     """Every command with its arguments and options."""
     command = typer.main.get_command(build())
-    return NOTE + "# Commands\n\n" + "\n".join(_command("outreachdb", command, Context(command)))
+    return NOTE + "# Commands\n\n" + "\n".join(_command("outreachdb", command, typer.Context(command)))
 
 
-def _command(path: str, command: Command, context: Context) -> Iterator[str]:
-    if isinstance(command, Group) and path != "outreachdb" and not command.invoke_without_command:
-        yield f"## {path}\n\n{(command.help or '').strip()}\n"
-    elif path != "outreachdb":
-        yield f"### {path}\n\n{(command.help or '').strip()}\n\n```\n{command.get_usage(context).strip()}\n```\n"
-        rows = [record for each in command.params if (record := each.get_help_record(context))]
-        yield "".join(f"- `{name}` {text}\n" for name, text in rows if name != "--help")
-    if isinstance(command, Group):
-        for name in sorted(command.commands):
-            child = command.commands[name]
-            yield from _command(f"{path} {name}", child, Context(child, info_name=f"{path} {name}"))
+def _command(path: str, command: Any, context: Any) -> Iterator[str]:
+    """A group's heading and its commands, or one command; duck-typed, as Typer brings its own copy of Click."""
+    children: dict[str, Any] = getattr(command, "commands", {})
+    if path != "outreachdb":
+        usage = (
+            "" if children else f"\n```\n{' '.join(command.get_usage(context).split()).removeprefix('Usage: ')}\n```\n"
+        )
+        yield f"{'##' if children else '###'} {path}\n\n{(command.help or '').strip()}\n{usage}"
+        options = [record for each in command.params if (record := each.get_help_record(context))]
+        yield "".join(f"- `{name}` {text}\n" for name, text in options if name != "--help")
+    for name in sorted(children):
+        yield from _command(f"{path} {name}", children[name], typer.Context(children[name], info_name=f"{path} {name}"))
 
 
 def schema_dump(url: str) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -129,15 +130,16 @@ async def test_the_server_takes_webhooks_and_stops_in_good_order(
     hook = _document(environment, "webhook", "create", "--provider", "sendgrid", "--key", provider.public)
     body = body_of(_items(campaign))
     command = [sys.executable, "-m", "outreachdb.cli.main", "--json", "serve", "--port", "0"]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as server:
+    pipe = asyncio.subprocess.PIPE
+    server = await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
+    try:
         assert server.stdout is not None
-        url = json.loads(server.stdout.readline())["url"]
+        url = json.loads(await server.stdout.readline())["url"]
         async with httpx.AsyncClient(base_url=url) as client:
             assert (await client.get("/health")).json()["status"] == "ok"
             answer = await client.post(hook["path"], content=body, headers=provider.headers(body))
+    finally:
         server.send_signal(signal.SIGTERM)
-        rest, errors = server.communicate(timeout=30)
+        rest, errors = await server.communicate()
     assert answer.json()["stored"] == 5
-    assert (server.returncode, rest, errors) == (0, "", "")
+    assert (server.returncode, rest, errors) == (0, b"", b"")

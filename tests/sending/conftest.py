@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -72,8 +72,7 @@ class Sink:
         self.messages.append((envelope.rcpt_tos[0], envelope.content))
         if len(self.messages) == self.notify_at:
             self.arrived.set()
-            while not self.gate.is_set():
-                await asyncio.sleep(0.01)
+            await asyncio.to_thread(self.gate.wait)
         if envelope.rcpt_tos[0].startswith("dropped") and server.transport is not None:
             server.transport.abort()
         return "250 2.0.0 taken"
@@ -154,7 +153,7 @@ async def statuses(tenant: Tenant) -> dict[str, int]:
 
 
 @pytest.fixture
-async def hundred(tenant: Tenant) -> AsyncIterator[Tenant]:
+async def hundred(tenant: Tenant) -> Tenant:
     """A workspace of a hundred leads."""
     await add_leads(tenant, 100)
-    yield tenant
+    return tenant

@@ -81,10 +81,14 @@ async def test_everybody_gets_one_mail_and_everything_is_recorded(
 
 async def test_the_message_is_what_the_templates_say(tenant: Tenant, keyring: Keyring, sink: Sink) -> None:
     await add_leads(tenant, 1)
-    step = {"subject": "Grüße,\n {{ first_name }}", "text": "Dear {{ first_name }},\n.dot\n", "html": "<b>{{ custom.x }}</b>"}
+    step = {
+        "subject": "Grüße,\n {{ first_name }}",
+        "text": "Dear {{ first_name }},\n.dot\n",
+        "html": "<b>{{ custom.x }}</b>",
+    }
     async with tenant.trusted() as session:
         await session.execute(
-            "UPDATE outreach.leads SET custom_fields = '{\"x\": \"<&>\"}' WHERE workspace_id = %s", [tenant.workspace_id]
+            'UPDATE outreach.leads SET custom_fields = \'{"x": "<&>"}\' WHERE workspace_id = %s', [tenant.workspace_id]
         )
     await launched(tenant, keyring, sink.port, steps=[step])
     await dispatch.run(tenant, keyring)
@@ -96,7 +100,9 @@ async def test_the_message_is_what_the_templates_say(tenant: Tenant, keyring: Ke
     assert message["From"] == "Änn Sender <ann@sender.example>"
     assert text.get_content().replace("\r\n", "\n") == "Dear Name1,\n.dot\n"
     assert "<b>&lt;&amp;&gt;</b>" in html.get_content()
-    [send] = await rows(tenant, "SELECT id, created_at FROM outreach.email_sends WHERE workspace_id = %s", tenant.workspace_id)
+    [send] = await rows(
+        tenant, "SELECT id, created_at FROM outreach.email_sends WHERE workspace_id = %s", tenant.workspace_id
+    )
     reference = message_id.parse(keyring, message["Message-ID"])
     assert reference is not None
     assert (reference.workspace_id, reference.send_id) == (tenant.workspace_id, send["id"])
@@ -122,12 +128,25 @@ async def test_refusals(tenant: Tenant, keyring: Keyring, sink: Sink) -> None:
     found = await rows(
         tenant,
         "SELECT split_part(recipient, '-', 1) AS kind, status, attempts, last_error, scheduled_at > now() AS later "
-        "FROM outreach.email_sends WHERE workspace_id = %s AND recipient LIKE 'refused%%' GROUP BY 1, 2, 3, 4, 5 ORDER BY 1",
+        "FROM outreach.email_sends WHERE workspace_id = %s AND recipient LIKE 'refused%%' "
+        "GROUP BY 1, 2, 3, 4, 5 ORDER BY 1",
         tenant.workspace_id,
     )
     assert found == [
-        {"kind": "refused4", "status": "scheduled", "attempts": 1, "last_error": "451 4.3.0 try again later", "later": True},
-        {"kind": "refused5", "status": "failed", "attempts": 1, "last_error": "550 5.1.1 nobody of that name", "later": False},
+        {
+            "kind": "refused4",
+            "status": "scheduled",
+            "attempts": 1,
+            "last_error": "451 4.3.0 try again later",
+            "later": True,
+        },
+        {
+            "kind": "refused5",
+            "status": "failed",
+            "attempts": 1,
+            "last_error": "550 5.1.1 nobody of that name",
+            "later": False,
+        },
     ]
     for _ in range(4):
         await due_again(tenant)
@@ -137,7 +156,9 @@ async def test_refusals(tenant: Tenant, keyring: Keyring, sink: Sink) -> None:
     assert sum(sink.recipients().values()) == 3
 
 
-async def test_a_connection_lost_after_data_leaves_the_fate_unknown(tenant: Tenant, keyring: Keyring, sink: Sink) -> None:
+async def test_a_connection_lost_after_data_leaves_the_fate_unknown(
+    tenant: Tenant, keyring: Keyring, sink: Sink
+) -> None:
     await add_leads(tenant, 1, "dropped")
     await add_leads(tenant, 5)
     await launched(tenant, keyring, sink.port)
@@ -171,7 +192,8 @@ async def test_no_server_no_loss(tenant: Tenant, keyring: Keyring, sink: Sink) -
     assert f"127.0.0.1:{port}" in report.problems["ann@sender.example"]
     [attempts] = await rows(
         tenant,
-        "SELECT status, max(attempts) AS attempts, count(*) AS n FROM outreach.email_sends WHERE workspace_id = %s GROUP BY 1",
+        "SELECT status, max(attempts) AS attempts, count(*) AS n FROM outreach.email_sends "
+        "WHERE workspace_id = %s GROUP BY 1",
         tenant.workspace_id,
     )
     assert attempts == {"status": "scheduled", "attempts": 0, "n": 60}
@@ -200,7 +222,8 @@ async def test_a_lead_that_breaks_a_template_fails_alone(tenant: Tenant, keyring
     await add_leads(tenant, 3)
     async with tenant.trusted() as session:
         await session.execute(
-            "UPDATE outreach.leads SET custom_fields = '{\"City\": \"Rome\"}' WHERE workspace_id = %s AND first_name <> 'Name2'",
+            'UPDATE outreach.leads SET custom_fields = \'{"City": "Rome"}\' '
+            "WHERE workspace_id = %s AND first_name <> 'Name2'",
             [tenant.workspace_id],
         )
     await launched(tenant, keyring, sink.port, steps=[{"subject": "Hi", "text": "{{ custom.City }}"}])
@@ -253,7 +276,8 @@ async def test_sequences_wait_for_the_step_before_and_stop_on_replies(
     assert sink.recipients() == {f"lead{n}@example.org": 1 + (n > 2) for n in (1, 2, 3, 4)}
     reasons = await rows(
         tenant,
-        "SELECT recipient, last_error FROM outreach.email_sends WHERE workspace_id = %s AND status = 'cancelled' ORDER BY 1",
+        "SELECT recipient, last_error FROM outreach.email_sends "
+        "WHERE workspace_id = %s AND status = 'cancelled' ORDER BY 1",
         tenant.workspace_id,
     )
     assert [row["last_error"] for row in reasons] == [
@@ -352,7 +376,13 @@ async def test_workers_stop_where_a_password_can_t_be_read(
 ) -> None:
     await add_leads(tenant, 2)
     monkeypatch.setenv("ANN_PASSWORD", "s3cret-ünïcode")
-    smtp = {"host": "127.0.0.1", "port": sink.port, "security": "plain", "username": "ann", "password_env": "ANN_PASSWORD"}
+    smtp = {
+        "host": "127.0.0.1",
+        "port": sink.port,
+        "security": "plain",
+        "username": "ann",
+        "password_env": "ANN_PASSWORD",
+    }
     made = await campaigns.create(
         tenant, keyring, campaign_file(sink.port, mailboxes=[{"address": "ann@sender.example", "smtp": smtp}])
     )

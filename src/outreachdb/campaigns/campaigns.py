@@ -51,8 +51,8 @@ class CampaignDetails:
 async def create(tenant: Tenant, keyring: Keyring, campaign: CampaignFile | Mapping[str, Any]) -> Campaign:
     """Store a campaign as a draft, in one transaction with its steps and mailboxes.
 
-    Raises InvalidInput for a wrong template, an unknown mailbox without ``smtp`` or a password variable that is not set;
-    NotFound for an unknown segment; Conflict when the name is taken.
+    Raises InvalidInput for a wrong template, an unknown mailbox without ``smtp`` or a password variable that is not
+    set; NotFound for an unknown segment; Conflict when the name is taken.
     """
     given = campaign if isinstance(campaign, CampaignFile) else parse(dict(campaign))
     segment = await segments.find(tenant, given.segment) if isinstance(given.segment, str) else None

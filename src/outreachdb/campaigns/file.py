@@ -116,8 +116,9 @@ def parse(data: Any, *, where: str = "campaign") -> CampaignFile:
     return campaign
 
 
-def load(path: Path) -> CampaignFile:
+def load(path: str | Path) -> CampaignFile:
     """Read a YAML or JSON file."""
+    path = Path(path)
     try:
         if path.is_file() and path.stat().st_size > MAX_BYTES:
             raise InvalidInput(f"{path}: is too large", hint="at most 2 MB")

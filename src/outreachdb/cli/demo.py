@@ -30,9 +30,11 @@ def demo(
 
 def _summary(told: story.Story) -> Group:
     rows: list[tuple[object, ...]] = []
+    counts: list[tuple[str | None, int | None]]
     for chapter in told.chapters:
         rate = f"{chapter.rate:,.0f} {chapter.unit}/s" if chapter.rate else None
-        first, *rest = chapter.counts or [("", 0)]
+        counts = [*chapter.counts] or [(None, None)]
+        first, *rest = counts
         rows.append((chapter.title, f"{chapter.seconds:.2f} s", rate, *first))
         rows += [(None, None, None, *count) for count in rest]
     balances = [

@@ -10,12 +10,13 @@ from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTPUTF8, Policy, compat32
-from email.utils import formataddr, format_datetime
+from email.utils import format_datetime, formataddr
+from typing import Any
 
 from outreachdb.campaigns.templates import Rendered
 
-# The newer policies parse every header they are given, at a millisecond a message; ours are made here and need no parsing.
-_PLAIN: Policy[EmailMessage] = compat32.clone(linesep="\r\n", max_line_length=78)
+# The newer policies parse every header they are given, at a millisecond a message; ours are made here and need none.
+_PLAIN: Policy[Any] = compat32.clone(linesep="\r\n", max_line_length=78)
 
 
 @dataclass(frozen=True, slots=True)

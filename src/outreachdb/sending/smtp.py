@@ -90,6 +90,8 @@ class Outbox:
         )
         try:
             await client.connect()
+            if client.is_ehlo_or_helo_needed:
+                await _greet(client)
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
             client.close()
             raise self.give_up(error) from None
@@ -177,6 +179,13 @@ class Line:
         except (aiosmtplib.SMTPException, OSError):
             self.client.close()
         return Outcome("failed" if error.code >= 500 else "deferred", _say(error))
+
+
+async def _greet(client: aiosmtplib.SMTP) -> None:
+    try:
+        await client.ehlo()
+    except aiosmtplib.SMTPHeloError:
+        await client.helo()
 
 
 @cache

@@ -1,0 +1,230 @@
+"""The catalogue of indexes: for each one whom it serves, and why those that were asked for and left out are not needed.
+
+Each room tells of its own in ``indexes.sql``, in blocks of three forms::
+
+    -- name: ix_leads_created_at
+    -- The newest leads of a workspace, page by page (R1, R2).
+    SELECT ... WHERE l.workspace_id = %(workspace_id)s ORDER BY l.created_at DESC LIMIT %(limit)s;
+
+    -- name: uq_workspaces_name
+    -- as: trusted
+    -- query: find_workspace
+    -- A workspace by its name.
+
+    -- left out: ix_leads_email_hash (leads, hash (email)) served by uq_leads_email_key
+    -- The unique key answers the same look-up (R2).
+    SELECT ...;
+
+``as`` is the role that runs the owner query (default ``tenant``), ``query`` the name of a statement in the room's
+``queries.sql`` where the owner query stands there already. R0 to R4 are the requirements that asked for the index.
+Tests hold the catalogue against the live indexes, and against the plans of all owner queries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex
+
+from outreachdb.db.models import Base
+from outreachdb.db.queries import load
+from outreachdb.db.rooms import ROOMS, import_models
+
+Role = Literal["tenant", "trusted", "reader", "owner"]
+
+NOTE = "<!-- Generated from src/outreachdb/*/indexes.sql; change those instead. -->\n\n"
+# The ground floor comes last: it holds the migrations' own book-keeping.
+PLACES = (*ROOMS, "db")
+_BLOCK = re.compile(r"^-- (name|left out): (.+)$", re.MULTILINE)
+_LEFT_OUT = re.compile(r"(\w+) \((\w+), (.+)\) served by (\w+)")
+_SETTING = re.compile(r"^(as|query): (\w+)$")
+_SOURCE = re.compile(r"\bR[0-4]\b")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedIndex:
+    """An index and the query that needs it."""
+
+    name: str
+    room: str
+    role: Role
+    purpose: str
+    query: str
+
+    @property
+    def sources(self) -> list[str]:
+        """The requirements that asked for it."""
+        return sorted(set(_SOURCE.findall(self.purpose)))
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An index that was asked for and not built; its query is served by another one."""
+
+    name: str
+    room: str
+    role: Role
+    table: str
+    columns: str
+    served_by: str
+    reason: str
+    query: str
+
+    @property
+    def sources(self) -> list[str]:
+        """The requirements that asked for it."""
+        return sorted(set(_SOURCE.findall(self.reason)))
+
+
+Entry = OwnedIndex | LeftOut
+
+
+def entries() -> list[Entry]:
+    """All rooms' entries in file order; raises ValueError, naming file and block, for what can't be read."""
+    found = [entry for room in PLACES for entry in _room(room)]
+    names = [entry.name for entry in found]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"indexes.sql: more than one entry for {', '.join(repeated)}")
+    return found
+
+
+def owned() -> list[OwnedIndex]:
+    """The indexes that exist."""
+    return [entry for entry in entries() if isinstance(entry, OwnedIndex)]
+
+
+def left_out() -> list[LeftOut]:
+    """The indexes that were asked for and don't exist."""
+    return [entry for entry in entries() if isinstance(entry, LeftOut)]
+
+
+def _room(room: str) -> Iterator[Entry]:
+    file = resources.files("outreachdb").joinpath(room, "indexes.sql")
+    if not file.is_file():
+        return
+    parts = _BLOCK.split(file.read_text(encoding="utf-8"))[1:]
+    for kind, title, body in zip(parts[0::3], parts[1::3], parts[2::3], strict=True):
+        yield _entry(room, kind, title.strip(), body.strip().splitlines())
+
+
+def _entry(room: str, kind: str, title: str, lines: list[str]) -> Entry:
+    comments = [line.removeprefix("--").strip() for line in lines if line.startswith("--")]
+    settings = {match[1]: match[2] for line in comments if (match := _SETTING.match(line))}
+    told = " ".join(line for line in comments if not _SETTING.match(line))
+    query = "\n".join(line for line in lines if not line.startswith("--")).strip().rstrip(";")
+    if "query" in settings:
+        query = "\n".join(
+            line
+            for line in load(f"outreachdb.{room}")[settings["query"]].splitlines()
+            if not line.lstrip().startswith("--")
+        )
+    role = settings.get("as", "tenant")
+    if not told or not query or role not in get_args(Role):
+        raise ValueError(f"{room}/indexes.sql: {title} needs a purpose, a query and one of the known roles")
+    known = cast("Role", role)
+    if kind == "name":
+        return OwnedIndex(title, room, known, told, query)
+    match = _LEFT_OUT.fullmatch(title)
+    if match is None:
+        raise ValueError(f"{room}/indexes.sql: can't read `left out: {title}`")
+    name, table, columns, served_by = match.groups()
+    return LeftOut(name, room, known, table, columns, served_by, told, query)
+
+
+def definitions() -> dict[str, str]:
+    """Name of each index of the models -> how it is made, in one line."""
+    import_models()
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    made: dict[str, str] = {}
+    for table in Base.metadata.tables.values():
+        for index in table.indexes:
+            made[str(index.name)] = " ".join(str(CreateIndex(index).compile(dialect=dialect)).split())
+        for rule in table.constraints:
+            if isinstance(rule, PrimaryKeyConstraint | UniqueConstraint) and rule.name is not None:
+                word = "PRIMARY KEY" if isinstance(rule, PrimaryKeyConstraint) else "UNIQUE"
+                columns = ", ".join(column.name for column in rule.columns)
+                made[str(rule.name)] = f"ALTER TABLE {table.fullname} ADD CONSTRAINT {rule.name} {word} ({columns})"
+    return made
+
+
+def page() -> str:
+    """The reference page."""
+    lines = [NOTE + "# Indexes", "", _INTRODUCTION, ""]
+    made = definitions()
+    for room in PLACES:
+        here = [entry for entry in entries() if entry.room == room]
+        if here:
+            lines += [f"## {room}", ""]
+        for entry in here:
+            lines += _owned_part(entry, made) if isinstance(entry, OwnedIndex) else _left_out_part(entry)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+_INTRODUCTION = """Every index has an owner: a query that needs it, planned by a test on a filled database as the role
+that runs it. `tenant` sessions are under row-level security, where only leakproof operators use an index; `trusted`
+runs cross-workspace jobs and the few definer functions; `owner` runs migrations; `reader` is monitoring. R0 to R4 are the
+requirements that asked for an index."""
+
+
+def _owned_part(entry: OwnedIndex, made: dict[str, str]) -> list[str]:
+    definition = made.get(entry.name)
+    shown = [f"```sql\n{definition};\n```", ""] if definition else []
+    return [
+        f"### {entry.name}",
+        "",
+        entry.purpose,
+        "",
+        *shown,
+        f"Owner query, as {entry.role}:",
+        "",
+        *_code(entry.query),
+    ]
+
+
+def _left_out_part(entry: LeftOut) -> list[str]:
+    title = f"### Left out: {entry.name} on {entry.table} {entry.columns}"
+    return [
+        title,
+        "",
+        f"Served by `{entry.served_by}`. {entry.reason}",
+        "",
+        f"As {entry.role}:",
+        "",
+        *_code(entry.query),
+    ]
+
+
+def _code(query: str) -> list[str]:
+    return [f"```sql\n{query};\n```", ""]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the page, or check that the file holds it; 1 when it is stale."""
+    parser = argparse.ArgumentParser(prog="python -m outreachdb.db.index_catalogue", description=main.__doc__)
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--write", type=Path, metavar="FILE")
+    action.add_argument("--check", type=Path, metavar="FILE")
+    given = parser.parse_args(arguments)
+    text = page()
+    if given.write:
+        given.write.parent.mkdir(parents=True, exist_ok=True)
+        given.write.write_text(text, encoding="utf-8")
+        return 0
+    if given.check.is_file() and given.check.read_text(encoding="utf-8") == text:
+        return 0
+    sys.stderr.write(f"{given.check} is stale: python -m outreachdb.db.index_catalogue --write {given.check}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

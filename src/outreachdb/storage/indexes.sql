@@ -1,0 +1,19 @@
+-- Whom each index of this room serves; the form is told in outreachdb/db/index_catalogue.py.
+
+-- name: pk_partitioned_tables
+-- as: trusted
+-- How long the months of a table stay: asked before every batch is written.
+SELECT t.interval, t.retention_months FROM ops.partitioned_tables AS t WHERE t.table_name = %(table_name)s;
+
+-- name: pk_partition_archives
+-- as: trusted
+-- An archive changes its state: written, verified, dropped, restored.
+SELECT a.state, a.file FROM ops.partition_archives AS a WHERE a.id = %(id)s;
+
+-- name: ix_partition_archives_table
+-- as: trusted
+-- The archives of a table by month; a month may have several.
+SELECT a.range_start, a.file, a.state
+FROM ops.partition_archives AS a
+WHERE a.table_name = %(table_name)s AND a.range_start >= %(since)s
+ORDER BY a.range_start;

@@ -1,0 +1,120 @@
+"""A filled database (filled.sql) and what the catalogue's owner queries are asked with on it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+TABLES = """
+SELECT c.oid::regclass::text
+FROM pg_class AS c
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND c.relnamespace::regnamespace::text IN ('outreach', 'analytics', 'ops')
+"""
+INSTANTS = "SELECT launched_at FROM outreach.campaigns WHERE workspace_id = 1 AND id BETWEEN %s AND %s ORDER BY id"
+
+
+def fill(url: str) -> dict[str, Any]:
+    """Fill the database, which must be a fresh clone; the parameters of all owner queries, by name."""
+    text = Path(__file__).with_name("filled.sql").read_text(encoding="utf-8")
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in text.split(";\n"):
+            connection.execute(statement.encode())
+        # Naming a partitioned table takes its partitions along.
+        for (table,) in connection.execute(TABLES).fetchall():
+            connection.execute(f"VACUUM (ANALYZE) {table}".encode())
+        return _parameters(connection)
+
+
+def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    day = (now - timedelta(days=40)).replace(hour=0, minute=0, second=0, microsecond=0)
+    launched = [instant for (instant,) in connection.execute(INSTANTS, (50, 50))]
+    running = [instant for (instant,) in connection.execute(INSTANTS, (98, 100))]
+    return {
+        "workspace_id": 1,
+        "limit": 50,
+        "after": 1000,
+        "id": 777,
+        # times
+        "now": now,
+        "since": now - timedelta(days=2),
+        "week_ago": now - timedelta(days=7),
+        "until": now + timedelta(days=3),
+        "before": now - timedelta(days=1),
+        "day": day,
+        "next_day": day + timedelta(days=1),
+        "horizon": now - timedelta(days=149),
+        # tenancy
+        "name": "workspace-777",
+        "hash": sha256(b"key777").digest(),
+        "token_hash": sha256(b"token777").digest(),
+        "action": "key.rotate",
+        # leads
+        "lead_id": 7777,
+        "company_id": 777,
+        "domain": "company777.example",
+        "name_key": "company 777",
+        "nameless_key": "company 778",
+        "company_name": "Company 777",
+        "months": [3, 4],
+        "email_key": "person7777@company7778.example",
+        "source_key": "key7780",
+        "lead_status": "replied",
+        "industry": "Finance",
+        "rare_industry": "Mining",
+        "email_status": "unchecked",
+        "score": 60.0,
+        "high_score": 99.0,
+        "tags": ["rare777"],
+        "custom_fields": '{"account": 777}',
+        "pattern": "%person7777%",
+        "company_pattern": "%company 7777%",
+        "import_id": 77,
+        "targets": ["person777@gone.example", "gone.example"],
+        # campaigns and what they bring
+        "campaign_id": 50,
+        "campaign_ids": [50, 51, 52],
+        "campaign_name": "campaign 777",
+        "campaign_status": "running",
+        "segment_id": 77,
+        "mailbox_id": 100,
+        "address_key": "sender770@mail.example",
+        "launched_at": launched[0],
+        "running_at": running[-1],
+        "running_ats": running,
+        "send_id": 99_000,
+        "send_status": "failed",
+        "step": 1,
+        "event_keys": ["event-777", "event-888"],
+        "event": "opened",
+        "activity_type": "email_clicked",
+        # intelligence
+        "least": 90.0,
+        "priority": "high",
+        "platform": "linkedin",
+        "sentiment": "positive",
+        "credential_id": 50,
+        "crm": "hubspot",
+        "account": "account 777",
+        "external_id": "contact-777",
+        "delivery_id": "delivery-777",
+        "status": "failed",
+        "provider": "cerebras",
+        "model": "model-2",
+        "kind": "FUNCTION",
+        # analytics and operations
+        "grain": "campaign",
+        "key": "50",
+        "table_name": "table_7",
+        "schema_name": "outreach",
+        "index_name": "index_77",
+        "job": "job_7",
+        "revision": "r777",
+        "room": "room_777",
+        "identity": "f777",
+    }

@@ -45,11 +45,15 @@ def _file(tmp_path, name, numbers, city):
     return path
 
 
+def _start(arguments):
+    environment = os.environ | {"PYTHONPATH": str(Path(outreachdb.__file__).parents[1])}
+    return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
+
+
 async def _killed_at(url, tenant, path, point):
     """Run the import in a process of its own and kill it when it reports the point."""
-    environment = os.environ | {"PYTHONPATH": str(Path(outreachdb.__file__).parents[1])}
     arguments = [sys.executable, "-c", CLIENT, url, str(tenant.workspace_id), tenant.name, str(path), point]
-    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
+    process = _start(arguments)
     try:
         said = await asyncio.to_thread(process.stdout.readline)
         assert said == "there\n"

@@ -78,10 +78,6 @@ def test_the_page_is_written_and_found_stale(tmp_path: Path, capsys: pytest.Capt
     assert index_catalogue.main(["--check", str(page)]) == 1
 
 
-def test_the_page_in_the_tree_is_not_stale() -> None:
-    assert index_catalogue.main(["--check", str(PAGE)]) == 0
-
-
 @pytest.mark.parametrize(
     ("kind", "title", "lines"),
     [

@@ -1,7 +1,5 @@
 """What the tests of sending share: an SMTP server's memory and manners, campaigns, looks at the ledger."""
 
-# ruff: noqa: ARG002 - aiosmtpd calls its hooks with more than they need
-
 from __future__ import annotations
 
 import asyncio

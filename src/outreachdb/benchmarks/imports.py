@@ -48,7 +48,8 @@ COLUMNS = """workspace_id, id, email, first_name, last_name, phone, title, compa
     qualification_score, email_status, created_at, updated_at"""
 TWIN = (
     "CREATE TABLE public.leads_by_copy (LIKE outreach.leads INCLUDING ALL)",
-    "ALTER TABLE public.leads_by_copy ADD FOREIGN KEY (workspace_id, company_id) REFERENCES outreach.companies",
+    """ALTER TABLE public.leads_by_copy ADD FOREIGN KEY (workspace_id, company_id)
+       REFERENCES outreach.companies (workspace_id, id)""",
     "ALTER TABLE public.leads_by_copy ADD FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces (id)",
 )
 

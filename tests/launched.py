@@ -69,7 +69,8 @@ async def launch(
               RETURNING id, email
             )
             INSERT INTO outreach.email_sends (
-              workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, status, recipient, scheduled_at, sent_at)
+              workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, status, recipient,
+              scheduled_at, sent_at)
             SELECT %(ws)s, %(when)s, %(campaign)s, p.id, %(mailbox)s, step, 'sent', p.email, %(when)s, %(when)s
             FROM people AS p, generate_series(1, %(steps)s) AS step
             RETURNING id, lead_id, step, recipient

@@ -1,1 +1,13 @@
-"""OutreachDB: the PostgreSQL data engine for cold outreach."""
+"""OutreachDB: the PostgreSQL data engine for cold outreach.
+
+Open an :class:`OutreachDB`, create or look up a workspace, and hand its tenant to the rooms' functions: :mod:`leads`,
+:mod:`segments`, :mod:`campaigns`, :mod:`sending`, :mod:`events`, :mod:`analytics`.
+"""
+
+from outreachdb.app import OutreachDB
+from outreachdb.config import Settings
+from outreachdb.db.tenant import Tenant
+from outreachdb.errors import OutreachDBError
+from outreachdb.version import __version__
+
+__all__ = ["OutreachDB", "OutreachDBError", "Settings", "Tenant", "__version__"]

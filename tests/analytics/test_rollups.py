@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from typing import Any
@@ -111,7 +112,7 @@ async def test_two_ingesters_two_folders_and_a_reader(tenant: Tenant, keyring: K
     expected = await _all(tenant, RECOUNT)
     assert await _all(tenant, COUNTED) == expected
     # Nothing is ever taken back, so a total that falls was read half.
-    assert all(earlier <= later for earlier, later in zip(seen, seen[1:], strict=False))
+    assert all(earlier <= later for earlier, later in itertools.pairwise(seen))
     assert len(seen) > 5
 
 

@@ -103,7 +103,7 @@ async def test_who_does_not_want_mail_is_suppressed_at_once(
 async def test_status_moves_only_forward(tenant: Tenant, keyring: Keyring) -> None:
     campaign = await launch(tenant, keyring, leads=3)
     async with tenant.trusted() as session:
-        for send, status in zip(campaign.sends, ("converted", "archived", "contacted"), strict=True):
+        for send, status in zip(campaign.sends, ("converted", "replied", "contacted"), strict=True):
             await session.execute(
                 "UPDATE outreach.leads SET status = %(status)s WHERE workspace_id = %(ws)s AND id = %(id)s",
                 {"ws": tenant.workspace_id, "id": send.lead_id, "status": status},
@@ -116,7 +116,7 @@ async def test_status_moves_only_forward(tenant: Tenant, keyring: Keyring) -> No
         rows = await session.all(
             "SELECT status FROM outreach.leads WHERE workspace_id = %(ws)s ORDER BY id", {"ws": tenant.workspace_id}
         )
-    assert [row["status"] for row in rows] == ["converted", "archived", "unsubscribed"]
+    assert [row["status"] for row in rows] == ["converted", "unsubscribed", "unsubscribed"]
 
 
 async def test_a_suppression_that_would_expire_becomes_lasting(tenant: Tenant, keyring: Keyring) -> None:

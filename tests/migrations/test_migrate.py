@@ -251,7 +251,7 @@ async def test_a_step_on_several_busy_tables_kills_no_writer(empty, small, setti
         writer.execute("INSERT INTO outreach.things (workspace_id) VALUES (1)")
         task = asyncio.ensure_future(migrate.upgrade(empty, "s002", settings=settings, chain=chain))
         async with await connect(empty, autocommit=True) as watcher:
-            while not (await (await watcher.execute(waiting)).fetchone())["count"]:  # noqa: ASYNC110 - no event for it
+            while not (await (await watcher.execute(waiting)).fetchone())["count"]:
                 await asyncio.sleep(0.005)
         writer.execute("SET lock_timeout = '400ms'; INSERT INTO outreach.others VALUES (2)")
     run = await task

@@ -1,7 +1,7 @@
 -- requires: 0007
 
 -- owner: outreachdb_trusted
--- Folds the session's workspace's deltas into its rollups, at most p_limit of them; returns how many. What one call takes away it
+-- Folds the session's workspace's deltas into its rollups, about p_limit of them (1 or more); returns how many. What one call takes away it
 -- adds in the same transaction, so a reader of both sees each event once at any moment. A second folder of the workspace
 -- returns 0 at once; it has nothing to do that the first doesn't.
 CREATE OR REPLACE FUNCTION outreach.fold_rollup_deltas(p_limit integer DEFAULT 100000)
@@ -11,26 +11,25 @@ SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    ws constant bigint := outreach.current_workspace();
+    ws constant bigint := outreach.required_workspace();
+    last record;
+    everything boolean;
     folded bigint;
 BEGIN
-    IF ws IS NULL THEN
-        RAISE EXCEPTION 'no workspace is set' USING ERRCODE = 'invalid_parameter_value', HINT = 'SET LOCAL app.workspace_id';
-    END IF;
     IF NOT pg_try_advisory_xact_lock(hashtextextended('outreachdb.fold.' || ws, 0)) THEN
         RETURN 0;
     END IF;
-    WITH chosen AS MATERIALIZED (
-        SELECT d.grain, d.key, d.kind, d.day, d.id
-        FROM analytics.rollup_deltas AS d
-        WHERE d.workspace_id = ws
-        ORDER BY d.grain, d.key, d.kind, d.day, d.id
-        LIMIT p_limit
-    ), taken AS (
+    -- A range of the key, not a list of rows: a join would go through all pairs where statistics are old.
+    SELECT d.grain, d.key, d.kind, d.day, d.id INTO last
+    FROM analytics.rollup_deltas AS d
+    WHERE d.workspace_id = ws
+    ORDER BY d.grain, d.key, d.kind, d.day, d.id
+    OFFSET p_limit - 1 LIMIT 1;
+    everything := NOT FOUND;
+    WITH taken AS (
         DELETE FROM analytics.rollup_deltas AS d
-        USING chosen AS c
         WHERE d.workspace_id = ws
-          AND (d.grain, d.key, d.kind, d.day, d.id) = (c.grain, c.key, c.kind, c.day, c.id)
+          AND (everything OR (d.grain, d.key, d.kind, d.day, d.id) <= (last.grain, last.key, last.kind, last.day, last.id))
         RETURNING d.grain, d.key, d.kind, d.day, d.total, d.people
     ), added AS (
         INSERT INTO analytics.rollups AS r (workspace_id, grain, key, kind, day, total, people)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 from typing import Any
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from outreachdb.errors import OutreachDBError
 
 MEDIA_TYPE = "application/problem+json"
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class BodyTooLarge(OutreachDBError):
@@ -41,7 +41,7 @@ def problem(status: int, code: str, detail: str, headers: dict[str, str] | None 
 async def _ours(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, OutreachDBError)  # noqa: S101 - the handler is registered for it
     if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("request failed", detail=error.detail)
+        log.error("request failed: %s", error.detail)
         if error.http_status == HTTPStatus.INTERNAL_SERVER_ERROR:
             return problem(error.http_status, error.code, "the request failed; the server's log says why")
         return problem(error.http_status, error.code, "the service can't answer now; try again later")

@@ -45,12 +45,13 @@ def build(command: str | None = None) -> typer.Typer:
     """The application with one command, or with all where none is known by that name (for help and its errors)."""
     app = typer.Typer(
         name="outreachdb",
+        no_args_is_help=True,
         add_completion=True,
         pretty_exceptions_enable=False,
         help="The PostgreSQL data engine for cold outreach.",
         epilog="-d, -w and --json may stand anywhere on the line.",
     )
-    app.callback(invoke_without_command=True)(root)
+    app.callback()(root)
     modules = {COMMANDS[command]} if command in COMMANDS else set(COMMANDS.values())
     for module in sorted(modules):
         importlib.import_module(f"outreachdb.cli.{module}").register(app)
@@ -63,12 +64,9 @@ def root(
     ] = None,
     _workspace: Annotated[str | None, typer.Option("--workspace", "-w", help="Workspace to work in.")] = None,
     _json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    _version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Global options; `take_globals` has read them already, they stand here for the help page."""
-    if version:
-        sys.stdout.write(f"outreachdb {__version__}\n")
-        raise typer.Exit
 
 
 def take_globals(arguments: Sequence[str]) -> list[str]:
@@ -96,12 +94,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.json, options.workspace, options.database_url = False, None, None
     try:
         rest = take_globals(sys.argv[1:] if arguments is None else arguments)
+        if rest[:1] == ["--version"]:
+            sys.stdout.write(f"outreachdb {__version__}\n")
+            sys.exit(0)
         build(rest[0] if rest else None)(rest, standalone_mode=True)
     except OutreachDBError as error:
         sys.exit(fail(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        if os.environ.get("OUTREACHDB_LOG_LEVEL", "").lower() == "debug":
+            raise
+        hint = "OUTREACHDB_LOG_LEVEL=debug shows where"
+        sys.exit(fail(OutreachDBError(f"{type(error).__name__}: {error}", hint=hint)))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from rich.table import Table
 from outreachdb.cli.context import options
 from outreachdb.errors import CatalogueDrift, OutreachDBError
 
-NARROW = 100  # columns where no terminal tells its width
+NARROW = 140  # columns where no terminal tells its width
 
 
 def emit(document: Mapping[str, Any], text: str | RenderableType) -> None:

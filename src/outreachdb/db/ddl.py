@@ -101,7 +101,6 @@ def drop_constraint(op: Op, table: str, name: str) -> None:
 def _add_constraint(op: Op, qualified: str, name: str, definition: str) -> None:
     if _offline(op):
         op.execute(f"ALTER TABLE {qualified} ADD CONSTRAINT {name} {definition} NOT VALID")
-        op.execute(f"ALTER TABLE {qualified} VALIDATE CONSTRAINT {name}")
         return
     form = f"{definition} NOT VALID" if _has_rows(op, qualified) else definition
     with _brief(op, qualified):

@@ -22,13 +22,10 @@ Tests hold the catalogue against the live indexes, and against the plans of all 
 
 from __future__ import annotations
 
-import argparse
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Literal, cast, get_args
 
 from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint
@@ -41,7 +38,6 @@ from outreachdb.db.rooms import ROOMS, import_models
 
 Role = Literal["tenant", "trusted", "reader", "owner"]
 
-NOTE = "<!-- Generated from src/outreachdb/*/indexes.sql; change those instead. -->\n\n"
 # The ground floor comes last: it holds the migrations' own book-keeping.
 PLACES = (*ROOMS, "db")
 _BLOCK = re.compile(r"^-- (name|left out): (.+)$", re.MULTILINE)
@@ -159,7 +155,7 @@ def definitions() -> dict[str, str]:
 
 def page() -> str:
     """The reference page."""
-    lines = [NOTE + "# Indexes", "", _INTRODUCTION, ""]
+    lines = ["# Indexes", "", _INTRODUCTION, ""]
     made = definitions()
     for room in PLACES:
         here = [entry for entry in entries() if entry.room == room]
@@ -206,25 +202,3 @@ def _left_out_part(entry: LeftOut) -> list[str]:
 
 def _code(query: str) -> list[str]:
     return [f"```sql\n{query};\n```", ""]
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Write the page, or check that the file holds it; 1 when it is stale."""
-    parser = argparse.ArgumentParser(prog="python -m outreachdb.db.index_catalogue", description=main.__doc__)
-    action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--write", type=Path, metavar="FILE")
-    action.add_argument("--check", type=Path, metavar="FILE")
-    given = parser.parse_args(arguments)
-    text = page()
-    if given.write:
-        given.write.parent.mkdir(parents=True, exist_ok=True)
-        given.write.write_text(text, encoding="utf-8")
-        return 0
-    if given.check.is_file() and given.check.read_text(encoding="utf-8") == text:
-        return 0
-    sys.stderr.write(f"{given.check} is stale: python -m outreachdb.db.index_catalogue --write {given.check}\n")
-    return 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

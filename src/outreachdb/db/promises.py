@@ -75,9 +75,13 @@ def write(files: Mapping[str, Mapping[str, object]], chain: Chain = OURS) -> lis
         if old.name not in files:
             old.unlink()
     for name, content in files.items():
-        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        (chain.promises / name).write_text(text, encoding="utf-8")
+        (chain.promises / name).write_text(text(content), encoding="utf-8")
     return [chain.promises / name for name in files]
+
+
+def text(content: Mapping[str, object]) -> str:
+    """A promise file's text."""
+    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _added(room: str, before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:

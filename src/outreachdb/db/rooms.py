@@ -9,10 +9,11 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
-import outreachdb
 from outreachdb.errors import MigrationError
 
+PACKAGE = Path(__file__).parents[1]
 # The order in which data travels. A routine may call those of rooms before its own, so files are replayed in this
 # order.
 ROOMS = (
@@ -93,7 +94,7 @@ def _place(room: str) -> tuple[int, str]:
 
 
 def _rooms() -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(outreachdb.__path__) if module.ispkg]
+    return [module.name for module in pkgutil.iter_modules([str(PACKAGE)]) if module.ispkg]
 
 
 def _has(room: str, file: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -29,7 +29,7 @@ class Endpoint:
     id: int
     provider: str
     created_at: datetime
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
 
     @property
     def path(self) -> str | None:

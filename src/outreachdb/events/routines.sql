@@ -14,11 +14,12 @@ RETURNS TABLE (received bigint, stored bigint, duplicates bigint, rejected bigin
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
--- A generic plan would take the arrays below for ten elements long.
-SET plan_cache_mode = force_custom_plan
+-- Named here so that what the body sets ends with it.
+SET plan_cache_mode = auto
 AS $$
+#variable_conflict use_column
 DECLARE
-    ws constant bigint := outreach.current_workspace();
+    ws constant bigint := outreach.required_workspace();
     arrived constant timestamptz := statement_timestamp();
     horizon timestamptz;
     months record;
@@ -30,10 +31,9 @@ DECLARE
     leads bigint[] := '{}';
     mailboxes bigint[] := '{}';
     addresses text[] := '{}';
+    why text;
+    result record;
 BEGIN
-    IF ws IS NULL THEN
-        RAISE EXCEPTION 'no workspace is set' USING ERRCODE = 'invalid_parameter_value', HINT = 'SET LOCAL app.workspace_id';
-    END IF;
     IF jsonb_typeof(p_events) IS DISTINCT FROM 'array' THEN
         RAISE EXCEPTION 'the events must be a JSON array' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -41,8 +41,9 @@ BEGIN
     FROM ops.partitioned_tables AS r
     WHERE r.table_name = 'email_events';
 
-    -- The sends, month by month so that one partition is planned; locked in order, so that two batches about the same sends
-    -- can't wait for each other.
+    -- The sends, month by month so that one partition is planned. OFFSET 0 makes it one look-up by key each, and (SELECT ws) keeps
+    -- the planner from taking a workspace that its statistics don't know yet for an empty one: right after a launch it would
+    -- read a million new sends by any index that begins with the workspace.
     FOR months IN
         SELECT date_trunc('month', e.month) AS first, array_agg(DISTINCT e.send_id) AS wanted
         FROM jsonb_to_recordset(p_events) AS e (send_id bigint, month timestamp)
@@ -56,13 +57,13 @@ BEGIN
         INTO sends
         FROM (
             SELECT l.id, l.created_at, l.campaign_id, l.step, l.lead_id, l.mailbox_id, l.recipient
-            FROM outreach.email_sends AS l
-            WHERE l.workspace_id = ws
-              AND l.created_at >= timezone('UTC', months.first)
-              AND l.created_at < timezone('UTC', months.first + interval '1 month')
-              AND l.id = ANY (months.wanted)
-            ORDER BY l.id
-            FOR NO KEY UPDATE
+            FROM unnest(months.wanted) AS w (id)
+            CROSS JOIN LATERAL (
+                SELECT * FROM outreach.email_sends AS e
+                WHERE e.workspace_id = (SELECT ws) AND e.id = w.id
+                  AND e.created_at >= timezone('UTC', months.first)
+                  AND e.created_at < timezone('UTC', months.first + interval '1 month')
+                OFFSET 0) AS l
         ) AS s;
         ids := ids || sends.ids;
         instants := instants || sends.instants;
@@ -73,7 +74,9 @@ BEGIN
         addresses := addresses || sends.addresses;
     END LOOP;
 
-    RETURN QUERY
+    -- A generic plan would take the arrays for ten elements long. Not for the statements below: their foreign keys' checks would
+    -- be planned anew for every row.
+    SET LOCAL plan_cache_mode = force_custom_plan;
     WITH found AS MATERIALIZED (
         SELECT * FROM unnest(ids, instants, campaigns, steps, leads, mailboxes, addresses)
             AS f (send_id, launched_at, campaign_id, step, lead_id, mailbox_id, address)
@@ -149,87 +152,24 @@ BEGIN
                min(t.created_at) FILTER (WHERE t.event = 'unsubscribed') AS unsubscribed_at
         FROM told AS t
         GROUP BY t.send_id, t.launched_at
-    ), marked AS (
-        UPDATE outreach.email_sends AS s
-        SET delivered_at = least(s.delivered_at, m.delivered_at), opened_at = least(s.opened_at, m.opened_at),
-            clicked_at = least(s.clicked_at, m.clicked_at), replied_at = least(s.replied_at, m.replied_at),
-            bounced_at = least(s.bounced_at, m.bounced_at), complained_at = least(s.complained_at, m.complained_at),
-            unsubscribed_at = least(s.unsubscribed_at, m.unsubscribed_at)
-        FROM marks AS m
-        WHERE s.workspace_id = ws AND s.id = m.send_id AND s.created_at = m.launched_at
-          -- The range prunes partitions when the statement is planned.
-          AND s.created_at BETWEEN (SELECT min(i) FROM unnest(instants) AS i) AND (SELECT max(i) FROM unnest(instants) AS i)
-          AND (s.delivered_at, s.opened_at, s.clicked_at, s.replied_at, s.bounced_at, s.complained_at, s.unsubscribed_at)
-              IS DISTINCT FROM
-              (least(s.delivered_at, m.delivered_at), least(s.opened_at, m.opened_at), least(s.clicked_at, m.clicked_at),
-               least(s.replied_at, m.replied_at), least(s.bounced_at, m.bounced_at),
-               least(s.complained_at, m.complained_at), least(s.unsubscribed_at, m.unsubscribed_at))
     ), engaged AS (
-        INSERT INTO outreach.lead_engagement AS e (
-            workspace_id, lead_id, last_opened_at, last_clicked_at, last_replied_at, open_count, click_count, reply_count,
-            bounce_count, updated_at)
-        SELECT ws, t.lead_id,
-               max(t.created_at) FILTER (WHERE t.event = 'opened'),
-               max(t.created_at) FILTER (WHERE t.event = 'clicked'),
-               max(t.created_at) FILTER (WHERE t.event = 'replied'),
-               count(*) FILTER (WHERE t.event = 'opened'),
-               count(*) FILTER (WHERE t.event = 'clicked'),
-               count(*) FILTER (WHERE t.event = 'replied'),
-               count(*) FILTER (WHERE t.event = 'bounced'),
-               arrived
+        SELECT t.lead_id,
+               max(t.created_at) FILTER (WHERE t.event = 'opened') AS opened_at,
+               max(t.created_at) FILTER (WHERE t.event = 'clicked') AS clicked_at,
+               max(t.created_at) FILTER (WHERE t.event = 'replied') AS replied_at,
+               count(*) FILTER (WHERE t.event = 'opened') AS opens,
+               count(*) FILTER (WHERE t.event = 'clicked') AS clicks,
+               count(*) FILTER (WHERE t.event = 'replied') AS replies,
+               count(*) FILTER (WHERE t.event = 'bounced') AS bounces
         FROM told AS t
         WHERE t.event IN ('opened', 'clicked', 'replied', 'bounced')
         GROUP BY t.lead_id
-        ORDER BY t.lead_id
-        ON CONFLICT (workspace_id, lead_id) DO UPDATE
-        SET last_opened_at = greatest(e.last_opened_at, excluded.last_opened_at),
-            last_clicked_at = greatest(e.last_clicked_at, excluded.last_clicked_at),
-            last_replied_at = greatest(e.last_replied_at, excluded.last_replied_at),
-            open_count = e.open_count + excluded.open_count,
-            click_count = e.click_count + excluded.click_count,
-            reply_count = e.reply_count + excluded.reply_count,
-            bounce_count = e.bounce_count + excluded.bounce_count,
-            updated_at = excluded.updated_at
-    ), unwanted AS MATERIALIZED (
+    ), unwanted AS (
         -- An unknown message counts too: whoever complains is not mailed again, whichever system wrote to them.
-        SELECT DISTINCT ON (target) coalesce(f.address, lower(a.recipient)) AS target, a.event AS reason
+        SELECT a.event AS reason, coalesce(f.address, a.recipient) AS target
         FROM added AS a
         LEFT JOIN found AS f ON f.send_id = a.send_id
-        WHERE (a.event IN ('complained', 'unsubscribed') OR (a.event = 'bounced' AND a.severity = 'hard'))
-          AND coalesce(f.address, lower(a.recipient)) ~ '^[^@\s[:cntrl:]]+@[^@\s[:cntrl:]]+$'
-        ORDER BY target, a.event = 'complained' DESC, a.event = 'unsubscribed' DESC
-    ), suppressed AS (
-        -- A suppression that would have expired becomes a lasting one.
-        INSERT INTO outreach.suppressions AS s (workspace_id, target, reason, source)
-        SELECT ws, u.target, u.reason, 'event' FROM unwanted AS u ORDER BY u.target
-        ON CONFLICT (workspace_id, target) DO UPDATE
-        SET reason = excluded.reason, source = excluded.source, expires_at = NULL
-        WHERE s.expires_at IS NOT NULL
-    ), changed AS (
-        -- Forward only: "replied" never takes back a later status, and only "archived" withstands a suppression.
-        SELECT l.id, CASE u.reason WHEN 'bounced' THEN 'bounced' ELSE 'unsubscribed' END AS status
-        FROM unwanted AS u
-        JOIN outreach.leads AS l ON l.workspace_id = ws AND l.email_key = u.target
-        WHERE l.status NOT IN ('bounced', 'unsubscribed', 'archived')
-        UNION ALL
-        SELECT DISTINCT l.id, 'replied'
-        FROM told AS t
-        JOIN outreach.leads AS l ON l.workspace_id = ws AND l.id = t.lead_id
-        WHERE t.event = 'replied' AND l.status IN ('new', 'verified', 'contacted')
-          AND NOT EXISTS (SELECT FROM unwanted AS u WHERE u.target = l.email_key)
-    ), held AS (
-        SELECT l.id FROM outreach.leads AS l
-        WHERE l.workspace_id = ws AND l.id IN (SELECT c.id FROM changed AS c)
-        ORDER BY l.id
-        FOR NO KEY UPDATE
-    ), advanced AS (
-        UPDATE outreach.leads AS l
-        SET status = c.status, updated_at = arrived
-        FROM changed AS c
-        JOIN held AS h ON h.id = c.id
-        WHERE l.workspace_id = ws AND l.id = c.id
-          AND l.status NOT IN ('bounced', 'unsubscribed', 'archived')
-          AND (c.status <> 'replied' OR l.status IN ('new', 'verified', 'contacted'))
+        WHERE a.event IN ('complained', 'unsubscribed') OR (a.event = 'bounced' AND a.severity = 'hard')
     ), activities AS (
         INSERT INTO outreach.lead_activities (
             workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)
@@ -244,8 +184,94 @@ BEGIN
         SELECT coalesce(sum(r.n), 0)::bigint AS rejected, coalesce(jsonb_object_agg(r.refusal, r.n), '{}') AS reasons
         FROM (SELECT g.refusal, count(*) AS n FROM given AS g WHERE g.refusal IS NOT NULL GROUP BY g.refusal) AS r
     )
-    SELECT g.n, o.stored, g.n - o.stored - r.rejected, r.rejected, o.unknown, r.reasons
-    FROM (SELECT jsonb_array_length(p_events)::bigint AS n) AS g, outcome AS o, refused AS r;
+    SELECT g.n AS received, o.stored, r.rejected, o.unknown, r.reasons, m.*, e.*,
+           (SELECT array_agg(DISTINCT t.lead_id) FROM told AS t WHERE t.event = 'replied') AS repliers,
+           (SELECT jsonb_object_agg(u.reason, u.targets)
+            FROM (SELECT u.reason, jsonb_agg(DISTINCT u.target) AS targets
+                  FROM unwanted AS u
+                  WHERE outreach.suppression_target(u.target) LIKE '%@%' AND length(u.target) <= 254
+                  GROUP BY u.reason) AS u) AS unwanted
+    INTO result
+    FROM (SELECT jsonb_array_length(p_events)::bigint AS n) AS g, outcome AS o, refused AS r, (
+        SELECT array_agg(k.send_id) AS sends, array_agg(k.launched_at) AS launches, min(k.launched_at) AS first_launch,
+               max(k.launched_at) AS last_launch, array_agg(k.delivered_at) AS delivered, array_agg(k.opened_at) AS opened,
+               array_agg(k.clicked_at) AS clicked, array_agg(k.replied_at) AS replied, array_agg(k.bounced_at) AS bounced,
+               array_agg(k.complained_at) AS complained, array_agg(k.unsubscribed_at) AS unsubscribed
+        FROM (SELECT * FROM marks ORDER BY marks.launched_at, marks.send_id) AS k) AS m, (
+        SELECT array_agg(g.lead_id) AS engaged, array_agg(g.opened_at) AS last_opened, array_agg(g.clicked_at) AS last_clicked,
+               array_agg(g.replied_at) AS last_replied, array_agg(g.opens) AS opens, array_agg(g.clicks) AS clicks,
+               array_agg(g.replies) AS replies, array_agg(g.bounces) AS bounces
+        FROM engaged AS g) AS e;
+    SET LOCAL plan_cache_mode = auto;
+
+    INSERT INTO outreach.lead_engagement AS e (
+        workspace_id, lead_id, last_opened_at, last_clicked_at, last_replied_at, open_count, click_count, reply_count,
+        bounce_count, updated_at)
+    SELECT ws, g.*, arrived
+    FROM unnest(result.engaged, result.last_opened, result.last_clicked, result.last_replied, result.opens, result.clicks,
+                result.replies, result.bounces) AS g (lead_id)
+    ORDER BY g.lead_id
+    ON CONFLICT (workspace_id, lead_id) DO UPDATE
+    SET last_opened_at = greatest(e.last_opened_at, excluded.last_opened_at),
+        last_clicked_at = greatest(e.last_clicked_at, excluded.last_clicked_at),
+        last_replied_at = greatest(e.last_replied_at, excluded.last_replied_at),
+        open_count = e.open_count + excluded.open_count,
+        click_count = e.click_count + excluded.click_count,
+        reply_count = e.reply_count + excluded.reply_count,
+        bounce_count = e.bounce_count + excluded.bounce_count,
+        updated_at = excluded.updated_at;
+
+    -- The strongest reason first: a target keeps the reason that it has.
+    FOREACH why IN ARRAY ARRAY['complained', 'unsubscribed', 'bounced'] LOOP
+        IF result.unwanted ? why THEN
+            PERFORM outreach.suppress(
+                ARRAY(SELECT t FROM jsonb_array_elements_text(result.unwanted -> why) AS t), why, 'event');
+        END IF;
+    END LOOP;
+    IF result.repliers IS NOT NULL THEN
+        WITH held AS MATERIALIZED (
+            SELECT l.id FROM outreach.leads AS l
+            WHERE l.workspace_id = ws AND l.id = ANY (result.repliers) AND l.status IN ('new', 'verified', 'contacted')
+            ORDER BY l.id
+            FOR NO KEY UPDATE
+        )
+        UPDATE outreach.leads AS l SET status = 'replied', updated_at = arrived
+        FROM held AS h
+        WHERE l.workspace_id = ws AND l.id = h.id;
+    END IF;
+
+    -- Last and in key order, so that batches about the same sends wait for each other shortly and never in a circle. Written
+    -- as an upsert of rows that exist (they are locked here), because an UPDATE with a join may be planned as all pairs
+    -- where statistics are old. The instants are not indexed: most of these updates stay on the row's page.
+    INSERT INTO outreach.email_sends AS s (
+        workspace_id, id, created_at, campaign_id, lead_id, mailbox_id, step, recipient, scheduled_at,
+        delivered_at, opened_at, clicked_at, replied_at, bounced_at, complained_at, unsubscribed_at)
+    SELECT ws, l.id, l.created_at, l.campaign_id, l.lead_id, l.mailbox_id, l.step, l.recipient, l.scheduled_at,
+           m.delivered_at, m.opened_at, m.clicked_at, m.replied_at, m.bounced_at, m.complained_at, m.unsubscribed_at
+    FROM unnest(result.sends, result.launches, result.delivered, result.opened, result.clicked, result.replied,
+                result.bounced, result.complained, result.unsubscribed)
+        AS m (id, launched_at, delivered_at, opened_at, clicked_at, replied_at, bounced_at, complained_at, unsubscribed_at)
+    CROSS JOIN LATERAL (
+        SELECT * FROM outreach.email_sends AS e
+        WHERE e.workspace_id = (SELECT ws) AND e.id = m.id AND e.created_at = m.launched_at
+          -- The range prunes partitions when the statement is planned.
+          AND e.created_at BETWEEN result.first_launch AND result.last_launch
+          AND (e.delivered_at, e.opened_at, e.clicked_at, e.replied_at, e.bounced_at, e.complained_at, e.unsubscribed_at)
+              IS DISTINCT FROM
+              (least(e.delivered_at, m.delivered_at), least(e.opened_at, m.opened_at), least(e.clicked_at, m.clicked_at),
+               least(e.replied_at, m.replied_at), least(e.bounced_at, m.bounced_at),
+               least(e.complained_at, m.complained_at), least(e.unsubscribed_at, m.unsubscribed_at))
+        FOR NO KEY UPDATE
+        OFFSET 0) AS l
+    ON CONFLICT (workspace_id, id, created_at) DO UPDATE
+    SET delivered_at = least(s.delivered_at, excluded.delivered_at), opened_at = least(s.opened_at, excluded.opened_at),
+        clicked_at = least(s.clicked_at, excluded.clicked_at), replied_at = least(s.replied_at, excluded.replied_at),
+        bounced_at = least(s.bounced_at, excluded.bounced_at),
+        complained_at = least(s.complained_at, excluded.complained_at),
+        unsubscribed_at = least(s.unsubscribed_at, excluded.unsubscribed_at);
+
+    RETURN QUERY SELECT result.received, result.stored, result.received - result.stored - result.rejected, result.rejected,
+                        result.unknown, result.reasons;
 END
 $$;
 GRANT EXECUTE ON FUNCTION outreach.batch_update_email_status(jsonb) TO outreachdb_app, outreachdb_trusted;

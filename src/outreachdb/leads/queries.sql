@@ -32,6 +32,9 @@ WHERE workspace_id = %(workspace_id)s
       WHERE workspace_id = %(workspace_id)s AND status = 'running'
       ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
 
+-- name: refresh_statistics
+SELECT outreach.refresh_statistics(t) FROM unnest(ARRAY['leads', 'companies']) AS t
+
 -- name: list_imports
 SELECT id, file_name, status, on_conflict, rows_read, inserted, updated, skipped, rejected, error, started_at, finished_at
 FROM outreach.imports
@@ -54,10 +57,6 @@ LIMIT %(limit)s
 
 -- name: suppress
 SELECT added, leads FROM outreach.suppress(%(targets)s, %(reason)s, %(source)s)
-
--- name: suppress_staged
-SELECT added, leads
-FROM outreach.suppress(ARRAY(SELECT target FROM pg_temp.suppression_targets), %(reason)s, %(source)s)
 
 -- name: list_suppressions
 SELECT target, reason, source, expires_at, created_at

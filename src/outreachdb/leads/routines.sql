@@ -125,12 +125,13 @@ BEGIN
 END
 $$;
 
--- The form in which a suppression is stored: lower case; "@example.com" is the domain. NULL if it is neither.
+-- The form in which a suppression is stored: lower case; "@example.com" is the domain. NULL if it is neither. Takes every
+-- address that ck_leads_email_format lets into the table: whoever is in there can be suppressed.
 CREATE OR REPLACE FUNCTION outreach.suppression_target(p_text text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
     WHEN p_text ~ '^\s*@?[^\s[:cntrl:]@,;]+\.[^\s[:cntrl:]@,;]+\s*$' THEN ltrim(lower(btrim(p_text, E' \t\r\n')), '@')
-    WHEN p_text ~ '^\s*[^\s[:cntrl:]@,;]+@[^\s[:cntrl:]@,;]+\.[^\s[:cntrl:]@,;]+\s*$' THEN lower(btrim(p_text, E' \t\r\n'))
+    WHEN p_text ~ '^\s*[^@\s[:cntrl:]]+@[^@\s[:cntrl:]]+\.[^@\s[:cntrl:]]+\s*$' THEN lower(btrim(p_text, E' \t\r\n'))
 END;
 REVOKE EXECUTE ON FUNCTION outreach.suppress(text[], text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.suppress(text[], text, text) TO outreachdb_app, outreachdb_trusted;

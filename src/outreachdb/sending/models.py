@@ -81,6 +81,8 @@ class EmailSend(Base):
     scheduled_at: Mapped[datetime]
     claimed_by: Mapped[str | None]
     lease_expires_at: Mapped[datetime | None]
+    # Set just before SMTP begins, so that a crash tells "certainly not sent" from "perhaps sent".
+    begun_at: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     delivered_at: Mapped[datetime | None]

@@ -55,6 +55,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "qualification_score": ("qualification score", "score", "lead score"),
 }  # fmt: skip
 # "status" is never taken by itself: at every tool it means something else. --map STATUS=status takes it.
+# What `imports rejects --csv` adds to a row; left out when the corrected file is imported.
+REJECT_COLUMNS = ("reject_row", "reject_column", "reject_reason")
 FIELDS = (*SYNONYMS, "status")
 
 MappingTarget = str | None
@@ -77,9 +79,13 @@ class ColumnMap:
         found = enumerate(self.targets)
         return [(place, target.removeprefix(CUSTOM)) for place, target in found if target and target.startswith(CUSTOM)]
 
+    def pairs(self) -> list[tuple[str, MappingTarget]]:
+        """Column and target, in the order of the file."""
+        return list(zip(self.columns, self.targets, strict=True))
+
     def document(self) -> dict[str, MappingTarget]:
-        """Column -> target, as it is stored and printed."""
-        return dict(zip(self.columns, self.targets, strict=True))
+        """Column -> target, as it is printed."""
+        return dict(self.pairs())
 
 
 def normalised(header: str) -> str:
@@ -112,6 +118,7 @@ def map_columns(
     """
     names = unique_names(header)
     targets: dict[str, MappingTarget] = {_column(names, name): None for name in ignore}
+    targets |= dict.fromkeys(set(REJECT_COLUMNS) & set(names))
     for name, field in (given or {}).items():
         column, target = _column(names, name), _target(field)
         if target in targets.values():

@@ -1,7 +1,13 @@
 -- The steps of an import between COPY and commit. Names in braces are filled in by merging.py.
+-- Joins say "workspace_id = (SELECT ...)": the planner then takes a workspace of ordinary size. Of a constant that its
+-- statistics don't know (a workspace filled a minute ago) it expects one row, and loops over a million.
 
 -- name: create_raw
 CREATE UNLOGGED TABLE {raw} ({cells}, row_number bigint, problem text)
+
+-- name: notice_dead_client
+-- A server that works on a statement for minutes should notice that its client was killed; only Linux can.
+SELECT set_config('client_connection_check_interval', '2s', true) WHERE version() ~ 'linux'
 
 -- name: copy_raw
 COPY {raw} FROM STDIN (FORMAT text, NULL '', ENCODING 'UTF8')
@@ -18,6 +24,7 @@ CREATE UNLOGGED TABLE {clean} AS
 SELECT *, CASE WHEN key IS NOT NULL THEN row_number() OVER (PARTITION BY key ORDER BY row_number {direction}) END AS nth
 FROM (
     SELECT *,
+           nullif(concat(company_website, chr(31), company_name), chr(31)) COLLATE "C" AS firm,
            CASE WHEN problem IS NOT NULL AND unreadable IS NULL THEN {problem_column} END AS problem_column,
            CASE WHEN problem IS NULL THEN coalesce(email_key, chr(31) || source_key) END COLLATE "C" AS key
     FROM (
@@ -79,6 +86,7 @@ WITH groups AS MATERIALIZED (
 )
 UPDATE {clean} AS c
 SET {folded_assignments},
+    firm = nullif(concat(cells.company_website, chr(31), cells.company_name), chr(31)),
     custom_fields = coalesce(fields.custom_fields, c.custom_fields),
     tags = coalesce(labels.tags, c.tags)
 FROM cells
@@ -93,7 +101,7 @@ CREATE UNLOGGED TABLE {match} (row_number bigint, lead_id bigint)
 INSERT INTO {match}
 SELECT c.row_number, l.id
 FROM {clean} AS c
-JOIN outreach.leads AS l ON l.workspace_id = %(workspace_id)s AND l.email_key = c.email_key
+JOIN outreach.leads AS l ON l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.email_key = c.email_key
 WHERE c.nth = 1
   AND NOT EXISTS (
       SELECT FROM outreach.import_changes AS i
@@ -103,7 +111,7 @@ WHERE c.nth = 1
 INSERT INTO {match}
 SELECT c.row_number, l.id
 FROM {clean} AS c
-JOIN outreach.leads AS l ON l.workspace_id = %(workspace_id)s AND l.source_key = c.source_key
+JOIN outreach.leads AS l ON l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.source_key = c.source_key
 WHERE c.nth = 1
   AND NOT EXISTS (SELECT FROM {match} AS m WHERE m.row_number = c.row_number)
   AND NOT EXISTS (SELECT FROM {match} AS m WHERE m.lead_id = l.id)
@@ -120,21 +128,21 @@ TRUNCATE {match}
 -- name: create_firms
 -- The companies that the rows name, once each; {chosen} are the rows that may set a company.
 CREATE UNLOGGED TABLE {firms} AS
-SELECT website, name, outreach.web_domain(website) AS domain, lower(name) AS name_key, NULL::bigint AS company_id
+SELECT firm, website, name, outreach.web_domain(website) AS domain, lower(name) AS name_key, NULL::bigint AS company_id
 FROM (
-    SELECT coalesce(c.company_website, '') AS website, coalesce(c.company_name, '') AS name
+    SELECT c.firm, c.company_website AS website, c.company_name AS name
     FROM {clean} AS c
-    WHERE c.nth = 1 AND (c.company_website IS NOT NULL OR c.company_name IS NOT NULL) AND {chosen}
-    GROUP BY 1, 2
+    WHERE c.nth = 1 AND c.firm IS NOT NULL AND {chosen}
+    GROUP BY 1, 2, 3
 ) AS named
 
 -- name: create_companies_by_domain
 INSERT INTO outreach.companies (workspace_id, name, domain, website_url, created_at, updated_at)
-SELECT %(workspace_id)s, coalesce(min(nullif(f.name, '')), f.domain), f.domain, min(f.website), %(now)s, %(now)s
+SELECT %(workspace_id)s, coalesce(min(f.name), f.domain), f.domain, min(f.website), %(now)s, %(now)s
 FROM {firms} AS f
 WHERE f.domain IS NOT NULL
   AND NOT EXISTS (
-      SELECT FROM outreach.companies AS c WHERE c.workspace_id = %(workspace_id)s AND c.domain = f.domain)
+      SELECT FROM outreach.companies AS c WHERE c.workspace_id = (SELECT %(workspace_id)s::bigint) AND c.domain = f.domain)
 GROUP BY f.domain
 ORDER BY f.domain
 ON CONFLICT (workspace_id, domain) WHERE domain IS NOT NULL DO NOTHING
@@ -143,9 +151,9 @@ ON CONFLICT (workspace_id, domain) WHERE domain IS NOT NULL DO NOTHING
 INSERT INTO outreach.companies (workspace_id, name, created_at, updated_at)
 SELECT %(workspace_id)s, min(f.name), %(now)s, %(now)s
 FROM {firms} AS f
-WHERE f.domain IS NULL AND f.name <> ''
+WHERE f.domain IS NULL AND f.name IS NOT NULL
   AND NOT EXISTS (
-      SELECT FROM outreach.companies AS c WHERE c.workspace_id = %(workspace_id)s AND c.name_key = f.name_key)
+      SELECT FROM outreach.companies AS c WHERE c.workspace_id = (SELECT %(workspace_id)s::bigint) AND c.name_key = f.name_key)
 GROUP BY f.name_key
 ORDER BY f.name_key
 ON CONFLICT (workspace_id, name_key) WHERE domain IS NULL DO NOTHING
@@ -154,7 +162,7 @@ ON CONFLICT (workspace_id, name_key) WHERE domain IS NULL DO NOTHING
 UPDATE {firms} AS f
 SET company_id = c.id
 FROM outreach.companies AS c
-WHERE c.workspace_id = %(workspace_id)s AND c.domain = f.domain
+WHERE c.workspace_id = (SELECT %(workspace_id)s::bigint) AND c.domain = f.domain
 
 -- name: find_companies_by_name
 -- Of several companies of one name: the one without a domain, else the oldest.
@@ -163,11 +171,11 @@ SET company_id = c.id
 FROM (
     SELECT DISTINCT ON (name_key) name_key, id
     FROM outreach.companies
-    WHERE workspace_id = %(workspace_id)s
+    WHERE workspace_id = (SELECT %(workspace_id)s::bigint)
       AND name_key IN (SELECT wanted.name_key FROM {firms} AS wanted WHERE wanted.domain IS NULL)
     ORDER BY name_key, domain IS NOT NULL, id
 ) AS c
-WHERE f.domain IS NULL AND f.name <> '' AND c.name_key = f.name_key
+WHERE f.domain IS NULL AND f.name IS NOT NULL AND c.name_key = f.name_key
 
 -- name: insert_leads
 -- A suppressed address arrives with the status that its suppression asks for.
@@ -182,8 +190,7 @@ WITH made AS (
                     'new'),
            c.tags, c.custom_fields, c.notes, c.qualification_score, %(now)s, %(now)s
     FROM {clean} AS c
-    LEFT JOIN {firms} AS f
-        ON f.website = coalesce(c.company_website, '') AND f.name = coalesce(c.company_name, '')
+    LEFT JOIN {firms} AS f ON f.firm = c.firm
     LEFT JOIN outreach.suppressions AS address
         ON address.workspace_id = %(workspace_id)s AND address.target = c.email_key
         AND (address.expires_at IS NULL OR address.expires_at > %(now)s)
@@ -205,8 +212,8 @@ CREATE UNLOGGED TABLE {changed} AS
 SELECT l.id AS lead_id, new.*
 FROM {match} AS m
 JOIN {clean} AS c ON c.row_number = m.row_number
-JOIN outreach.leads AS l ON l.workspace_id = {workspace_id} AND l.id = m.lead_id
-LEFT JOIN {firms} AS f ON f.website = coalesce(c.company_website, '') AND f.name = coalesce(c.company_name, '')
+JOIN outreach.leads AS l ON l.workspace_id = (SELECT {workspace_id}::bigint) AND l.id = m.lead_id
+LEFT JOIN {firms} AS f ON f.firm = c.firm
 CROSS JOIN LATERAL (SELECT {new_values}) AS new
 WHERE {differs}
 ORDER BY l.id
@@ -217,13 +224,13 @@ INSERT INTO outreach.import_changes (workspace_id, import_id, lead_id, before)
 SELECT %(workspace_id)s, %(import_id)s, l.id, to_jsonb(l)
 FROM outreach.leads AS l
 JOIN {changed} AS n ON n.lead_id = l.id
-WHERE l.workspace_id = %(workspace_id)s
+WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint)
 
 -- name: update_leads
 UPDATE outreach.leads AS l
 SET {assignments}, updated_at = %(now)s
 FROM {changed} AS n
-WHERE l.workspace_id = %(workspace_id)s AND l.id = n.lead_id
+WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.id = n.lead_id
 
 -- name: suppress_marked
 -- What the file itself marks as unsubscribed or bounced, in whichever row.

@@ -29,6 +29,7 @@ from outreachdb.leads.importing.report import ImportReport
 from outreachdb.progress import Progress, silent
 
 WORK_MEM = "128MB"
+LARGE = 20_000  # changed rows that make the planner's statistics worth renewing
 
 
 async def import_file(
@@ -107,12 +108,15 @@ class _Import:
             import_id = await self._begin(session)
         try:
             async with self._trusted() as session:
-                return import_id, await self._work(session, import_id, reader, first)
+                counts = await self._work(session, import_id, reader, first)
         except BaseException as error:
             cancelled = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
             reason = error.detail if isinstance(error, OutreachDBError) else type(error).__name__
             await self._note_failure(import_id, reason, cancelled=cancelled)
             raise
+        if counts.inserted + counts.updated >= LARGE:
+            await runs.renew_statistics(self._tenant)
+        return import_id, counts
 
     async def rehearse(self, reader: RowReader, first: Block) -> tuple[None, Counts]:
         """Do everything, then take all of it back."""
@@ -135,6 +139,7 @@ class _Import:
         )
         await runs.hold(session, self._tenant, import_id)
         await session.execute(sql.SQL("SET LOCAL work_mem = {}").format(sql.Literal(WORK_MEM)))
+        await session.execute(staging.statement("notice_dead_client"))
         await self._stage(session, staging, reader, first)
         counts = await Merge(session, staging, plan).run(self._progress)
         await session.execute(staging.drop())

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Row, Session, Tenant
-from outreachdb.errors import NotFound
+from outreachdb.errors import InvalidInput, NotFound
 from outreachdb.leads.importing.detection import Dialect
-from outreachdb.leads.importing.fields import ColumnMap
+from outreachdb.leads.importing.fields import REJECT_COLUMNS, ColumnMap
 from outreachdb.leads.importing.merging import Counts
 
 Q = Queries("outreachdb.leads")
@@ -35,7 +38,7 @@ async def begin(
             "encoding": dialect.encoding,
             "delimiter": dialect.delimiter,
             "header_line": dialect.header_line,
-            "mapping": Jsonb(columns.document()),
+            "mapping": Jsonb(columns.pairs()),
             "on_conflict": on_conflict,
             "now": now,
         },
@@ -73,6 +76,12 @@ async def fail(tenant: Tenant, import_id: int, error: str, *, cancelled: bool = 
         await session.execute(Q.fail_import, values | {"finished_at": datetime.now(UTC)})
 
 
+async def renew_statistics(tenant: Tenant) -> None:
+    """Tell the planner what a large import brought: until autovacuum comes by it would plan for the old table."""
+    async with tenant.trusted(doing="renewing statistics") as session:
+        await session.execute(Q.refresh_statistics)
+
+
 async def listed(tenant: Tenant, limit: int = 50) -> list[Row]:
     """The newest imports; one whose process died shows as failed."""
     async with tenant.trusted(doing="looking for dead imports") as session:
@@ -89,7 +98,40 @@ async def find(tenant: Tenant, import_id: int) -> dict[str, Any]:
         raise NotFound(
             f"there is no import {import_id} in workspace {tenant.name}", hint="see: outreachdb imports list"
         )
-    return row
+    # Stored as pairs: a JSON object would lose the order of the columns.
+    return row | {"mapping": dict(row["mapping"])}
+
+
+async def write_rejects(tenant: Tenant, import_id: int, path: Path) -> int:
+    """Write the rejected rows as CSV under the file's own columns; returns how many.
+
+    The last three columns tell row, column and reason; an import leaves them out, so the file can be corrected and
+    imported again. Cells that a row has beyond the header are joined in its last column.
+    """
+    found = await find(tenant, import_id)
+    columns, delimiter = list(found["mapping"]), found["delimiter"] or ","
+    count = 0
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow([*columns, *REJECT_COLUMNS])
+            async for row in rejects(tenant, import_id):
+                cells = _fitted(row["raw"], delimiter, len(columns))
+                writer.writerow([*cells, row["row_number"], row["column_name"], row["reason"]])
+                count += 1
+    except OSError as error:
+        raise InvalidInput(f"{path} can't be written: {error.strerror}") from None
+    return count
+
+
+def _fitted(raw: str, delimiter: str, width: int) -> list[str]:
+    try:
+        cells = next(csv.reader(io.StringIO(raw, newline=""), delimiter=delimiter), [])
+    except csv.Error:
+        cells = [raw]
+    if len(cells) > width:
+        cells[width - 1 :] = [delimiter.join(cells[width - 1 :])]
+    return [*cells, *[""] * (width - len(cells))]
 
 
 async def rejects(tenant: Tenant, import_id: int) -> AsyncIterator[Row]:

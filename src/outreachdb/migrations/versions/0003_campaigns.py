@@ -153,7 +153,11 @@ def upgrade() -> None:
         unique=False,
         schema="outreach",
     )
-    row_security.isolate(op, "campaigns")
+    # Status and instants move through functions only (outreach.set_campaign_status, bulk_schedule_email_sends).
+    row_security.isolate(op, "campaigns", app="SELECT, DELETE")
+    editable = "name, segment_id, definition, priority, settings"
+    op.execute(f"GRANT INSERT (workspace_id, run, {editable}) ON outreach.campaigns TO outreachdb_app")
+    op.execute(f"GRANT UPDATE ({editable}, updated_at) ON outreach.campaigns TO outreachdb_app")
     row_security.isolate(op, "campaign_steps")
     row_security.isolate(op, "mailboxes", reader=False)
     row_security.isolate(op, "campaign_mailboxes")

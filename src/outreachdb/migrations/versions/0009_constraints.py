@@ -48,4 +48,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table, name, _ in reversed(RULES):
-        op.drop_constraint(name, table, schema="outreach", type_="check")
+        ddl.drop_constraint(op, f"outreach.{table}", name)

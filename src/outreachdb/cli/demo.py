@@ -1,0 +1,57 @@
+"""The command ``demo``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Group
+from rich.text import Text
+
+from outreachdb.cli.context import run, settings
+from outreachdb.cli.output import emit, table
+from outreachdb.cli.progress import bar
+from outreachdb.demo import story
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(demo)
+
+
+def demo(
+    leads: Annotated[int, typer.Option(min=1000, max=5_000_000, help="How many leads to generate.")] = 100_000,
+) -> None:
+    """Take generated leads the whole path: import, segment, launch, SMTP, webhooks, analytics."""
+    with bar("demo") as progress:
+        told = run(story.tell(settings(), leads=leads, progress=progress))
+    emit(told.document(), _summary(told))
+
+
+def _summary(told: story.Story) -> Group:
+    rows: list[tuple[object, ...]] = []
+    counts: list[tuple[str | None, int | None]]
+    for chapter in told.chapters:
+        rate = f"{chapter.rate:,.0f} {chapter.unit}/s" if chapter.rate else None
+        counts = [*chapter.counts] or [(None, None)]
+        first, *rest = counts
+        rows.append((chapter.title, f"{chapter.seconds:.2f} s", rate, *first))
+        rows += [(None, None, None, *count) for count in rest]
+    balances = [
+        (what, " = ".join(f"{value:,}" for value in values), "yes" if len(set(values)) == 1 else "NO")
+        for what, values in told.balances
+    ]
+    workspace = told.workspace
+    where = Text(
+        f"All of it is in the workspace {workspace}, the files in {told.folder}. Look around:\n"
+        f"  outreachdb -w {workspace} imports list\n"
+        f"  outreachdb -w {workspace} segment count growth\n"
+        f"  outreachdb -w {workspace} campaign show spring\n"
+        f"  outreachdb -w {workspace} stats campaign spring\n"
+        f"Stop the server with: outreachdb down"
+    )
+    return Group(
+        table(f"The path of the leads, {told.seconds:.1f} s in all", ("step", "time", "rate", "what", "count"), rows),
+        table("What must balance", ("what", "values", "holds"), balances),
+        where,
+    )

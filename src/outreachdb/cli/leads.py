@@ -1,0 +1,152 @@
+"""Commands of the room ``leads``: import files, look at imports, suppress addresses."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from outreachdb.cli.context import tenant_call
+from outreachdb.cli.output import emit, table
+from outreachdb.cli.progress import bar
+from outreachdb.db.tenant import Row, Tenant
+from outreachdb.errors import UsageError
+from outreachdb.leads import importing, suppression
+from outreachdb.leads.importing.policy import OnConflict
+from outreachdb.leads.importing.report import ImportReport
+
+imports = typer.Typer(help="Imports: what they did, what they rejected.", no_args_is_help=True)
+suppress = typer.Typer(help="Addresses and domains that are never mailed.", no_args_is_help=True)
+COUNTS = ("rows_read", "inserted", "updated", "skipped", "rejected")
+Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many to show.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("import")(import_)
+    app.add_typer(imports, name="imports")
+    app.add_typer(suppress, name="suppress")
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="A CSV file with a header line.")],
+    maps: Annotated[list[str] | None, typer.Option("--map", help="COLUMN=FIELD, or COLUMN=custom.NAME.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option("--ignore", help="A column to leave out.")] = None,
+    on_conflict: Annotated[OnConflict, typer.Option(help="What happens to leads that are there already.")] = "update",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")] = False,
+) -> None:
+    """Import leads from a CSV file."""
+    mapping = dict(_pair(given) for given in maps or [])
+    with bar("import") as progress:
+        report = tenant_call(
+            lambda tenant: importing.import_file(
+                tenant,
+                file,
+                mapping=mapping,
+                ignore=ignore or (),
+                on_conflict=on_conflict,
+                dry_run=dry_run,
+                progress=progress,
+            )
+        )
+    emit(report.document(), _summary(report))
+
+
+@imports.command("list")
+def list_imports(limit: Limit = 50) -> None:
+    """List the newest imports."""
+    rows = tenant_call(lambda tenant: importing.listed(tenant, limit))
+    columns = ("id", "file_name", "status", *COUNTS, "started_at")
+    emit({"imports": rows}, table("", columns, [[row[column] for column in columns] for row in rows]))
+
+
+@imports.command("show")
+def show_import(import_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+    """Show an import: how the file was understood, and what became of its rows."""
+    row = tenant_call(lambda tenant: importing.find(tenant, import_id))
+    lines = [(name, value) for name, value in row.items() if name != "mapping"]
+    lines += [(f"column {column}", target or "left out") for column, target in row["mapping"].items()]
+    emit(row, table("", ("what", "value"), [(name, None if value is None else str(value)) for name, value in lines]))
+
+
+@imports.command("rejects")
+def show_rejects(
+    import_id: Annotated[int, typer.Argument(metavar="ID")],
+    target: Annotated[Path | None, typer.Option("--csv", help="Write all of them to this file.")] = None,
+    limit: Limit = 100,
+) -> None:
+    """Show the rows that an import rejected, with row number and reason."""
+    if target is not None:
+        count = tenant_call(lambda tenant: importing.write_rejects(tenant, import_id, target))
+        emit({"import_id": import_id, "rejected": count, "file": str(target)}, f"{count} rejected rows in {target}")
+        return
+    rows = tenant_call(lambda tenant: _first_rejects(tenant, import_id, limit))
+    columns = ("row_number", "column_name", "reason", "raw")
+    title = f"rejected rows of import {import_id}"
+    emit({"rejects": rows}, table(title, columns, [[row[column] for column in columns] for row in rows]))
+
+
+@suppress.command("add")
+def add_suppressions(
+    targets: Annotated[list[str], typer.Argument(help="ADDRESS, DOMAIN or @FILE with one of them per line.")],
+    reason: Annotated[str, typer.Option(help="unsubscribed, bounced, complained, blocked, ... or manual.")] = "manual",
+    source: Annotated[str | None, typer.Option(help="Where it comes from, in your words.")] = None,
+) -> None:
+    """Suppress addresses or whole domains, and set the status of the leads they hit."""
+    files = [Path(each[1:]) for each in targets if each.startswith("@")]
+    if files and len(targets) > 1:
+        raise UsageError("give either one @FILE or addresses and domains")
+
+    async def work(tenant: Tenant) -> suppression.Suppressed:
+        if files:
+            return await suppression.add_file(tenant, files[0], reason=reason, source=source)
+        return await suppression.add(tenant, targets, reason=reason, source=source)
+
+    done = tenant_call(work)
+    emit(dataclasses.asdict(done), f"{done.added:,} suppressed; the status of {done.leads:,} leads changed")
+
+
+@suppress.command("list")
+def list_suppressions(limit: Limit = 100) -> None:
+    """List the newest suppressions."""
+    rows = tenant_call(lambda tenant: suppression.listed(tenant, limit))
+    columns = ("target", "reason", "source", "expires_at", "created_at")
+    emit({"suppressions": rows}, table("", columns, [[row[column] for column in columns] for row in rows]))
+
+
+@suppress.command("remove")
+def remove_suppressions(
+    targets: Annotated[list[str], typer.Argument(help="ADDRESS or DOMAIN.")],
+) -> None:
+    """Lift suppressions; the status of leads stays as it is."""
+    lifted = tenant_call(lambda tenant: suppression.remove(tenant, targets))
+    emit({"removed": lifted}, f"{len(lifted)} of {len(targets)} lifted")
+
+
+def _pair(given: str) -> tuple[str, str]:
+    column, equals, field = given.rpartition("=")
+    if not equals or not column or not field:
+        raise UsageError(f"--map takes COLUMN=FIELD, not {given!r}")
+    return column, field
+
+
+def _summary(report: ImportReport) -> str:
+    counts = ", ".join(f"{getattr(report, name):,} {name}" for name in COUNTS[1:])
+    speed = f"{report.seconds:.1f} s, {report.rows_per_second:,} rows/s"
+    if not report.dry_run:
+        more = f"\nwhy: outreachdb imports rejects {report.import_id}" if report.rejected else ""
+        return f"import {report.import_id}: {report.rows_read:,} rows read = {counts} ({speed}){more}"
+    mapping = "\n".join(f"  {column} -> {target or '(left out)'}" for column, target in report.mapping.items())
+    kind = f"{report.format}, {report.encoding}, delimiter {report.delimiter!r}, header in line {report.header_line}"
+    return f"dry run, nothing changed: {report.rows_read:,} rows read = {counts} ({speed})\n{kind}\n{mapping}"
+
+
+async def _first_rejects(tenant: Tenant, import_id: int, limit: int) -> list[Row]:
+    rows: list[Row] = []
+    async for row in importing.rejects(tenant, import_id):
+        rows.append(row)
+        if len(rows) == limit:
+            break
+    return rows

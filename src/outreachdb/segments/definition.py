@@ -1,0 +1,215 @@
+"""Segment definitions: read from JSON, checked before the database sees them, errors that point at the spot.
+
+The meaning of fields and operators is in ``routines.sql`` alone (``outreach.segment_condition``), and so are the
+errors about them; here the shape and the limits are checked, which is what JSON from anywhere can get wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag, ValidationError
+
+from outreachdb.errors import InvalidInput
+
+MAX_DEPTH = 32
+MAX_BYTES = 256 * 1024
+MAX_CONDITIONS = 500
+# An escaped NUL, as against an escaped backslash before "u0000".
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+Operator = Literal[
+    "equals",
+    "not_equals",
+    "in",
+    "not_in",
+    "contains",
+    "not_contains",
+    "starts_with",
+    "ends_with",
+    "gt",
+    "gte",
+    "lt",
+    "lte",
+    "between",
+    "before",
+    "after",
+    "within_last",
+    "is_set",
+    "is_not_set",
+    "has_any",
+    "has_all",
+    "has_none",
+]
+Scalar = Annotated[str | int | float | bool, Field(union_mode="left_to_right")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Condition(_Strict):
+    """``{"field": "country", "op": "in", "value": ["US", "GB"]}``."""
+
+    field: str
+    op: Operator
+    value: Scalar | list[Scalar] | None = None
+
+
+class All(_Strict):
+    """True where each part is; ``{"all": []}`` is true."""
+
+    all: list[Node]
+
+
+class Any_(_Strict):  # noqa: N801 - `Any` is taken
+    """True where one part is; ``{"any": []}`` is false."""
+
+    any: list[Node]
+
+
+class Not(_Strict):
+    """True where the part is not, empty values included."""
+
+    not_: Node = Field(alias="not")
+
+
+class Everybody(_Strict):
+    """``{}``."""
+
+
+def _kind(value: Any) -> str | None:
+    if not isinstance(value, Mapping):
+        return None
+    if not value:
+        return "everybody"
+    return next((word for word in ("all", "any", "not") if word in value), "condition")
+
+
+Node = Annotated[
+    Annotated[Condition, Tag("condition")]
+    | Annotated[All, Tag("all")]
+    | Annotated[Any_, Tag("any")]
+    | Annotated[Not, Tag("not")]
+    | Annotated[Everybody, Tag("everybody")],
+    Discriminator(_kind, custom_error_type="no_object", custom_error_message="must be an object"),
+]
+
+
+class Definition(RootModel[Node]):
+    """A whole definition; its JSON Schema is ``Definition.model_json_schema()``."""
+
+
+for _model in (All, Any_, Not, Definition):
+    _model.model_rebuild()
+
+
+def check(definition: Any) -> dict[str, Any]:
+    """The definition itself if its shape is right; raises InvalidInput that names the spot (``all[1].value: ...``)."""
+    _check_limits(definition)
+    try:
+        Definition.model_validate(definition)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise InvalidInput(f"segment: {_spot(definition, first['loc'])}: {_problem(first)}") from None
+    checked: dict[str, Any] = definition
+    return checked
+
+
+def parse(text: str, *, where: str = "segment") -> dict[str, Any]:
+    """Read and check JSON text."""
+    if len(text.encode(errors="replace")) > MAX_BYTES:
+        raise InvalidInput(f"{where}: is too large", hint="at most 256 kB")
+    try:
+        return check(json.loads(text, parse_constant=_no_constant))
+    except json.JSONDecodeError as error:
+        raise InvalidInput(
+            f"{where}: no JSON at line {error.lineno}, column {error.colno}: {error.msg}",
+            hint='a definition looks like {"field": "country", "op": "equals", "value": "US"}',
+        ) from None
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def load(argument: str) -> dict[str, Any]:
+    """A ``--where`` argument: JSON, or ``@FILE`` that holds it."""
+    if not argument.startswith("@"):
+        return parse(argument)
+    path = Path(argument[1:])
+    try:
+        if path.is_file() and path.stat().st_size > MAX_BYTES:
+            raise InvalidInput(f"{path}: is too large", hint="at most 256 kB")
+        return parse(path.read_text(encoding="utf-8"), where=str(path))
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path} is not UTF-8 text") from None
+    except OSError as error:
+        raise InvalidInput(f"{path} can't be read: {error.strerror}") from None
+
+
+def _check_limits(definition: Any) -> None:
+    """Depth and size first, without recursion: what comes after may recurse."""
+    level, depth, conditions = [definition], 0, 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise _too_deep()
+        conditions += sum(1 for node in level if isinstance(node, Mapping) and "field" in node)
+        if conditions > MAX_CONDITIONS:
+            raise InvalidInput("segment: has too many conditions", hint=f"at most {MAX_CONDITIONS}")
+        level = [child for node in level if isinstance(node, Mapping) for child in _children(node)]
+    try:
+        size = len(json.dumps(definition, ensure_ascii=False).encode())
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"segment: no JSON: {error}") from None
+    except RecursionError:
+        raise _too_deep() from None
+    if size > MAX_BYTES:
+        raise InvalidInput("segment: is too large", hint="at most 256 kB")
+    if _NUL.search(json.dumps(definition)):
+        raise InvalidInput("segment: holds a NUL character, which no text here can contain")
+
+
+def _children(node: Mapping[str, Any]) -> list[Any]:
+    parts: list[Any] = [node["not"]] if "not" in node else []
+    for word in ("all", "any"):
+        if isinstance(node.get(word), list):
+            parts += node[word]
+    return parts
+
+
+def _spot(definition: Any, location: tuple[int | str, ...]) -> str:
+    """Pydantic's location without its own marks (tags of the union, types of a value)."""
+    spot, node = "", definition
+    for part in location:
+        if isinstance(part, int) and isinstance(node, list):
+            spot, node = f"{spot}[{part}]", node[part] if part < len(node) else None
+        elif isinstance(node, Mapping) and part in node:
+            spot, node = f"{spot}.{part}", node[part]
+        elif isinstance(node, Mapping) and part in {"field", "op", "value"}:
+            spot, node = f"{spot}.{part}", None
+    return spot.lstrip(".") or "definition"
+
+
+def _problem(error: Any) -> str:
+    kind, message = error["type"], str(error["msg"])
+    if kind == "extra_forbidden":
+        return "unknown key"
+    if kind == "missing":
+        return "is missing"
+    if "value" in error["loc"]:
+        return "must be a text, a number, true or false, or a list of them"
+    if kind == "literal_error":
+        return f"no such operator; there are {', '.join(get_args(Operator))}"
+    return message[0].lower() + message[1:]
+
+
+def _too_deep() -> InvalidInput:
+    return InvalidInput("segment: nested too deep", hint=f"at most {MAX_DEPTH} levels")
+
+
+def _no_constant(name: str) -> float:
+    raise InvalidInput(f"segment: {name} is not JSON")

@@ -1,0 +1,265 @@
+"""The worker: claims due sends, renders them, delivers them by SMTP and records what became of each.
+
+A chunk of sends of one mailbox is marked as begun just before SMTP and recorded right after; a crash leaves at most the
+chunks under way as ``unknown``. Cancelling (Ctrl-C, SIGTERM) ends the messages under way and gives the rest back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from outreachdb.campaigns.campaigns import secret_context
+from outreachdb.campaigns.templates import StepTemplates
+from outreachdb.db.queries import Queries
+from outreachdb.db.tenant import Row, Tenant
+from outreachdb.errors import InvalidInput, UsageError
+from outreachdb.progress import Progress, silent
+from outreachdb.secrets import Keyring
+from outreachdb.sending import message_id
+from outreachdb.sending.ledger import Ledger, Send
+from outreachdb.sending.message import Message, build
+from outreachdb.sending.smtp import Line, Mailbox, MailboxUnusable, Outbox, Outcome
+
+Q = Queries("outreachdb.sending")
+log = structlog.get_logger(__name__)
+
+LEASE = timedelta(minutes=10)
+CHUNK = 25
+MOST_CHUNKS = 64  # in flight or waiting for a connection
+IDLE_SECONDS = 2.0
+RELEASE_EVERY = 30.0
+UNUSABLE_FOR = 60.0
+
+
+@dataclass(slots=True)
+class SendReport:
+    """What a run did. ``deferred`` will be tried again; ``suppressed`` were cancelled on the way, whatever the reason.
+
+    ``unknown`` may have been sent and will not be again; ``problems`` says per mailbox why it was given up.
+    """
+
+    sent: int = 0
+    failed: int = 0
+    deferred: int = 0
+    suppressed: int = 0
+    unknown: int = 0
+    seconds: float = 0.0
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+async def run(
+    tenant: Tenant,
+    keyring: Keyring,
+    *,
+    once: bool = True,
+    batch: int = 500,
+    connections: int = 4,
+    lease: timedelta = LEASE,
+    progress: Progress = silent,
+) -> SendReport:
+    """Send what is due: until nothing is (``once``), or until cancelled.
+
+    ``connections`` are those to each mailbox's server at the same time. Any number of workers may run at once.
+    """
+    if not (1 <= batch <= 10_000 and 1 <= connections <= 100):
+        raise UsageError("a batch takes 1 to 10000 sends, a mailbox 1 to 100 connections")
+    worker = _Worker(tenant, keyring, Ledger(tenant, lease), connections, progress)
+    started = time.perf_counter()
+    try:
+        await worker.work(batch, once=once)
+    finally:
+        await worker.close()
+    worker.report.seconds = round(time.perf_counter() - started, 3)
+    return worker.report
+
+
+class _Worker:
+    """One run."""
+
+    def __init__(self, tenant: Tenant, keyring: Keyring, ledger: Ledger, connections: int, progress: Progress) -> None:
+        self.tenant = tenant
+        self.keyring = keyring
+        self.ledger = ledger
+        self.connections = connections
+        self.progress = progress
+        self.report = SendReport()
+        self.stopping = False
+        self.total: int | None = None
+        self.steps: dict[tuple[int, int], StepTemplates] = {}
+        self.outboxes: dict[int, Outbox] = {}
+        self.unusable_until: dict[int, float] = {}
+        self.chunks: set[asyncio.Task[None]] = set()
+
+    async def work(self, batch: int, *, once: bool) -> None:
+        released = 0.0
+        if self.progress is not silent:
+            self.total = await self.ledger.due()
+        while True:
+            if time.monotonic() - released > RELEASE_EVERY:
+                self.report.unknown += (await self.ledger.release_expired()).get("unknown", 0)
+                released = time.monotonic()
+            sends, others = await self.ledger.claim(batch, self._given_up())
+            self.report.suppressed += sum(1 for row in others if row["verdict"] == "cancelled")
+            await self._load(sends)
+            for chunk in _chunks(sends):
+                await self._room_for_a_chunk()
+                self._start(chunk)
+            if sends or others:
+                continue
+            if self.chunks:
+                # Their outcomes may make the next step of a sequence due.
+                await self._settle(await_all=True)
+                continue
+            await self.ledger.complete()
+            if once:
+                return
+            await asyncio.sleep(IDLE_SECONDS)
+
+    async def close(self) -> None:
+        """End in good order, also when cancelled or failed: nothing is left claimed that was not begun."""
+        self.stopping = True
+        for ended in await asyncio.gather(*self.chunks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                log.error("sends under way could not be recorded", problem=str(ended))
+        await self.ledger.give_back()
+        for outbox in self.outboxes.values():
+            if outbox.unusable:
+                self.report.problems[outbox.mailbox.address] = outbox.unusable
+            await outbox.close()
+
+    def _given_up(self) -> list[int]:
+        """Mailboxes to leave alone for now; their time over, they get a new chance."""
+        now = time.monotonic()
+        for mailbox_id, outbox in self.outboxes.items():
+            if outbox.unusable and mailbox_id not in self.unusable_until:
+                self.unusable_until[mailbox_id] = now + UNUSABLE_FOR
+                log.warning("mailbox given up for now", mailbox=outbox.mailbox.address, problem=outbox.unusable)
+        for mailbox_id in [known for known, until in self.unusable_until.items() if until <= now]:
+            del self.unusable_until[mailbox_id]
+            self.outboxes[mailbox_id].unusable = None
+        return list(self.unusable_until)
+
+    async def _room_for_a_chunk(self) -> None:
+        while len(self.chunks) >= MOST_CHUNKS:
+            await self._settle(await_all=False)
+
+    async def _settle(self, *, await_all: bool) -> None:
+        """Wait for chunks; a failed one ends the run."""
+        when = asyncio.ALL_COMPLETED if await_all else asyncio.FIRST_COMPLETED
+        done, _ = await asyncio.wait(self.chunks, return_when=when)
+        self.chunks -= done
+        for task in done:
+            task.result()
+
+    def _start(self, chunk: list[Send]) -> None:
+        self.chunks.add(asyncio.create_task(self._send_chunk(chunk)))
+
+    async def _send_chunk(self, chunk: list[Send]) -> None:
+        outbox = self.outboxes[chunk[0].mailbox_id]
+        async with outbox.line() as line:
+            if self.stopping:
+                return  # close() gives them back
+            messages, results = self._render(chunk, outbox.mailbox)
+            ready = [send for send in chunk if send.send_id in messages]
+            if outbox.unusable:
+                results += [_result(send, Outcome("returned", outbox.unusable)) for send in ready]
+            elif ready:
+                results += await self._deliver(line, ready, messages)
+            await self._record(results)
+
+    async def _deliver(self, line: Line, sends: Sequence[Send], messages: dict[int, Message]) -> list[dict[str, Any]]:
+        verdicts = await self.ledger.begin(sends)
+        self.report.suppressed += sum(1 for row in verdicts.values() if row["verdict"] == "cancelled")
+        begun = [send for send in sends if send.send_id in verdicts and verdicts[send.send_id]["verdict"] == "begun"]
+        results = []
+        for send in begun:
+            message = messages[send.send_id]
+            if self.stopping or line.outbox.unusable:
+                outcome = Outcome("returned", line.outbox.unusable or "the worker was stopped")
+            else:
+                try:
+                    outcome = await line.deliver(message)
+                except MailboxUnusable as error:
+                    outcome = Outcome("returned", str(error))
+            results.append(_result(send, outcome, message, line.outbox.mailbox))
+        return results
+
+    async def _record(self, results: list[dict[str, Any]]) -> None:
+        if not results:
+            return
+        counted = await self.ledger.record(results)
+        for name in ("sent", "failed", "deferred", "unknown"):
+            setattr(self.report, name, getattr(self.report, name) + counted.get(name, 0))
+        self.progress("sending", self.report.sent + self.report.failed, self.total)
+
+    def _render(self, chunk: Iterable[Send], mailbox: Mailbox) -> tuple[dict[int, Message], list[dict[str, Any]]]:
+        """Messages by send, and the results of those that can't be made."""
+        messages: dict[int, Message] = {}
+        failed: list[dict[str, Any]] = []
+        for send in chunk:
+            identity = message_id.make(
+                self.keyring, self.tenant.workspace_id, send.send_id, send.created_at, mailbox.domain
+            )
+            try:
+                rendered = self.steps[send.campaign_id, send.step].render(send.lead)
+                messages[send.send_id] = build(
+                    mailbox.display_name, mailbox.address, send.recipient, rendered, identity
+                )
+            except InvalidInput as error:
+                failed.append(_result(send, Outcome("failed", f"template: {error.detail}")))
+            except (ValueError, LookupError) as error:
+                failed.append(_result(send, Outcome("failed", f"the message can't be built: {error}")))
+        return messages, failed
+
+    async def _load(self, sends: Sequence[Send]) -> None:
+        """Templates and mailboxes that this run has not met yet."""
+        campaigns = {send.campaign_id for send in sends if (send.campaign_id, send.step) not in self.steps}
+        mailboxes = {send.mailbox_id for send in sends} - self.outboxes.keys()
+        if not campaigns and not mailboxes:
+            return
+        key = {"workspace_id": self.tenant.workspace_id}
+        async with self.tenant.session("jobs", doing="reading templates and mailboxes") as session:
+            steps = await session.all(Q.steps, key | {"campaigns": list(campaigns)})
+            boxes = await session.all(Q.mailboxes, key | {"mailboxes": list(mailboxes)})
+        for row in steps:
+            templates = StepTemplates(row["subject"], row["body_text"], row["body_html"])
+            self.steps[row["campaign_id"], row["step"]] = templates
+        for row in boxes:
+            self.outboxes[row["id"]] = Outbox(self._open(row), self.connections)
+
+    def _open(self, row: Row) -> Mailbox:
+        sealed = row.pop("password_encrypted")
+        context = secret_context(self.tenant.workspace_id, row["address"])
+        return Mailbox(**row, password=self.keyring.decrypt(sealed, context=context) if sealed else None)
+
+
+def _chunks(sends: Sequence[Send]) -> list[list[Send]]:
+    """Chunks of one mailbox each, taken from the mailboxes in turn."""
+    by_mailbox: dict[int, list[Send]] = defaultdict(list)
+    for send in sends:
+        by_mailbox[send.mailbox_id].append(send)
+    cut = [[part[at : at + CHUNK] for at in range(0, len(part), CHUNK)] for part in by_mailbox.values()]
+    return [chunk for turn in itertools.zip_longest(*cut) for chunk in turn if chunk]
+
+
+def _result(
+    send: Send, outcome: Outcome, message: Message | None = None, mailbox: Mailbox | None = None
+) -> dict[str, Any]:
+    result: dict[str, Any] = {"id": send.send_id, "created_at": send.created_at, "outcome": outcome.verdict}
+    if outcome.verdict != "sent" or message is None or mailbox is None:
+        return result | {"error": outcome.reply}
+    return result | {
+        "message_id": message.message_id,
+        "subject": message.subject,
+        "sender": mailbox.address,
+        "response": outcome.reply[:500],
+    }

@@ -1,0 +1,65 @@
+"""From a rendered step to the bytes that SMTP carries."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.contentmanager import raw_data_manager
+from email.header import Header
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTPUTF8, Policy, compat32
+from email.utils import format_datetime, formataddr
+from typing import Any
+
+from outreachdb.campaigns.templates import Rendered
+
+# The newer policies parse every header they are given, at a millisecond a message; ours are made here and need none.
+_PLAIN: Policy[Any] = compat32.clone(linesep="\r\n", max_line_length=78)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message ready to leave; ``international`` ones need a server that knows SMTPUTF8."""
+
+    recipient: str
+    message_id: str
+    subject: str
+    content: bytes
+    international: bool
+
+
+def build(name: str | None, address: str, recipient: str, rendered: Rendered, message_id: str) -> Message:
+    """Build a text, or text and HTML, message; raises ValueError where an address can't stand in a header."""
+    international = not (recipient.isascii() and address.isascii())
+    if international:
+        message = EmailMessage(policy=SMTPUTF8)
+        message["From"] = _address(name, address)
+        message["To"] = _address(None, recipient)
+        message["Subject"] = rendered.subject
+    else:
+        message = EmailMessage(policy=_PLAIN)
+        message["From"] = formataddr((name, address))
+        message["To"] = recipient
+        message["Subject"] = Header(rendered.subject, None if rendered.subject.isascii() else "utf-8")
+    message["Date"] = format_datetime(datetime.now(UTC))
+    message["Message-ID"] = message_id
+    message.set_content(_sendable(rendered.text), content_manager=raw_data_manager)
+    if rendered.html is not None:
+        message.add_alternative(_sendable(rendered.html), subtype="html", content_manager=raw_data_manager)
+    return Message(recipient, message_id, rendered.subject, message.as_bytes(), international)
+
+
+def _address(name: str | None, address: str) -> Address:
+    # By its parts: Address refuses a whole addr-spec whose local part is not ASCII.
+    username, _, domain = address.rpartition("@")
+    return Address(name or "", username, domain)
+
+
+def _sendable(text: str) -> str:
+    """Half of a surrogate pair, which a template can make, is in no character set."""
+    with suppress(UnicodeEncodeError):
+        text.encode()
+        return text
+    return text.encode(errors="replace").decode()

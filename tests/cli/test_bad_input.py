@@ -1,0 +1,97 @@
+"""Bad input: one clear line on stderr, exit 1 or 2, no traceback, nothing half-written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from commands import Ended, Run
+
+from outreachdb.db import pools
+
+CSV = "email,first name\na@b.example,Ann\n"
+
+
+def refused(ended: Ended, *, status: int = 1, saying: str) -> None:
+    assert ended.status == status, ended
+    assert ended.out == ""
+    lines = ended.err.strip().splitlines()
+    assert len(lines) == 1, ended.err
+    assert lines[0].startswith("outreachdb: ")
+    assert saying in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "saying"),
+    [
+        (None, "no such file"),
+        (b"", "is empty"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01" + bytes(range(256)), "binary"),
+        (b"a@b.example,Ann\nc@d.example,Bob\n", "header"),
+        (b"email,first name\n", "no rows"),
+    ],
+    ids=["missing", "empty", "binary", "without header", "header only"],
+)
+def test_a_file_that_is_no_list(run: Run, workspace: str, tmp_path: Path, content: bytes | None, saying: str) -> None:
+    path = tmp_path / "contacts.csv"
+    if content is not None:
+        path.write_bytes(content)
+    refused(run("import", str(path)), saying=saying)
+    assert run("imports", "list", "--json").document == {"imports": []}
+    assert run("segment", "count", "--where", "{}", "--json").document["count"] == 0
+
+
+def test_a_directory_is_no_list(run: Run, workspace: str, tmp_path: Path) -> None:
+    refused(run("import", str(tmp_path)), saying="is a directory")
+
+
+def test_an_unknown_workspace(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "contacts.csv"
+    path.write_text(CSV)
+    refused(run("import", str(path), "-w", "nobody"), saying="no workspace named 'nobody'")
+
+
+def test_no_workspace_named(run: Run, tmp_path: Path) -> None:
+    refused(run("segment", "list"), status=2, saying="which workspace?")
+
+
+@pytest.mark.parametrize(
+    ("where", "saying"),
+    [
+        ('{"all": [', "JSON"),
+        ('{"field": "shoe_size", "op": "equals", "value": 1}', "shoe_size"),
+        ('{"field": "country", "op": "resembles", "value": "US"}', "no such operator"),
+        ('{"any": [{"field": "qualification_score", "op": "gt", "value": "high"}]}', "any[0]"),
+        ("[]", "object"),
+    ],
+)
+def test_a_malformed_segment(run: Run, workspace: str, where: str, saying: str) -> None:
+    refused(run("segment", "count", "--where", where), saying=saying)
+    refused(run("segment", "create", "bad", "--where", where), saying=saying)
+    assert run("segment", "list", "--json").document == {"segments": []}
+
+
+def test_a_database_that_does_not_answer(run: Run) -> None:
+    ended = run("workspace", "list", "-d", "postgresql://nobody:hidden@127.0.0.1:1/none")
+    refused(ended, saying="no answer from none on 127.0.0.1:1")
+    assert "hidden" not in ended.err
+
+
+def test_a_url_that_is_none(run: Run) -> None:
+    ended = run("workspace", "list", "-d", "mysql://root:hidden@localhost/shop")
+    refused(ended, saying="can't be read")
+    assert "hidden" not in ended.err
+
+
+def test_a_server_that_is_too_old(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "MINIMUM_VERSION", 990000)
+    refused(run("workspace", "list"), saying="is too old")
+
+
+def test_a_database_without_the_schema(run: Run, empty_database_url: str) -> None:
+    refused(run("workspace", "list", "-d", empty_database_url), saying="run: outreachdb migrate")
+
+
+@pytest.mark.parametrize("arguments", [("impotr",), ("import",), ("import", "x", "--nothing"), ("-w",)])
+def test_wrong_usage(run: Run, arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).status == 2

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from launched import Launched, launch
+from signing import SendGrid, body_of
+
+from outreachdb.db.tenant import Tenant
+from outreachdb.secrets import Keyring
+
+
+def _items(campaign: Launched) -> list[dict[str, Any]]:
+    return [
+        {
+            "email": send.recipient,
+            "event": "delivered",
+            "timestamp": int(send.launched_at.timestamp()) + 5,
+            "smtp-id": send.message_id,
+            "sg_event_id": f"delivered-{send.id}",
+        }
+        for send in campaign.sends
+    ]
+
+
+@pytest.fixture
+def environment(database_url: str, tenant: Tenant) -> dict[str, str]:
+    return os.environ | {
+        "OUTREACHDB_DATABASE_URL": database_url,
+        "OUTREACHDB_WORKSPACE": tenant.name,
+        "OUTREACHDB_SECRET_KEY": base64.b64encode(bytes(range(32))).decode(),
+    }
+
+
+def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "outreachdb.cli.main", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _document(environment: dict[str, str], *arguments: str) -> dict[str, Any]:
+    done = _run(environment, "--json", *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+async def test_events_from_a_file_to_statistics(
+    environment: dict[str, str], tenant: Tenant, keyring: Keyring, tmp_path: Path
+) -> None:
+    campaign = await launch(tenant, keyring)
+    file = tmp_path / "body.json"
+    file.write_bytes(body_of(_items(campaign)))
+    parsed = _document(environment, "events", "parse", str(file), "--provider", "sendgrid")
+    assert [event["event"] for event in parsed["events"]] == ["delivered"] * 5
+    counts = _document(environment, "events", "ingest", str(file), "--provider", "sendgrid")
+    assert counts == {"received": 5, "stored": 5, "duplicates": 0, "rejected": 0, "unknown": 0, "reasons": {}}
+    found = _document(environment, "stats", "campaign", campaign.name)
+    assert (found["delivered"], found["campaign_id"]) == (5, campaign.campaign_id)
+    assert "5 duplicates" in _run(environment, "events", "ingest", str(file), "--provider", "sendgrid").stdout
+    shown = _run(environment, "stats", "campaign", str(campaign.campaign_id)).stdout
+    assert "delivered" in shown
+    assert _document(environment, "stats", "workspace")["delivered"] == 5
+
+
+async def test_webhooks_are_made_listed_and_revoked(environment: dict[str, str], tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text(SendGrid().public + "\n")
+    made = _document(environment, "webhook", "create", "--provider", "sendgrid", "--key", f"@{key}")
+    assert made["path"] == f"/webhooks/sendgrid/{made['token']}"
+    (listed,) = _document(environment, "webhook", "list")["webhooks"]
+    assert listed == {name: made[name] for name in ("id", "provider", "created_at")}
+    assert _document(environment, "webhook", "revoke", str(made["id"]))["revoked"] is True
+    assert _document(environment, "webhook", "list") == {"webhooks": []}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "can't be read: no such file"), (b"", "not JSON"), (b"\x00\xff", "not UTF-8"), (b"{}", "not an array")],
+)
+async def test_a_bad_file_is_one_clear_line(
+    environment: dict[str, str], tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    file = tmp_path / "body.json"
+    if content is not None:
+        file.write_bytes(content)
+    done = _run(environment, "--json", "events", "ingest", str(file), "--provider", "sendgrid")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert said in done.stderr
+    assert str(file) in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("events", "parse", ".", "--provider", "sendgrid"), "is a directory"),
+        (("events", "parse", "x", "--provider", "pigeon"), "known: sendgrid"),
+        (("stats", "campaign", "none"), "no campaign none"),
+        (("webhook", "revoke", "7"), "no webhook 7"),
+        (("webhook", "create", "--provider", "sendgrid", "--key", "x"), "not a SendGrid verification key"),
+        (("serve", "--port", "70000"), "between 0 and 65535"),
+        (("serve", "--host", "192.0.2.1"), "can't listen on 192.0.2.1"),
+    ],
+)
+async def test_what_can_not_be_done_is_said(environment: dict[str, str], arguments: tuple[str, ...], said: str) -> None:
+    done = _run(environment, *arguments)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_the_server_takes_webhooks_and_stops_in_good_order(
+    environment: dict[str, str], tenant: Tenant, keyring: Keyring
+) -> None:
+    provider = SendGrid()
+    campaign = await launch(tenant, keyring)
+    hook = _document(environment, "webhook", "create", "--provider", "sendgrid", "--key", provider.public)
+    body = body_of(_items(campaign))
+    command = [sys.executable, "-m", "outreachdb.cli.main", "--json", "serve", "--port", "0"]
+    pipe = asyncio.subprocess.PIPE
+    server = await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
+    try:
+        assert server.stdout is not None
+        url = json.loads(await server.stdout.readline())["url"]
+        async with httpx.AsyncClient(base_url=url) as client:
+            assert (await client.get("/health")).json()["status"] == "ok"
+            answer = await client.post(hook["path"], content=body, headers=provider.headers(body))
+    finally:
+        server.send_signal(signal.SIGTERM)
+        rest, errors = await server.communicate()
+    assert answer.json()["stored"] == 5
+    assert (server.returncode, rest, errors) == (0, b"", b"")

@@ -1,0 +1,90 @@
+"""Commands of the room ``leads``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from commands import Run
+
+FILE = "Email;Name;Town\nann@example.com;Ann Lee;Rome\nANN@example.com;;Oslo\nbad;Bo;\n"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "leads.csv"
+    path.write_text(FILE)
+    return path
+
+
+def test_import_and_what_became_of_it(run: Run, workspace: str, path: Path, tmp_path: Path) -> None:
+    done = run("import", str(path), "--map", "Town=city", "--json")
+    assert (done.status, done.err) == (0, "")
+    document = done.document
+    assert set(document) == {
+        "import_id", "rows_read", "inserted", "updated", "skipped", "rejected", "seconds", "rows_per_second",
+    }  # fmt: skip
+    assert [document[name] for name in ("rows_read", "inserted", "updated", "skipped", "rejected")] == [3, 1, 0, 1, 1]
+    import_id = str(document["import_id"])
+    listed = run("imports", "list", "--json").document["imports"]
+    assert [(str(row["id"]), row["status"], row["rows_read"]) for row in listed] == [(import_id, "done", 3)]
+    shown = run("imports", "show", import_id, "--json").document
+    assert shown["mapping"] == {"Email": "email", "Name": "full_name", "Town": "city"}
+    rejects = run("imports", "rejects", import_id, "--json").document["rejects"]
+    assert rejects == [{"row_number": 3, "column_name": "Email", "reason": "not an e-mail address", "raw": "bad;Bo;"}]
+    target = tmp_path / "rejects.csv"
+    assert run("imports", "rejects", import_id, "--csv", str(target)).status == 0
+    assert "bad,Bo,,3,Email,not an e-mail address" in target.read_text()
+
+
+def test_for_people(run: Run, workspace: str, path: Path) -> None:
+    text = run("import", str(path)).out
+    assert "3 rows read = 1 inserted, 0 updated, 1 skipped, 1 rejected" in text
+    assert "why: outreachdb imports rejects" in text
+    for command in (("imports", "list"), ("suppress", "list")):
+        assert run(*command).status == 0
+    again = run("import", str(path), "--on-conflict", "skip", "--ignore", "Town", "--dry-run").out
+    assert "dry run, nothing changed: 3 rows read = 0 inserted, 0 updated, 2 skipped, 1 rejected" in again
+    assert "Town -> (left out)" in again
+
+
+def test_dry_run_says_how_the_file_was_understood(run: Run, workspace: str, path: Path) -> None:
+    document = run("import", str(path), "--dry-run", "--json").document
+    assert document["import_id"] is None
+    assert (document["format"], document["encoding"], document["delimiter"], document["header_line"]) == (
+        "csv", "utf-8", ";", 1,
+    )  # fmt: skip
+    assert document["mapping"] == {"Email": "email", "Name": "full_name", "Town": "city"}
+    assert run("imports", "list", "--json").document == {"imports": []}
+
+
+def test_suppress(run: Run, workspace: str, path: Path, tmp_path: Path) -> None:
+    run("import", str(path))
+    added = run("suppress", "add", "Ann@example.com", "gone.example", "--reason", "unsubscribed", "--json")
+    assert added.document == {"added": 2, "leads": 1}
+    stop = tmp_path / "stop.txt"
+    stop.write_text("x@example.com\ngone.example\n")
+    assert run("suppress", "add", f"@{stop}", "--json").document == {"added": 1, "leads": 0}
+    targets = [row["target"] for row in run("suppress", "list", "--json").document["suppressions"]]
+    assert sorted(targets) == ["ann@example.com", "gone.example", "x@example.com"]
+    assert run("suppress", "remove", "X@example.com", "none.example", "--json").document == {
+        "removed": ["x@example.com"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "saying"),
+    [
+        (("import", "leads.csv", "--map", "Town"), 2, "--map takes COLUMN=FIELD"),
+        (("imports", "show", "999999999"), 1, "there is no import 999999999"),
+        (("imports", "rejects", "999999999"), 1, "there is no import 999999999"),
+        (("suppress", "add", "what is this"), 1, "neither an e-mail address nor a domain: what is this"),
+        (("suppress", "add", "@a", "@b"), 2, "give either one @FILE"),
+        (("suppress", "add", "@/none"), 1, "/none can't be read"),
+        (("suppress", "add", "a@b.co", "--reason", "bored"), 2, "there is no reason 'bored'"),
+    ],
+)
+def test_refusals(run: Run, workspace: str, arguments: tuple[str, ...], status: int, saying: str) -> None:
+    ended = run(*arguments)
+    assert (ended.status, ended.out) == (status, "")
+    assert saying in ended.err

@@ -1,0 +1,149 @@
+"""A second reading of the segment language, in plain Python over dicts, to hold against the compiler."""
+
+from __future__ import annotations
+
+import re
+import struct
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+OPPOSITE = {
+    "not_equals": "equals",
+    "not_in": "in",
+    "not_contains": "contains",
+    "is_not_set": "is_set",
+    "has_none": "has_any",
+}
+DATES = {"created_at", "updated_at", "qualified_at", "email_checked_at", "profile_checked_at"}
+NUMBERS = {"id", "company_id", "qualification_latency_ms", "qualification_score"}
+
+
+def matches(node: dict[str, Any], lead: dict[str, Any]) -> bool:
+    if not node:
+        return True
+    if "all" in node:
+        return all(matches(part, lead) for part in node["all"])
+    if "any" in node:
+        return any(matches(part, lead) for part in node["any"])
+    if "not" in node:
+        return not matches(node["not"], lead)
+    op = node["op"]
+    if op in OPPOSITE:
+        return not _test(node["field"], OPPOSITE[op], node.get("value"), lead)
+    return _test(node["field"], op, node.get("value"), lead)
+
+
+def _test(field: str, op: str, value: Any, lead: dict[str, Any]) -> bool:
+    if field.startswith("custom."):
+        return _custom(lead["custom_fields"].get(field[7:]), op, value)
+    have = lead[field]
+    if field == "tags":
+        return bool(have) if op == "is_set" else {"has_any": any, "has_all": all}[op](tag in have for tag in value)
+    if have is None:
+        return False
+    if field in DATES:
+        return _date(have, op, value)
+    if field in NUMBERS:
+        if field == "qualification_score":
+            return _number(Decimal(_real(have)), op, value, _real)
+        return _number(Decimal(have), op, value)
+    if field == "email":
+        have = have.lower()
+        if op in {"equals", "in"}:
+            value = value.lower() if op == "equals" else [item.lower() for item in value]
+    return _text(have, op, value)
+
+
+def _text(have: str, op: str, value: Any) -> bool:
+    if op == "is_set":
+        return have != ""
+    if op == "in":
+        return have in value
+    if op == "equals":
+        return bool(have == value)
+    have, value = have.lower(), value.lower()
+    return {"contains": value in have, "starts_with": have.startswith(value), "ends_with": have.endswith(value)}[op]
+
+
+def _real(value: float) -> float:
+    return float(struct.unpack("f", struct.pack("f", value))[0])
+
+
+def _number(have: Decimal, op: str, value: Any, kind: Any = lambda number: number) -> bool:
+    if op == "is_set":
+        return True
+    numbers = [Decimal(kind(item)) for item in (value if isinstance(value, list) else [value])]
+    if op == "in":
+        return have in numbers
+    if op == "between":
+        return numbers[0] <= have <= numbers[1]
+    return _ordered(op, have, numbers[0])
+
+
+def _ordered(op: str, left: Any, right: Any) -> bool:
+    return bool(
+        {"equals": left == right, "gt": left > right, "gte": left >= right, "lt": left < right, "lte": left <= right}[
+            op
+        ]
+    )
+
+
+def _date(have: datetime, op: str, value: Any) -> bool:
+    if op == "is_set":
+        return True
+    if op == "within_last":
+        now = datetime.now(UTC)
+        return now - timedelta(days=value) <= have <= now
+    given = value if isinstance(value, list) else [value, value]
+    (start, _), (until, whole) = _instant(given[0]), _instant(given[1])
+    end = until + timedelta(days=1) if whole else until
+    past = have >= end if whole else have > end
+    return {
+        "before": have < start,
+        "lt": have < start,
+        "gte": have >= start,
+        "after": past,
+        "gt": past,
+        "lte": not past,
+        "equals": have >= start and not past,
+        "between": have >= start and not past,
+    }[op]
+
+
+def _instant(text: str) -> tuple[datetime, bool]:
+    read = datetime.fromisoformat(text)
+    return (read.replace(tzinfo=UTC) if read.tzinfo is None else read), len(text) == 10
+
+
+def _day(text: str) -> str:
+    return _instant(text)[0].astimezone(UTC).strftime("%Y-%m-%d")
+
+
+def _custom(have: Any, op: str, value: Any) -> bool:
+    text = None if have is None else have if isinstance(have, str) else str(have)
+    if text is None:
+        return False
+    if op == "is_set":
+        return text != ""
+    if op == "in":
+        return any(_custom(have, "equals", item) for item in value)
+    if op == "equals":
+        if have == value and isinstance(have, str) == isinstance(value, str):
+            return True
+        if isinstance(value, str):
+            return not isinstance(have, str) and _as_number(value) == have
+        return isinstance(have, str) and have == str(value)
+    if op in {"contains", "starts_with", "ends_with"}:
+        return _text(text, op, value)
+    if op in {"before", "after"} or (op == "between" and isinstance(value[0], str)):
+        if not re.match(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+            return False
+        day, given = text[:10], [_day(item) for item in (value if isinstance(value, list) else [value])]
+        return {"before": day < given[0], "after": day > given[0], "between": given[0] <= day <= given[-1]}[op]
+    number = _as_number(text)
+    return number is not None and _number(number, op, value)
+
+
+def _as_number(text: str) -> Decimal | None:
+    return Decimal(text.strip()) if re.fullmatch(r"\s*[-+]?\d{1,40}(\.\d{1,40})?\s*", text, re.ASCII) else None

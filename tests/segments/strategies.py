@@ -1,0 +1,125 @@
+"""Random leads and random definitions that have a fair chance of meeting."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+# Quotes, patterns, escapes, other scripts; no characters whose lower case differs between Python and PostgreSQL.
+WORDS = [
+    "",
+    "a",
+    "Ab",
+    "growth",
+    "Growth lead",
+    "%",
+    "_",
+    "\\",
+    "'",
+    "''",
+    '"',
+    "--",
+    "$$",
+    "{}",
+    "ä",
+    "Ж",
+    "日本",
+    "1000",
+]
+text = st.sampled_from(WORDS) | st.text(alphabet="aAbB%_\\'\" ;$äЖ", max_size=6)
+COUNTRIES = ["US", "GB", "us", "O'Brien"]
+NOW = datetime.now(UTC).replace(microsecond=0)
+DAYS = [NOW - timedelta(days=n) for n in (0, 1, 10, 29, 31, 400)]
+KEYS = ["Employees", "o'clock", 'a "b"', "Ж", "x.y", "since"]
+dates = st.sampled_from(
+    ["2026-01-31", "2024-02-29", "2026-01-31T12:00:00Z", "2025-06-01T00:00:00+02:00"]
+) | st.sampled_from(DAYS).map(lambda day: day.strftime("%Y-%m-%d"))
+numbers = st.integers(-5, 2000) | st.sampled_from([0.5, 70.1, 99.9])
+custom_values = st.one_of(
+    text, st.integers(-5, 2000), st.sampled_from(["1000", " 7 ", "2026-01-31", "2025-06-01x", "12.5"])
+)
+
+
+def leads() -> st.SearchStrategy[list[dict[str, Any]]]:
+    lead = st.fixed_dictionaries(
+        {
+            "first_name": st.none() | text,
+            "title": st.none() | text,
+            "company_name": st.none() | text,
+            "country": st.none() | st.sampled_from(COUNTRIES),
+            "status": st.sampled_from(["new", "verified", "unsubscribed"]),
+            "tags": st.lists(st.sampled_from(["vip", "VIP", "a,b", '"', "'", "{x}"]), max_size=3, unique=True),
+            "custom_fields": st.dictionaries(st.sampled_from(KEYS), custom_values, max_size=4),
+            "qualification_score": st.none() | st.sampled_from([0.0, 0.5, 70.1, 99.9, 100.0]),
+            "qualification_latency_ms": st.none() | st.integers(0, 2000),
+            "qualified_at": st.none() | st.sampled_from(DAYS),
+            "email": st.none() | st.sampled_from(["Ann@x.org", "bob'o@y.example", "Ж@z.example"]),
+        }
+    )
+    return st.lists(lead, min_size=1, max_size=12)
+
+
+def _leaf(field: st.SearchStrategy[str], tests: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    with_value = st.sampled_from(sorted(tests)).flatmap(
+        lambda op: st.fixed_dictionaries({"field": field, "op": st.just(op), "value": tests[op]})
+    )
+    return with_value | st.fixed_dictionaries({"field": field, "op": st.sampled_from(["is_set", "is_not_set"])})
+
+
+def _same(strategy: st.SearchStrategy[Any], *ops: str) -> dict[str, st.SearchStrategy[Any]]:
+    return dict.fromkeys(ops, strategy)
+
+
+def _pair(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+    return st.lists(strategy, min_size=2, max_size=2)
+
+
+_words = _same(text, "contains", "not_contains", "starts_with", "ends_with")
+_texts = _words | _same(text, "equals", "not_equals") | _same(st.lists(text, min_size=1, max_size=3), "in", "not_in")
+_order = _same(numbers, "gt", "gte", "lt", "lte")
+_numbers = _order | _same(numbers, "equals", "not_equals") | {"between": _pair(numbers)}
+_several = _same(st.lists(numbers, min_size=1, max_size=3), "in", "not_in")
+_dates = _same(dates, "equals", "before", "after", "gt", "gte", "lt", "lte") | {
+    "between": _pair(dates),
+    "within_last": st.sampled_from([5, 15, 30, 500]),
+}
+_tags = _same(
+    st.lists(st.sampled_from(["vip", "VIP", "a,b", '"', "'", "{x}", "none"]), min_size=1, max_size=3),
+    "has_any",
+    "has_all",
+    "has_none",
+)
+_scalar = text | st.integers(-5, 2000)
+_custom = (
+    _words
+    | _order
+    | _same(_scalar, "equals", "not_equals")
+    | _same(st.lists(_scalar, min_size=1, max_size=3), "in", "not_in")
+    | _same(dates, "before", "after")
+    | {"between": _pair(numbers) | _pair(dates)}
+)
+
+condition = st.one_of(
+    _leaf(st.sampled_from(["first_name", "title", "company_name", "email"]), _texts),
+    _leaf(
+        st.just("country"), _texts | _same(st.lists(st.sampled_from(COUNTRIES), min_size=1, max_size=3), "in", "not_in")
+    ),
+    _leaf(st.sampled_from(["qualification_score", "qualification_latency_ms"]), _numbers | _several),
+    _leaf(st.just("qualified_at"), _dates),
+    _leaf(st.just("tags"), _tags),
+    _leaf(st.sampled_from(KEYS).map(lambda key: f"custom.{key}"), _custom),
+)
+
+
+def definitions() -> st.SearchStrategy[dict[str, Any]]:
+    return st.recursive(
+        st.just({}) | condition,
+        lambda inner: st.one_of(
+            st.fixed_dictionaries({"all": st.lists(inner, max_size=3)}),
+            st.fixed_dictionaries({"any": st.lists(inner, max_size=3)}),
+            st.fixed_dictionaries({"not": inner}),
+        ),
+        max_leaves=8,
+    )

@@ -1,0 +1,94 @@
+"""Saved segments, and definitions as they arrive: text, files, mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outreachdb.db.tenant import Tenant
+from outreachdb.errors import Conflict, InvalidInput, NotFound
+from outreachdb.segments import definition, segments
+
+US = {"field": "country", "op": "equals", "value": "US"}
+
+
+async def test_saved_segments_are_counted_and_looked_into(tenant: Tenant) -> None:
+    async with tenant.trusted() as session:
+        await session.execute(
+            "INSERT INTO outreach.leads (workspace_id, email, country) "
+            "SELECT %s, 'lead' || n || '@example.org', (ARRAY['US','GB'])[1 + n %% 2] "
+            "FROM generate_series(1, 100) AS n",
+            [tenant.workspace_id],
+        )
+    made = await segments.create(tenant, "us", US)
+    counted = await segments.count(tenant, "us")
+    first = await segments.preview(tenant, "us", rows=30)
+    second = await segments.preview(tenant, "us", rows=30, after=first[-1]["id"])
+    assert (made.version, counted.count, counted.estimated) == (1, 50, False)
+    assert (len(first), len(second)) == (30, 20)
+    assert {lead["country"] for lead in first + second} == {"US"}
+    assert [(each.name, each.last_count) for each in await segments.listed(tenant)] == [("us", 50)]
+
+
+async def test_names_are_taken_once_and_checked(tenant: Tenant, other_tenant: Tenant) -> None:
+    await segments.create(tenant, "us", US)
+    with pytest.raises(Conflict, match="a segment of that name exists"):
+        await segments.create(tenant, "us", {})
+    with pytest.raises(InvalidInput):
+        await segments.create(tenant, " \n", {})
+    with pytest.raises(NotFound):
+        await segments.count(other_tenant, "us")
+
+
+async def test_a_wrong_definition_is_not_saved(tenant: Tenant) -> None:
+    with pytest.raises(InvalidInput, match="there is no field"):
+        await segments.create(tenant, "bad", {"field": "nope", "op": "is_set"})
+    assert await segments.listed(tenant) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "spot"),
+    [
+        ("{", "no JSON at line 1, column 2"),
+        ("[]", "definition: must be an object"),
+        ('{"all": [{}, 3]}', "all[1]: must be an object"),
+        ('{"all": [{"field": "x", "op": "wrong"}]}', "all[0].op: no such operator"),
+        ('{"all": [{"field": "x", "op": "matches", "value": "("}]}', "all[0].op: no such operator"),
+        ('{"field": "x", "op": "equals", "value": [1, {}]}', "value: must be a text, a number"),
+        ('{"field": "x", "op": "equals", "value": 1e999}', "value: must be a text, a number"),
+        ('{"field": "x", "op": "equals", "value": NaN}', "NaN is not JSON"),
+        ('{"field": "x", "op": "equals", "value": "\\u0000"}', "NUL"),
+        ('{"field": "x", "op": "equals", "value": "\\ud800"}', "no JSON"),
+        ('{"op": "is_set"}', "field: is missing"),
+        ('{"field": "x", "op": "is_set", "extra": 1}', "extra: unknown key"),
+        ('{"all": [], "any": []}', "unknown key"),
+        ('{"not":' * 10_000, "nested too deep"),
+        ('{"not":' * 33 + "{}" + "}" * 33, "nested too deep"),
+        ('{"any": [' + ",".join(['{"field": "x", "op": "is_set"}'] * 501) + "]}", "too many conditions"),
+        ('{"field": "x", "op": "equals", "value": "' + "x" * 300_000 + '"}', "too large"),
+    ],
+)
+def test_malformed_definitions_are_pointed_at(text: str, spot: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        definition.parse(text)
+    assert spot in str(caught.value)
+
+
+def test_a_backslash_before_u0000_is_only_text() -> None:
+    value: dict[str, Any] = {"field": "x", "op": "equals", "value": "\\u0000"}
+    assert definition.check(value) == value
+
+
+def test_definitions_are_read_from_files(tmp_path: Path) -> None:
+    (tmp_path / "us.json").write_text('{"field": "country", "op": "equals", "value": "US"}', encoding="utf-8")
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    assert definition.load(f"@{tmp_path}/us.json") == US
+    for name in ("missing.json", "binary.json", ""):
+        with pytest.raises(InvalidInput, match=str(tmp_path)):
+            definition.load(f"@{tmp_path}/{name}")
+
+
+def test_the_schema_can_be_published() -> None:
+    assert "Condition" in definition.Definition.model_json_schema()["$defs"]

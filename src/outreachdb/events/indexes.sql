@@ -46,7 +46,6 @@ GROUP BY e.provider, e.event;
 SELECT w.provider FROM outreach.webhook_endpoints AS w WHERE w.workspace_id = %(workspace_id)s AND w.id = %(id)s;
 
 -- name: uq_webhook_endpoints_token
--- as: trusted
 -- query: find_endpoint
 -- Every delivery: the token's hash leads to the provider's key.
 

@@ -11,7 +11,7 @@ ALTER SCHEMA staging OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.batch_update_email_status(p_events jsonb) RETURNS TABLE(received bigint, stored bigint, duplicates bigint, rejected bigint, unknown bigint, reasons jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_custom_plan'
+    SET plan_cache_mode TO 'auto'
     AS $$
 #variable_conflict use_column
 DECLARE
@@ -36,8 +36,10 @@ BEGIN
     SELECT arrived - make_interval(months => coalesce(r.retention_months, 120)::integer) INTO horizon
     FROM ops.partitioned_tables AS r
     WHERE r.table_name = 'email_events';
-    -- The sends, month by month so that one partition is planned. OFFSET 0 makes it one look-up by key each: right after a
-    -- launch the statistics know nothing of a million new sends, and a plan that reads them all would look cheap.
+    -- The sends, month by month so that one partition is planned. OFFSET 0 makes it one look-up by key each, and (SELECT ws) keeps
+    -- the planner from taking a workspace that its statistics don't know yet for an empty one: right after a launch it would
+    -- read a million new sends by any index that begins with the workspace. Locked here, first of all and by id, as
+    -- record_sends does (sends, engagement, suppressions, leads): nobody waits in a circle.
     FOR months IN
         SELECT date_trunc('month', e.month) AS first, array_agg(DISTINCT e.send_id) AS wanted
         FROM jsonb_to_recordset(p_events) AS e (send_id bigint, month timestamp)
@@ -54,10 +56,11 @@ BEGIN
             FROM unnest(months.wanted) AS w (id)
             CROSS JOIN LATERAL (
                 SELECT * FROM outreach.email_sends AS e
-                WHERE e.workspace_id = ws AND e.id = w.id
+                WHERE e.workspace_id = (SELECT ws) AND e.id = w.id
                   AND e.created_at >= timezone('UTC', months.first)
                   AND e.created_at < timezone('UTC', months.first + interval '1 month')
-                OFFSET 0) AS l
+                OFFSET 0
+                FOR NO KEY UPDATE) AS l
         ) AS s;
         ids := ids || sends.ids;
         instants := instants || sends.instants;
@@ -67,6 +70,9 @@ BEGIN
         mailboxes := mailboxes || sends.mailboxes;
         addresses := addresses || sends.addresses;
     END LOOP;
+    -- A generic plan would take the arrays for ten elements long. Not for the statements below: their foreign keys' checks would
+    -- be planned anew for every row.
+    SET LOCAL plan_cache_mode = force_custom_plan;
     WITH found AS MATERIALIZED (
         SELECT * FROM unnest(ids, instants, campaigns, steps, leads, mailboxes, addresses)
             AS f (send_id, launched_at, campaign_id, step, lead_id, mailbox_id, address)
@@ -137,37 +143,23 @@ BEGIN
                min(t.created_at) FILTER (WHERE t.event = 'opened') AS opened_at,
                min(t.created_at) FILTER (WHERE t.event = 'clicked') AS clicked_at,
                min(t.created_at) FILTER (WHERE t.event = 'replied') AS replied_at,
-               min(t.created_at) FILTER (WHERE t.event = 'bounced') AS bounced_at,
+               min(t.created_at) FILTER (WHERE t.event = 'bounced' AND t.severity IS DISTINCT FROM 'soft') AS bounced_at,
                min(t.created_at) FILTER (WHERE t.event = 'complained') AS complained_at,
                min(t.created_at) FILTER (WHERE t.event = 'unsubscribed') AS unsubscribed_at
         FROM told AS t
         GROUP BY t.send_id, t.launched_at
     ), engaged AS (
-        INSERT INTO outreach.lead_engagement AS e (
-            workspace_id, lead_id, last_opened_at, last_clicked_at, last_replied_at, open_count, click_count, reply_count,
-            bounce_count, updated_at)
-        SELECT ws, t.lead_id,
-               max(t.created_at) FILTER (WHERE t.event = 'opened'),
-               max(t.created_at) FILTER (WHERE t.event = 'clicked'),
-               max(t.created_at) FILTER (WHERE t.event = 'replied'),
-               count(*) FILTER (WHERE t.event = 'opened'),
-               count(*) FILTER (WHERE t.event = 'clicked'),
-               count(*) FILTER (WHERE t.event = 'replied'),
-               count(*) FILTER (WHERE t.event = 'bounced'),
-               arrived
+        SELECT t.lead_id,
+               max(t.created_at) FILTER (WHERE t.event = 'opened') AS opened_at,
+               max(t.created_at) FILTER (WHERE t.event = 'clicked') AS clicked_at,
+               max(t.created_at) FILTER (WHERE t.event = 'replied') AS replied_at,
+               count(*) FILTER (WHERE t.event = 'opened') AS opens,
+               count(*) FILTER (WHERE t.event = 'clicked') AS clicks,
+               count(*) FILTER (WHERE t.event = 'replied') AS replies,
+               count(*) FILTER (WHERE t.event = 'bounced') AS bounces
         FROM told AS t
         WHERE t.event IN ('opened', 'clicked', 'replied', 'bounced')
         GROUP BY t.lead_id
-        ORDER BY t.lead_id
-        ON CONFLICT (workspace_id, lead_id) DO UPDATE
-        SET last_opened_at = greatest(e.last_opened_at, excluded.last_opened_at),
-            last_clicked_at = greatest(e.last_clicked_at, excluded.last_clicked_at),
-            last_replied_at = greatest(e.last_replied_at, excluded.last_replied_at),
-            open_count = e.open_count + excluded.open_count,
-            click_count = e.click_count + excluded.click_count,
-            reply_count = e.reply_count + excluded.reply_count,
-            bounce_count = e.bounce_count + excluded.bounce_count,
-            updated_at = excluded.updated_at
     ), unwanted AS (
         -- An unknown message counts too: whoever complains is not mailed again, whichever system wrote to them.
         SELECT a.event AS reason, coalesce(f.address, a.recipient) AS target
@@ -188,7 +180,7 @@ BEGIN
         SELECT coalesce(sum(r.n), 0)::bigint AS rejected, coalesce(jsonb_object_agg(r.refusal, r.n), '{}') AS reasons
         FROM (SELECT g.refusal, count(*) AS n FROM given AS g WHERE g.refusal IS NOT NULL GROUP BY g.refusal) AS r
     )
-    SELECT g.n AS received, o.stored, r.rejected, o.unknown, r.reasons, m.*,
+    SELECT g.n AS received, o.stored, r.rejected, o.unknown, r.reasons, m.*, e.*,
            (SELECT array_agg(DISTINCT t.lead_id) FROM told AS t WHERE t.event = 'replied') AS repliers,
            (SELECT jsonb_object_agg(u.reason, u.targets)
             FROM (SELECT u.reason, jsonb_agg(DISTINCT u.target) AS targets
@@ -201,7 +193,28 @@ BEGIN
                max(k.launched_at) AS last_launch, array_agg(k.delivered_at) AS delivered, array_agg(k.opened_at) AS opened,
                array_agg(k.clicked_at) AS clicked, array_agg(k.replied_at) AS replied, array_agg(k.bounced_at) AS bounced,
                array_agg(k.complained_at) AS complained, array_agg(k.unsubscribed_at) AS unsubscribed
-        FROM (SELECT * FROM marks ORDER BY marks.launched_at, marks.send_id) AS k) AS m;
+        FROM (SELECT * FROM marks ORDER BY marks.launched_at, marks.send_id) AS k) AS m, (
+        SELECT array_agg(g.lead_id) AS engaged, array_agg(g.opened_at) AS last_opened, array_agg(g.clicked_at) AS last_clicked,
+               array_agg(g.replied_at) AS last_replied, array_agg(g.opens) AS opens, array_agg(g.clicks) AS clicks,
+               array_agg(g.replies) AS replies, array_agg(g.bounces) AS bounces
+        FROM engaged AS g) AS e;
+    SET LOCAL plan_cache_mode = auto;
+    INSERT INTO outreach.lead_engagement AS e (
+        workspace_id, lead_id, last_opened_at, last_clicked_at, last_replied_at, open_count, click_count, reply_count,
+        bounce_count, updated_at)
+    SELECT ws, g.*, arrived
+    FROM unnest(result.engaged, result.last_opened, result.last_clicked, result.last_replied, result.opens, result.clicks,
+                result.replies, result.bounces) AS g (lead_id)
+    ORDER BY g.lead_id
+    ON CONFLICT (workspace_id, lead_id) DO UPDATE
+    SET last_opened_at = greatest(e.last_opened_at, excluded.last_opened_at),
+        last_clicked_at = greatest(e.last_clicked_at, excluded.last_clicked_at),
+        last_replied_at = greatest(e.last_replied_at, excluded.last_replied_at),
+        open_count = e.open_count + excluded.open_count,
+        click_count = e.click_count + excluded.click_count,
+        reply_count = e.reply_count + excluded.reply_count,
+        bounce_count = e.bounce_count + excluded.bounce_count,
+        updated_at = excluded.updated_at;
     -- The strongest reason first: a target keeps the reason that it has.
     FOREACH why IN ARRAY ARRAY['complained', 'unsubscribed', 'bounced'] LOOP
         IF result.unwanted ? why THEN
@@ -220,23 +233,34 @@ BEGIN
         FROM held AS h
         WHERE l.workspace_id = ws AND l.id = h.id;
     END IF;
-    -- Last, so that batches about the same sends wait for each other shortly; if in a circle, the caller tries again. The
-    -- instants are not indexed: most of these updates stay on the row's page. The range prunes partitions.
-    UPDATE outreach.email_sends AS s
-    SET delivered_at = least(s.delivered_at, m.delivered_at), opened_at = least(s.opened_at, m.opened_at),
-        clicked_at = least(s.clicked_at, m.clicked_at), replied_at = least(s.replied_at, m.replied_at),
-        bounced_at = least(s.bounced_at, m.bounced_at), complained_at = least(s.complained_at, m.complained_at),
-        unsubscribed_at = least(s.unsubscribed_at, m.unsubscribed_at)
+    -- Written as an upsert of rows that exist (they are locked), because an UPDATE with a join may be planned as all pairs
+    -- where statistics are old. The instants are not indexed: most of these updates stay on the row's page.
+    INSERT INTO outreach.email_sends AS s (
+        workspace_id, id, created_at, campaign_id, lead_id, mailbox_id, step, recipient, scheduled_at,
+        delivered_at, opened_at, clicked_at, replied_at, bounced_at, complained_at, unsubscribed_at)
+    SELECT ws, l.id, l.created_at, l.campaign_id, l.lead_id, l.mailbox_id, l.step, l.recipient, l.scheduled_at,
+           m.delivered_at, m.opened_at, m.clicked_at, m.replied_at, m.bounced_at, m.complained_at, m.unsubscribed_at
     FROM unnest(result.sends, result.launches, result.delivered, result.opened, result.clicked, result.replied,
                 result.bounced, result.complained, result.unsubscribed)
         AS m (id, launched_at, delivered_at, opened_at, clicked_at, replied_at, bounced_at, complained_at, unsubscribed_at)
-    WHERE s.workspace_id = ws AND s.id = m.id AND s.created_at = m.launched_at
-      AND s.created_at BETWEEN result.first_launch AND result.last_launch
-      AND (s.delivered_at, s.opened_at, s.clicked_at, s.replied_at, s.bounced_at, s.complained_at, s.unsubscribed_at)
-          IS DISTINCT FROM
-          (least(s.delivered_at, m.delivered_at), least(s.opened_at, m.opened_at), least(s.clicked_at, m.clicked_at),
-           least(s.replied_at, m.replied_at), least(s.bounced_at, m.bounced_at), least(s.complained_at, m.complained_at),
-           least(s.unsubscribed_at, m.unsubscribed_at));
+    CROSS JOIN LATERAL (
+        SELECT * FROM outreach.email_sends AS e
+        WHERE e.workspace_id = (SELECT ws) AND e.id = m.id AND e.created_at = m.launched_at
+          -- The range prunes partitions when the statement is planned.
+          AND e.created_at BETWEEN result.first_launch AND result.last_launch
+          AND (e.delivered_at, e.opened_at, e.clicked_at, e.replied_at, e.bounced_at, e.complained_at, e.unsubscribed_at)
+              IS DISTINCT FROM
+              (least(e.delivered_at, m.delivered_at), least(e.opened_at, m.opened_at), least(e.clicked_at, m.clicked_at),
+               least(e.replied_at, m.replied_at), least(e.bounced_at, m.bounced_at),
+               least(e.complained_at, m.complained_at), least(e.unsubscribed_at, m.unsubscribed_at))
+        FOR NO KEY UPDATE
+        OFFSET 0) AS l
+    ON CONFLICT (workspace_id, id, created_at) DO UPDATE
+    SET delivered_at = least(s.delivered_at, excluded.delivered_at), opened_at = least(s.opened_at, excluded.opened_at),
+        clicked_at = least(s.clicked_at, excluded.clicked_at), replied_at = least(s.replied_at, excluded.replied_at),
+        bounced_at = least(s.bounced_at, excluded.bounced_at),
+        complained_at = least(s.complained_at, excluded.complained_at),
+        unsubscribed_at = least(s.unsubscribed_at, excluded.unsubscribed_at);
     RETURN QUERY SELECT result.received, result.stored, result.received - result.stored - result.rejected, result.rejected,
                         result.unknown, result.reasons;
 END
@@ -1500,7 +1524,7 @@ ALTER FUNCTION outreach.suppressed_status(p_reason text) OWNER TO outreachdb_own
 CREATE FUNCTION outreach.suppression_target(p_text text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_text ~ '^\s*@?[^\s[:cntrl:]@,;]+\.[^\s[:cntrl:]@,;]+\s*$'::text) THEN ltrim(lower(btrim(p_text, ' 	
-'::text)), '@'::text) WHEN (p_text ~ '^\s*[^\s[:cntrl:]@,;]+@[^\s[:cntrl:]@,;]+\.[^\s[:cntrl:]@,;]+\s*$'::text) THEN lower(btrim(p_text, ' 	
+'::text)), '@'::text) WHEN (p_text ~ '^\s*[^@\s[:cntrl:]]+@[^@\s[:cntrl:]]+\.[^@\s[:cntrl:]]+\s*$'::text) THEN lower(btrim(p_text, ' 	
 '::text)) ELSE NULL::text END;
 ALTER FUNCTION outreach.suppression_target(p_text text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.web_domain(p_url text) RETURNS text

@@ -68,16 +68,6 @@ def test_every_source_has_entries() -> None:
     assert told == {"R0", "R1", "R2", "R3", "R4"}
 
 
-def test_the_page_is_written_and_found_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = tmp_path / "indexes.md"
-    assert index_catalogue.main(["--check", str(page)]) == 1
-    assert "is stale" in capsys.readouterr().err
-    assert index_catalogue.main(["--write", str(page)]) == 0
-    assert index_catalogue.main(["--check", str(page)]) == 0
-    page.write_text(page.read_text().replace("ix_leads_created_at", "ix_leads_made_at"))
-    assert index_catalogue.main(["--check", str(page)]) == 1
-
-
 @pytest.mark.parametrize(
     ("kind", "title", "lines"),
     [

@@ -2011,7 +2011,7 @@ CREATE TABLE outreach.llm_api_calls (
     cost_usd numeric(12,6) NOT NULL,
     success boolean DEFAULT true NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT ck_llm_api_calls_cost_positive CHECK ((cost_usd >= (0)::numeric)),
+    CONSTRAINT ck_llm_api_calls_cost_positive CHECK (((cost_usd >= (0)::numeric) AND (cost_usd <> 'NaN'::numeric))),
     CONSTRAINT ck_llm_api_calls_latency_positive CHECK ((latency_ms > 0)),
     CONSTRAINT ck_llm_api_calls_tokens_positive CHECK (((prompt_tokens > 0) AND (completion_tokens > 0) AND (total_tokens > 0))),
     CONSTRAINT ck_llm_api_calls_total_tokens CHECK ((total_tokens = (prompt_tokens + completion_tokens)))

@@ -38,7 +38,6 @@ from outreachdb.db.rooms import ROOMS, import_models
 
 Role = Literal["tenant", "trusted", "reader", "owner"]
 
-NOTE = "<!-- Generated from src/outreachdb/*/indexes.sql; change those instead. -->\n\n"
 # The ground floor comes last: it holds the migrations' own book-keeping.
 PLACES = (*ROOMS, "db")
 _BLOCK = re.compile(r"^-- (name|left out): (.+)$", re.MULTILINE)
@@ -156,7 +155,7 @@ def definitions() -> dict[str, str]:
 
 def page() -> str:
     """The reference page."""
-    lines = [NOTE + "# Indexes", "", _INTRODUCTION, ""]
+    lines = ["# Indexes", "", _INTRODUCTION, ""]
     made = definitions()
     for room in PLACES:
         here = [entry for entry in entries() if entry.room == room]

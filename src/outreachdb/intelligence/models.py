@@ -195,7 +195,8 @@ class LlmApiCall(Base):
         CheckConstraint("prompt_tokens > 0 AND completion_tokens > 0 AND total_tokens > 0", name="tokens_positive"),
         CheckConstraint("total_tokens = prompt_tokens + completion_tokens", name="total_tokens"),
         CheckConstraint("latency_ms > 0", name="latency_positive"),
-        CheckConstraint("cost_usd >= 0", name="cost_positive"),
+        # NaN is greater than every number to PostgreSQL, and would spoil each sum.
+        CheckConstraint("cost_usd >= 0 AND cost_usd <> 'NaN'", name="cost_positive"),
         Index("ix_llm_api_calls_model_created", "workspace_id", "provider", "model", text("created_at DESC")),
         Index("ix_llm_api_calls_created_at", "workspace_id", text("created_at DESC")),
         Index("brin_llm_api_calls_created_at", "created_at", postgresql_using="brin"),

@@ -30,7 +30,7 @@ RULES = (
         "ck_leads_status_known",
         "status IN ('new', 'verified', 'contacted', 'replied', 'qualified', 'converted', 'unsubscribed', 'bounced', 'archived')",
     ),
-    ("llm_api_calls", "ck_llm_api_calls_cost_positive", "cost_usd >= 0"),
+    ("llm_api_calls", "ck_llm_api_calls_cost_positive", "cost_usd >= 0 AND cost_usd <> 'NaN'"),
     ("llm_api_calls", "ck_llm_api_calls_latency_positive", "latency_ms > 0"),
     (
         "llm_api_calls",

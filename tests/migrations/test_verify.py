@@ -18,7 +18,7 @@ async def test_every_revision_is_as_promised_on_the_way_up(empty, settings):
         assert await catalogue.verify(empty, settings=settings) == [], step.revision
 
 
-CLINE = "ALTER TABLE outreach.companies ALTER COLUMN news_url TYPE varchar(800)"
+CLINE = "ALTER TABLE outreach.companies ALTER COLUMN industry TYPE varchar(800)"
 HALF_BUILT = """
 UPDATE pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = 'outreach.ix_leads_updated_at'::regclass
 """
@@ -34,7 +34,7 @@ BODY = (
         (BODY, "changed", "function outreach.current_workspace()"),
         ("ALTER TABLE outreach.leads DISABLE ROW LEVEL SECURITY", "changed", "row security outreach.leads"),
         ("ALTER TABLE outreach.leads FORCE ROW LEVEL SECURITY", "changed", "row security outreach.leads"),
-        (CLINE, "changed", "column outreach.companies.news_url"),
+        (CLINE, "changed", "column outreach.companies.industry"),
         (
             "REVOKE SELECT ON outreach.leads FROM outreachdb_app",
             "changed",

@@ -43,7 +43,8 @@ BEGIN
 
     -- The sends, month by month so that one partition is planned. OFFSET 0 makes it one look-up by key each, and (SELECT ws) keeps
     -- the planner from taking a workspace that its statistics don't know yet for an empty one: right after a launch it would
-    -- read a million new sends by any index that begins with the workspace.
+    -- read a million new sends by any index that begins with the workspace. Locked here, first of all and by id, as
+    -- record_sends does (sends, engagement, suppressions, leads): nobody waits in a circle.
     FOR months IN
         SELECT date_trunc('month', e.month) AS first, array_agg(DISTINCT e.send_id) AS wanted
         FROM jsonb_to_recordset(p_events) AS e (send_id bigint, month timestamp)
@@ -63,7 +64,8 @@ BEGIN
                 WHERE e.workspace_id = (SELECT ws) AND e.id = w.id
                   AND e.created_at >= timezone('UTC', months.first)
                   AND e.created_at < timezone('UTC', months.first + interval '1 month')
-                OFFSET 0) AS l
+                OFFSET 0
+                FOR NO KEY UPDATE) AS l
         ) AS s;
         ids := ids || sends.ids;
         instants := instants || sends.instants;
@@ -147,7 +149,7 @@ BEGIN
                min(t.created_at) FILTER (WHERE t.event = 'opened') AS opened_at,
                min(t.created_at) FILTER (WHERE t.event = 'clicked') AS clicked_at,
                min(t.created_at) FILTER (WHERE t.event = 'replied') AS replied_at,
-               min(t.created_at) FILTER (WHERE t.event = 'bounced') AS bounced_at,
+               min(t.created_at) FILTER (WHERE t.event = 'bounced' AND t.severity IS DISTINCT FROM 'soft') AS bounced_at,
                min(t.created_at) FILTER (WHERE t.event = 'complained') AS complained_at,
                min(t.created_at) FILTER (WHERE t.event = 'unsubscribed') AS unsubscribed_at
         FROM told AS t
@@ -240,8 +242,7 @@ BEGIN
         WHERE l.workspace_id = ws AND l.id = h.id;
     END IF;
 
-    -- Last and in key order, so that batches about the same sends wait for each other shortly and never in a circle. Written
-    -- as an upsert of rows that exist (they are locked here), because an UPDATE with a join may be planned as all pairs
+    -- Written as an upsert of rows that exist (they are locked), because an UPDATE with a join may be planned as all pairs
     -- where statistics are old. The instants are not indexed: most of these updates stay on the row's page.
     INSERT INTO outreach.email_sends AS s (
         workspace_id, id, created_at, campaign_id, lead_id, mailbox_id, step, recipient, scheduled_at,

@@ -60,7 +60,19 @@ async def run(url: str, leads: int = 2_000_000, progress: Progress = silent) -> 
         results: list[Result] = []
         for direction in ("up", "down"):
             results += await _measured(scratch, workspace, direction, leads, progress)
-        return results
+        progress("migrating down to nothing", 0)
+        return results + await _taken_down(scratch, leads)
+
+
+async def _taken_down(url: str, leads: int) -> list[Result]:
+    """The way down to nothing; the tables go, so no writer could be asked, only the locks."""
+    done = await migrate.rollback(url, to="base")
+    where = f"{leads:,} leads, down"
+    blocked = max(step.writer_blocked_ms for step in done.steps)
+    return [
+        *(Result(f"revision {step.revision}, {where}", step.seconds, "s") for step in done.steps),
+        Result(f"writer blocked by locks, {where} to nothing", blocked, "ms", limit=WRITER_LIMIT_MS),
+    ]
 
 
 async def _load(url: str, leads: int, progress: Progress) -> int:

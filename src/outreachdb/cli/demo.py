@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from typing import Annotated
 
 import typer
@@ -41,14 +43,15 @@ def _summary(told: story.Story) -> Group:
         (what, " = ".join(f"{value:,}" for value in values), "yes" if len(set(values)) == 1 else "NO")
         for what, values in told.balances
     ]
-    workspace = told.workspace
+    # `make demo` runs it from .venv, which need not be on the PATH.
+    program = "outreachdb" if shutil.which("outreachdb") else sys.argv[0]
     where = Text(
-        f"All of it is in the workspace {workspace}, the files in {told.folder}. Look around:\n"
-        f"  outreachdb -w {workspace} imports list\n"
-        f"  outreachdb -w {workspace} segment count growth\n"
-        f"  outreachdb -w {workspace} campaign show spring\n"
-        f"  outreachdb -w {workspace} stats campaign spring\n"
-        f"Stop the server with: outreachdb down"
+        f"All of it is in the workspace {told.workspace}, the files in {told.folder}. Look around:\n"
+        f"  {program} -w {told.workspace} imports list\n"
+        f"  {program} -w {told.workspace} segment count growth\n"
+        f"  {program} -w {told.workspace} campaign show spring\n"
+        f"  {program} -w {told.workspace} stats campaign spring\n"
+        f"Stop the server with: {program} down"
     )
     return Group(
         table(f"The path of the leads, {told.seconds:.1f} s in all", ("step", "time", "rate", "what", "count"), rows),

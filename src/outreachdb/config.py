@@ -54,8 +54,10 @@ SETTINGS: tuple[Setting, ...] = (
         "webhook_replay_seconds", int, 86400, "Seconds that a signed webhook stays valid; providers retry for a day."
     ),
     Setting("webhook_max_bytes", int, 10_485_760, "Largest webhook body in bytes."),
-    Setting("log_format", str, "text", "text or json."),
-    Setting("log_level", str, "warning", "debug, info, warning or error."),
+    Setting("log_format", str, "text", "Format of the logs on stderr: text or json."),
+    Setting(
+        "log_level", str, "warning", "How much is logged: debug, info, warning or error; debug also shows tracebacks."
+    ),
 )
 
 

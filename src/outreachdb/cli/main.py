@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from outreachdb.cli.context import options
+from outreachdb import logs
+from outreachdb.cli.context import options, settings
 from outreachdb.cli.output import fail
 from outreachdb.errors import OutreachDBError, UsageError
 from outreachdb.version import __version__
@@ -97,6 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if rest[:1] == ["--version"]:
             sys.stdout.write(f"outreachdb {__version__}\n")
             sys.exit(0)
+        logs.configure(settings())
         build(rest[0] if rest else None)(rest, standalone_mode=True)
     except OutreachDBError as error:
         sys.exit(fail(error))
@@ -104,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        if os.environ.get("OUTREACHDB_LOG_LEVEL", "").lower() == "debug":
+        if logging.getLogger().isEnabledFor(logging.DEBUG):
             raise
         hint = "OUTREACHDB_LOG_LEVEL=debug shows where"
         sys.exit(fail(OutreachDBError(f"{type(error).__name__}: {error}", hint=hint)))

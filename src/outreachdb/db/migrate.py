@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 from alembic.util.exc import CommandError
 from psycopg import errors as pg
+from psycopg import sql
 
 from outreachdb.config import Settings
 from outreachdb.db import routines
@@ -193,10 +195,10 @@ class _Runner:
     def upgrade(self, to: str) -> MigrationRun:
         with _chain_errors():
             target = self._known(to)
-            run = self._begin()
-            missing = _between(self.script, target, run.before)
-            if run.before not in (None, target) and not missing:
-                raise UsageError(f"the database is at {run.before}, past {target}", hint="use `migrate rollback`")
+            run = self._begin(going="up")
+            missing = _between(self.script, target, run.after)
+            if run.after not in (None, target) and not missing:
+                raise UsageError(f"the database is at {run.after}, past {target}", hint="use `migrate rollback`")
             for script in reversed(missing):
                 self._step(run, script, "up")
             self._replay(run)
@@ -205,10 +207,10 @@ class _Runner:
     def rollback(self, steps: int, to: str | None) -> MigrationRun:
         with _chain_errors():
             target = None if to in (None, "base") else self._known(to)
-            run = self._begin()
-            going = _between(self.script, run.before, target) if run.before else []
-            if target is not None and not going and run.before != target:
-                raise UsageError(f"the database is at {run.before}, below {target}", hint="use `migrate`")
+            run = self._begin(going="down")
+            going = _between(self.script, run.after, target) if run.after else []
+            if target is not None and not going and run.after != target:
+                raise UsageError(f"the database is at {run.after}, below {target}", hint="use `migrate`")
             going = going if to else going[:steps]
             if going:
                 self._routines(lambda: routines.drop_all(self.session.raw))
@@ -217,7 +219,7 @@ class _Runner:
             self._replay(run)
         return run
 
-    def _begin(self) -> MigrationRun:
+    def _begin(self, going: Direction) -> MigrationRun:
         """Lock first, read the revision after: the one that we waited for has changed it."""
         try:
             self.session.prepare()
@@ -227,7 +229,35 @@ class _Runner:
         self.session.raw.rollback()
         if before is not None:
             self._known(before)
-        return MigrationRun(before, before, notices=self.session.notices)
+        run = MigrationRun(before, before, notices=self.session.notices)
+        self._finish(run, going)
+        return run
+
+    def _finish(self, run: MigrationRun, going: Direction) -> None:
+        """End a step that commits on the way and was killed, if this run goes the other way and would not meet it."""
+        found = self._unfinished()
+        if found is None or found[1] == going:
+            return
+        script, direction = found
+        if run.before == (script.revision if direction == "down" else _down(script)):
+            if direction == "down":
+                self._routines(lambda: routines.drop_all(self.session.raw))
+            self._step(run, script, direction)
+
+    def _unfinished(self) -> tuple[Script, Direction] | None:
+        query = "SELECT pg_catalog.obj_description(to_regclass('ops.alembic_version'), 'pg_class')"
+        row = self.session.raw.execute(query).fetchone()
+        self.session.raw.rollback()
+        match = re.fullmatch(r"unfinished: (\w+) (up|down)", (row and row[0]) or "")
+        if match is None:
+            return None
+        script = self.script.get_revision(match[1])
+        return (script, "up" if match[2] == "up" else "down") if script else None
+
+    def _mark(self, text: str | None) -> None:
+        """Note on the version table, which outlives a kill, that a step is under way; not part of the catalogue."""
+        self.session.raw.execute(sql.SQL("COMMENT ON TABLE ops.alembic_version IS {}").format(sql.Literal(text)))
+        self.session.raw.commit()
 
     def _known(self, revision: str | None) -> str:
         found = self.script.get_revision(revision or "head")
@@ -238,8 +268,13 @@ class _Runner:
     def _step(self, run: MigrationRun, script: Script, direction: Direction) -> None:
         self.session.pause()
         started = time.monotonic()
+        commits = not getattr(script.module, "transactional", True)
+        if commits:
+            self._mark(f"unfinished: {script.revision} {direction}")
         with LockSampler(self.session.url, self.session.settings, self.session.pid) as sampler:
             attempts = self._until_unlocked(script, direction)
+        if commits:
+            self._mark(None)
         report = StepReport(
             script.revision,
             script.doc,

@@ -10,6 +10,8 @@ revision = "0010"
 down_revision = "0009"
 branch_labels = None
 depends_on = None
+# Commits on the way where tables have rows; every statement can be run again.
+transactional = False
 
 # (name, table, definition); who needs each of them is told in the rooms' indexes.sql.
 INDEXES = (

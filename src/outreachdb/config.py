@@ -23,6 +23,13 @@ class Setting:
     default: Any
     help: str
     secret: bool = False
+    least: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """What values it takes, in words."""
+        names = {int: "a whole number", str: "text", Path: "a path"}
+        return names[self.type] + ("" if self.least is None else f" of at least {self.least}")
 
     @property
     def variable(self) -> str:
@@ -38,22 +45,24 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("admin_url", str, None, "URL for migrations and maintenance; falls back to database_url.", secret=True),
     Setting("home", Path, None, "Folder of the embedded server; default is the user's data folder."),
     Setting("workspace", str, None, "Workspace used when a command names none."),
-    Setting("pool_max", int, 10, "Most connections that one pool opens."),
-    Setting("connect_timeout", int, 5, "Seconds to wait for a connection."),
+    Setting("pool_max", int, 10, "Most connections that one pool opens.", least=1),
+    Setting("connect_timeout", int, 5, "Seconds to wait for a connection.", least=1),
     # Below PostgreSQL's deadlock_timeout (1 s): in a deadlock it is the migration that gives way, not a writer that
     # dies.
-    Setting("lock_timeout_ms", int, 500, "Milliseconds a migration step waits for a lock before it gives way."),
-    Setting("migration_wait", int, 300, "Seconds to wait for another migration of the same database to end."),
+    Setting(
+        "lock_timeout_ms", int, 500, "Milliseconds a migration step waits for a lock before it gives way.", least=1
+    ),
+    Setting("migration_wait", int, 300, "Seconds to wait for another migration of the same database to end.", least=0),
     Setting(
         "migration_statement_timeout_ms", int, 0, "Milliseconds one statement of a migration may run; 0 is no limit."
     ),
-    Setting("statement_timeout_ms", int, 0, "Milliseconds a tenant's statement may run; 0 is no limit."),
+    Setting("statement_timeout_ms", int, 0, "Milliseconds a tenant's statement may run; 0 is no limit.", least=0),
     Setting("secret_key", str, None, "Key for secrets at rest and signed tokens; 32 bytes in base64.", secret=True),
     Setting("secret_key_file", Path, None, "File that holds secret_key."),
     Setting(
         "webhook_replay_seconds", int, 86400, "Seconds that a signed webhook stays valid; providers retry for a day."
     ),
-    Setting("webhook_max_bytes", int, 10_485_760, "Largest webhook body in bytes."),
+    Setting("webhook_max_bytes", int, 10_485_760, "Largest webhook body in bytes.", least=1),
     Setting("log_format", str, "text", "Format of the logs on stderr: text or json."),
     Setting(
         "log_level", str, "warning", "How much is logged: debug, info, warning or error; debug also shows tracebacks."
@@ -113,9 +122,11 @@ def _from_environment(setting: Setting, environ: Mapping[str, str]) -> Any:
     text = environ.get(setting.variable)
     if text is None or text == "":
         return setting.default
+    wrong = UsageError(f"{setting.variable} must be {setting.kind}, not {text!r}", hint=setting.help)
     try:
-        return setting.type(text)
+        value = setting.type(text)
     except ValueError:
-        raise UsageError(
-            f"{setting.variable} must be {setting.type.__name__}, not {text!r}", hint=setting.help
-        ) from None
+        raise wrong from None
+    if setting.least is not None and value < setting.least:
+        raise wrong
+    return value

@@ -27,12 +27,14 @@ from typer.testing import CliRunner
 
 import outreachdb.cli.server as commands
 from outreachdb import config
+from outreachdb.config import Settings
 from outreachdb.db.embedded import Binaries, EmbeddedServer, Machine, binaries, find_binaries, processes
 from outreachdb.db.embedded import server as server_module
 from outreachdb.db.embedded.account import Account
 from outreachdb.db.embedded.home import Home
 from outreachdb.db.embedded.settings import GB, MB, settings_for
 from outreachdb.errors import ServerError
+from outreachdb.secrets import Keyring
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 START = """
@@ -136,6 +138,7 @@ def test_cluster_is_utf8_sorted_by_code_point_with_checksums(running: EmbeddedSe
     assert query(running, "SHOW shared_preload_libraries") == "pg_stat_statements,auto_explain"
 
 
+@pytest.mark.postgres15
 def test_server_of_postgresql_15(folder: Path) -> None:
     old = EmbeddedServer(folder / "home", DEBIAN_15, durable=False)
     try:
@@ -551,3 +554,15 @@ def test_commands(made: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None
     assert [document["running"] for document in shown] == [False, True, True, False]
     assert list(shown[2]) == ["url", "version", "running", "home"]
     assert (shown[2]["url"], shown[2]["home"]) == (made.url(), str(made.home))
+
+
+def test_a_home_that_holds_our_key_already_can_be_used(folder: Path) -> None:
+    home = folder / "home"
+    home.mkdir()
+    home.chmod(0o711)
+    Keyring.load(Settings.load({}, home=home))
+    server = EmbeddedServer(home, durable=False)
+    try:
+        assert server.start().running
+    finally:
+        server.destroy()

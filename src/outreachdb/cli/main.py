@@ -81,6 +81,8 @@ def take_globals(arguments: Sequence[str]) -> list[str]:
             rest += [argument, *waiting]
         elif argument == "--json":
             options.json = True
+        elif argument[:2] in {"-d", "-w"} and len(argument) > 2 and not equals:
+            setattr(options, WITH_VALUE[argument[:2]], argument[2:])
         elif name in WITH_VALUE and (equals or name == argument):
             given = value if equals else next(waiting, None)
             if not given:

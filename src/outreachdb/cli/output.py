@@ -14,6 +14,7 @@ from typing import Any
 from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from outreachdb.cli.context import options
 from outreachdb.errors import CatalogueDrift, OutreachDBError
@@ -34,13 +35,23 @@ def emit(document: Mapping[str, Any], text: str | RenderableType) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """A table with numbers aligned to the right; numbers get thousands separators, ``None`` an empty cell."""
-    drawn = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    """A table with numbers aligned to the right; counts get thousands separators, ids and row numbers none.
+
+    Cells are data, often somebody else's: nothing in them is read as markup.
+    """
+    drawn = Table(title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    names: list[bool] = []
     for index, column in enumerate(columns):
+        names.append(column == "id" or column.endswith(("_id", "_number", " id", "port")))
         numeric = any(isinstance(row[index], int | float | Decimal) for row in rows)
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(cell(value) for value in row))
+        drawn.add_row(
+            *(
+                Text(str(value) if named and value is not None else cell(value))
+                for value, named in zip(row, names, strict=True)
+            )
+        )
     return drawn
 
 

@@ -44,3 +44,5 @@ def run(
     emit(dataclasses.asdict(report), table("", names, [tuple(getattr(report, name) for name in names)]))
     for address, problem in report.problems.items():
         typer.echo(f"outreachdb: mailbox {address} was given up: {problem}", err=True)
+    if report.problems and not report.sent:
+        raise typer.Exit(1)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from outreachdb.cli.context import options
 from outreachdb.cli.output import emit
 from outreachdb.config import Settings
 from outreachdb.db.embedded import EmbeddedServer, Status
+from outreachdb.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -32,6 +34,10 @@ def status() -> None:
 
 
 def _server() -> EmbeddedServer:
+    if options.database_url is not None:
+        raise UsageError(
+            "-d names a server that outreachdb does not run", hint="leave it out: this is about the embedded server"
+        )
     return EmbeddedServer(Settings.load().home)
 
 

@@ -22,6 +22,8 @@ from outreachdb.errors import ServerError
 
 FORMAT = 1
 MARKER = "outreachdb.json"
+# What the engine keeps here even where the database is another: its lock, its key (and an unfinished one), demo files.
+OURS = ("lock", "secret.key", ".secret.key", "demo")
 SUN_PATH = 107  # bytes of a socket's path that Linux takes (sockaddr_un), its closing zero not counted
 
 
@@ -50,7 +52,7 @@ class Home:
         if status.st_mode & stat.S_IWOTH:
             raise ServerError(f"everybody may write to {self.path}", hint=f"chmod o-w {self.path}")
         # A process killed right after making the folder leaves the lock, perhaps an unfinished marker, and no more.
-        others = [child for child in self.path.iterdir() if child.name != "lock" and not child.name.startswith(MARKER)]
+        others = [child for child in self.path.iterdir() if not child.name.startswith((MARKER, *OURS))]
         if others and not (self.path / MARKER).exists():
             raise ServerError(
                 f"{self.path} is not empty and was not made by outreachdb",

@@ -1,0 +1,40 @@
+"""The demo end to end: what arrived, what the ledger says and what the statistics count are the same mails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from outreachdb.config import Settings
+from outreachdb.demo import story
+
+LOGGED = "SELECT message_id FROM outreach.message_log WHERE direction = 'outbound'"
+SENT = "SELECT recipient FROM outreach.email_sends WHERE status = 'sent'"
+
+
+@pytest.mark.slow
+async def test_the_demo_delivers_5000_mails_and_every_one_of_them_is_accounted_for(
+    own_database_url: str, tmp_path: Path
+) -> None:
+    told = await story.tell(Settings.load({}, database_url=own_database_url, home=tmp_path))
+    assert told.balanced
+    received = [json.loads(line) for line in (told.folder / "received.jsonl").read_text().splitlines()]
+    assert len(received) >= 5000
+    messages = [each["message_id"] for each in received]
+    assert len(set(messages)) == len(messages)
+    with psycopg.connect(own_database_url) as connection:
+        logged = sorted(row[0] for row in connection.execute(LOGGED))
+        sent = sorted(row[0] for row in connection.execute(SENT))
+    assert sorted(messages) == logged
+    assert sorted(each["recipient"] for each in received) == sent
+
+
+async def test_a_small_demo_balances(own_database_url: str, tmp_path: Path) -> None:
+    told = await story.tell(Settings.load({}, database_url=own_database_url, home=tmp_path), leads=1000)
+    document = told.document()
+    assert document["balanced"] is True
+    assert len(document["balances"]) == 6
+    assert all(len(set(each["values"])) == 1 for each in document["balances"])

@@ -24,22 +24,19 @@ KINDS = ("raw", "clean", "match", "firms", "changed")
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How the rows of a file ended; they balance by construction, as skipped is what remains.
+    """How the rows of a file ended, each counted on its own: that they balance is the database's rule, not arithmetic.
 
-    The two ids span the leads that were created; others may have created leads between them.
+    ``skipped`` are rows that changed nothing and those for which another row of their lead speaks. The two ids span the
+    leads that were created; others may have created leads between them.
     """
 
     rows_read: int
     inserted: int
     updated: int
+    skipped: int
     rejected: int
     first_lead_id: int | None
     last_lead_id: int | None
-
-    @property
-    def skipped(self) -> int:
-        """Rows that changed nothing, and earlier rows of the same lead."""
-        return self.rows_read - self.inserted - self.updated - self.rejected
 
 
 class Staging:
@@ -88,7 +85,7 @@ class Merge:
         await self._clean()
         found = await self._counted()
         if found["rejected"]:
-            await self._do("store_rejects", row_text=self._cells.row_text(), first_cell=self._cells.cell(0))
+            await self._store_rejects()
         progress("deduplicating", 1, 4)
         await self._fold(found["repeated"])
         progress("merging", 2, 4)
@@ -97,12 +94,15 @@ class Merge:
         await self._match()
         await self._link_companies()
         inserted = await self._insert((await self._counted())["keys"])
+        matched = await self._value("count_matched")
         progress("merging", 3, 4)
         updated = await self._update()
         if self._plan.columns.position("status") is not None:
             await self._do("suppress_marked", origin=sql.Literal(f"import {self._plan.import_id}"))
         progress("merging", 4, 4)
-        return Counts(found["rows_read"], inserted, updated, found["rejected"], *self._created)
+        found = await self._counted()
+        skipped = found["unspoken"] + matched - updated
+        return Counts(found["rows_read"], inserted, updated, skipped, found["rejected"], *self._created)
 
     async def _clean(self) -> None:
         cells = self._cells
@@ -114,7 +114,14 @@ class Merge:
             problem=cells.problem(),
             problem_column=cells.problem_column(),
         )
+        if self._plan.columns.position("source_key") is not None:
+            direction = policy.direction(self._plan.on_conflict)
+            if await self._do("refuse_other_addresses", direction=direction, id_column=cells.column_of("source_key")):
+                await self._do("number_anew", direction=direction)
         await self._analyze("clean")
+
+    async def _store_rejects(self) -> None:
+        await self._do("store_rejects", row_text=self._cells.row_text(), first_cell=self._cells.cell(0))
 
     async def _fold(self, repeated: int) -> None:
         """Let one row speak for all rows of its lead."""
@@ -157,6 +164,9 @@ class Merge:
                 break
             await self._do("forget_match")
             await self._match()
+        else:
+            await self._do("refuse_unplaced", id_column=self._cells.column_of("source_key"))
+            await self._store_rejects()
         return inserted
 
     async def _insert_once(self) -> int:

@@ -112,7 +112,13 @@ async def test_policies(tenant, csv_file, policy, expected, updated):
             [report.import_id],
         )
     images = [(lead["id"], before["image"])] if updated else []
-    assert [(row["lead_id"], row["before"]) for row in changes] == [*images, (new["id"], None)]
+    assert [(row["lead_id"], row["before"]) for row in changes] == images
+    made = await find(tenant, report.import_id)
+    assert (made["first_lead_id"], made["last_lead_id"], made["started_at"]) == (
+        new["id"],
+        new["id"],
+        new["created_at"],
+    )
 
 
 async def test_importing_twice_changes_nothing_even_without_addresses(tenant, csv_file):
@@ -134,9 +140,37 @@ async def test_external_ids_identify_leads(tenant, csv_file):
         csv_file(head, ("7", "new@example.com", ""), ("8", "bo@example.com", ""), ("9", "x@example.com", ""),
                  ("9", "y@example.com", "")),
     )  # fmt: skip
-    assert counts(report) == (4, 1, 2, 1, 0)
+    assert counts(report) == (4, 1, 2, 0, 1)
     found = [(row["source_key"], row["email"], row["last_name"]) for row in await leads(tenant)]
     assert found == [("8", "bo@example.com", "Ek"), ("7", "new@example.com", "Lee"), ("9", "y@example.com", None)]
+
+
+async def test_no_address_is_lost_to_an_external_id(tenant, csv_file):
+    head = ("external id", "email")
+    three = csv_file(head, ("7", "a@example.com"), ("7", "b@example.com"), ("7", "c@example.com"), ("7", ""))
+    report = await import_file(tenant, three, on_conflict="fill")
+    assert counts(report) == (4, 1, 0, 1, 2)
+    assert report.import_id is not None
+    refused = [(row["row_number"], row["reason"]) async for row in rejects(tenant, report.import_id)]
+    reason = "row 1 has the same external id with another address"
+    assert refused == [(2, reason), (3, reason)]
+    taken = csv_file(head, ("8", "a@example.com"), ("7", "d@example.com"))
+    report = await import_file(tenant, taken)
+    assert counts(report)[4] == 1
+    assert report.import_id is not None
+    assert [row["reason"] async for row in rejects(tenant, report.import_id)] == [
+        "its external id belongs to a lead that another row names"
+    ]
+    assert [row["email"] for row in await leads(tenant)] == ["a@example.com"]
+
+
+async def test_percent_signs_in_a_header_are_only_percent_signs(tenant, csv_file):
+    names = ("Rate %", "%s", "100%%", "%(workspace_id)s")
+    await import_file(
+        tenant, csv_file(("email", *names), ("a@example.com", "1", "2", "3", "4"), ("no", "", "", "", ""))
+    )
+    (lead,) = await leads(tenant)
+    assert lead["custom_fields"] == dict(zip(names, "1234", strict=True))
 
 
 async def test_two_matches_of_one_lead_break_nothing(tenant, csv_file):
@@ -144,7 +178,7 @@ async def test_two_matches_of_one_lead_break_nothing(tenant, csv_file):
     await import_file(tenant, csv_file(head, ("7", "a@example.com", "Rome")))
     path = csv_file(head, ("", "a@example.com", "Oslo"), ("7", "b@example.com", "Bern"))
     report = await import_file(tenant, path)
-    assert counts(report) == (2, 0, 1, 1, 0)
+    assert counts(report) == (2, 0, 1, 0, 1)
     (lead,) = await leads(tenant)
     assert (lead["email"], lead["source_key"], lead["city"]) == ("a@example.com", "7", "Oslo")
 

@@ -63,7 +63,7 @@ class Cells:
     def problem_column(self) -> sql.Composed:
         """The column that the problem is in."""
         whens = [
-            sql.SQL("WHEN {} IS NOT NULL THEN {}").format(reason, sql.Literal(self._columns.columns[place]))
+            sql.SQL("WHEN {} IS NOT NULL THEN {}").format(reason, _literal(self._columns.columns[place]))
             for field, reason in self._checks()
             if (place := self._columns.position(field)) is not None
         ]
@@ -78,6 +78,11 @@ class Cells:
             for cell in self._all
         ]  # fmt: skip
         return sql.SQL("array_to_string(ARRAY[{}], {})").format(_listed(quoted), sql.Literal(self._delimiter))
+
+    def column_of(self, field: str) -> sql.Composable:
+        """The name of the column that a field comes from, as a literal."""
+        place = self._columns.position(field)
+        return NULL if place is None else _literal(self._columns.columns[place])
 
     def _has(self, field: str) -> bool:
         return self._columns.position(field) is not None
@@ -97,14 +102,14 @@ class Cells:
         if not custom:
             return sql.SQL("'{}'::jsonb")
         return sql.SQL("jsonb_strip_nulls(jsonb_object(ARRAY[{}], ARRAY[{}]))").format(
-            _listed(sql.Literal(name) for _, name in custom), _listed(self.cell(place) for place, _ in custom)
+            _listed(_literal(name) for _, name in custom), _listed(self.cell(place) for place, _ in custom)
         )
 
     def _source_key(self) -> sql.Composed:
         """The external id, else for a row without address a hash of its cells; their order does not matter."""
         mapped = [self.cell(place) for place, target in enumerate(self._columns.targets) if target is not None]
         named = sorted(zip(self._columns.columns, self._all, strict=True), key=lambda pair: pair[0])
-        text = _listed(sql.SQL("{} || {}").format(sql.Literal(f"{name}\x1f"), cell) for name, cell in named)
+        text = _listed(sql.SQL("{} || {}").format(_literal(f"{name}\x1f"), cell) for name, cell in named)
         return sql.SQL(
             "coalesce({external}, CASE WHEN {email} IS NULL AND coalesce({mapped}) IS NOT NULL THEN"
             " 'sha256:' || encode(sha256(convert_to(array_to_string(ARRAY[{text}], chr(30)), 'UTF8')), 'hex') END)"
@@ -134,6 +139,11 @@ def _refused(given: str, field: str, reason: str) -> sql.Composable:
 
 def _when(condition: str, reason: str) -> sql.Composable:
     return sql.SQL("CASE WHEN {} THEN {} END").format(sql.SQL(condition), sql.Literal(reason))
+
+
+def _literal(text: str) -> sql.SQL:
+    """A name from the file as a literal; its percent signs must not be taken for parameters."""
+    return sql.SQL(sql.Literal(text).as_string().replace("%", "%%"))
 
 
 def _call(function: str, value: sql.Composable) -> sql.Composed:

@@ -42,8 +42,46 @@ FROM (
 SELECT count(*) AS rows_read,
        count(*) FILTER (WHERE problem IS NOT NULL) AS rejected,
        count(*) FILTER (WHERE nth = 1) AS keys,
-       count(*) FILTER (WHERE nth = 2) AS repeated
+       count(*) FILTER (WHERE nth = 2) AS repeated,
+       count(*) FILTER (WHERE problem IS NULL AND (key IS NULL OR nth > 1)) AS unspoken
 FROM {clean}
+
+-- name: refuse_other_addresses
+-- One external id can't be two addresses: the row that speaks for the id keeps it, those with another address are rejected.
+UPDATE {clean} AS c
+SET problem = 'row ' || g.speaker || ' has the same external id with another address', problem_column = {id_column},
+    key = NULL, nth = NULL
+FROM (
+    SELECT row_number, email_key, first_value(email_key) OVER same AS address, first_value(row_number) OVER same AS speaker
+    FROM {clean}
+    WHERE problem IS NULL AND source_key IS NOT NULL AND email_key IS NOT NULL
+    WINDOW same AS (PARTITION BY source_key ORDER BY row_number {direction})
+) AS g
+WHERE g.row_number = c.row_number AND g.email_key <> g.address
+
+-- name: number_anew
+UPDATE {clean} AS c
+SET nth = s.nth
+FROM (SELECT row_number, row_number() OVER (PARTITION BY key ORDER BY row_number {direction}) AS nth
+      FROM {clean} WHERE key IS NOT NULL) AS s
+WHERE s.row_number = c.row_number AND c.nth <> s.nth
+
+-- name: refuse_unplaced
+-- Rows whose lead could neither be inserted nor matched: their external id is that of a lead that another row names.
+UPDATE {clean} AS c
+SET problem = 'its external id belongs to a lead that another row names', problem_column = {id_column},
+    key = NULL, nth = NULL
+FROM (
+    SELECT u.key
+    FROM {clean} AS u
+    WHERE u.nth = 1
+      AND NOT EXISTS (SELECT FROM {match} AS m WHERE m.row_number = u.row_number)
+      AND NOT EXISTS (
+          SELECT FROM outreach.leads AS l
+          WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.id >= %(first_lead_id)s
+            AND (l.email_key = u.email_key OR (u.email_key IS NULL AND l.source_key = u.source_key)))
+) AS lost
+WHERE c.key = lost.key
 
 -- name: store_rejects
 INSERT INTO outreach.import_rejects (workspace_id, import_id, row_number, reason, column_name, raw)
@@ -52,9 +90,10 @@ SELECT %(workspace_id)s, %(import_id)s, r.row_number, c.problem, c.problem_colum
 FROM {clean} AS c
 JOIN {raw} AS r ON r.row_number = c.row_number
 WHERE c.problem IS NOT NULL
+ON CONFLICT (workspace_id, import_id, row_number) DO NOTHING
 
 -- name: same_source_key
--- Rows with different addresses but the same external id are one lead as well.
+-- Rows with and without an address but the same external id are one lead as well.
 UPDATE {clean} AS c
 SET key = chr(31) || c.source_key, nth = same.nth
 FROM (
@@ -98,14 +137,13 @@ WHERE c.key = cells.key AND c.nth = 1
 CREATE UNLOGGED TABLE {match} (row_number bigint, lead_id bigint)
 
 -- name: match_email
+-- Leads that this import itself made in an earlier round are no match: first_lead_id is the first of them.
 INSERT INTO {match}
 SELECT c.row_number, l.id
 FROM {clean} AS c
 JOIN outreach.leads AS l ON l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.email_key = c.email_key
 WHERE c.nth = 1
-  AND NOT EXISTS (
-      SELECT FROM outreach.import_changes AS i
-      WHERE i.workspace_id = %(workspace_id)s AND i.import_id = %(import_id)s AND i.lead_id = l.id)
+  AND NOT (l.id >= coalesce(%(first_lead_id)s::bigint, l.id + 1) AND l.created_at = %(now)s)
 
 -- name: match_source_key
 INSERT INTO {match}
@@ -115,9 +153,7 @@ JOIN outreach.leads AS l ON l.workspace_id = (SELECT %(workspace_id)s::bigint) A
 WHERE c.nth = 1
   AND NOT EXISTS (SELECT FROM {match} AS m WHERE m.row_number = c.row_number)
   AND NOT EXISTS (SELECT FROM {match} AS m WHERE m.lead_id = l.id)
-  AND NOT EXISTS (
-      SELECT FROM outreach.import_changes AS i
-      WHERE i.workspace_id = %(workspace_id)s AND i.import_id = %(import_id)s AND i.lead_id = l.id)
+  AND NOT (l.id >= coalesce(%(first_lead_id)s::bigint, l.id + 1) AND l.created_at = %(now)s)
 
 -- name: count_matched
 SELECT count(*) FROM {match}
@@ -198,13 +234,10 @@ WITH made AS (
         ON domain.workspace_id = %(workspace_id)s AND domain.target = split_part(c.email_key, '@', 2)
         AND (domain.expires_at IS NULL OR domain.expires_at > %(now)s)
     WHERE c.nth = 1 AND NOT EXISTS (SELECT FROM {match} AS m WHERE m.row_number = c.row_number)
-    ON CONFLICT DO NOTHING
+    {on_conflict}
     RETURNING id
-), noted AS (
-    INSERT INTO outreach.import_changes (workspace_id, import_id, lead_id, before)
-    SELECT %(workspace_id)s, %(import_id)s, id, NULL FROM made
 )
-SELECT count(*) FROM made
+SELECT count(*) AS leads, min(id) AS first_id, max(id) AS last_id FROM made
 
 -- name: plan_updates
 -- What the matched leads become; locks those that change, in the order of ids, so that their before-images are exact.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from psycopg import sql
 
 from outreachdb.db.queries import Queries
@@ -23,17 +24,19 @@ KINDS = ("raw", "clean", "match", "firms", "changed")
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How the rows of a file ended; they balance by construction, as skipped is what remains."""
+    """How the rows of a file ended, each counted on its own: that they balance is the database's rule, not arithmetic.
+
+    ``skipped`` are rows that changed nothing and those for which another row of their lead speaks. The two ids span the
+    leads that were created; others may have created leads between them.
+    """
 
     rows_read: int
     inserted: int
     updated: int
+    skipped: int
     rejected: int
-
-    @property
-    def skipped(self) -> int:
-        """Rows that changed nothing, and earlier rows of the same lead."""
-        return self.rows_read - self.inserted - self.updated - self.rejected
+    first_lead_id: int | None
+    last_lead_id: int | None
 
 
 class Staging:
@@ -71,7 +74,10 @@ class Merge:
         self._staging = staging
         self._plan = plan
         self._cells = Cells(plan.columns, plan.delimiter)
-        self._values = {"workspace_id": plan.workspace_id, "import_id": plan.import_id, "now": plan.now}
+        self._values: dict[str, Any] = {
+            "workspace_id": plan.workspace_id, "import_id": plan.import_id, "now": plan.now, "first_lead_id": None,
+        }  # fmt: skip
+        self._created: tuple[int | None, int | None] = (None, None)
 
     async def run(self, progress: Progress) -> Counts:
         """Judge, deduplicate, link companies, insert, update; returns the counts."""
@@ -79,7 +85,7 @@ class Merge:
         await self._clean()
         found = await self._counted()
         if found["rejected"]:
-            await self._do("store_rejects", row_text=self._cells.row_text(), first_cell=self._cells.cell(0))
+            await self._store_rejects()
         progress("deduplicating", 1, 4)
         await self._fold(found["repeated"])
         progress("merging", 2, 4)
@@ -88,12 +94,15 @@ class Merge:
         await self._match()
         await self._link_companies()
         inserted = await self._insert((await self._counted())["keys"])
+        matched = await self._value("count_matched")
         progress("merging", 3, 4)
         updated = await self._update()
         if self._plan.columns.position("status") is not None:
             await self._do("suppress_marked", origin=sql.Literal(f"import {self._plan.import_id}"))
         progress("merging", 4, 4)
-        return Counts(found["rows_read"], inserted, updated, found["rejected"])
+        found = await self._counted()
+        skipped = found["unspoken"] + matched - updated
+        return Counts(found["rows_read"], inserted, updated, skipped, found["rejected"], *self._created)
 
     async def _clean(self) -> None:
         cells = self._cells
@@ -105,7 +114,14 @@ class Merge:
             problem=cells.problem(),
             problem_column=cells.problem_column(),
         )
+        if self._plan.columns.position("source_key") is not None:
+            direction = policy.direction(self._plan.on_conflict)
+            if await self._do("refuse_other_addresses", direction=direction, id_column=cells.column_of("source_key")):
+                await self._do("number_anew", direction=direction)
         await self._analyze("clean")
+
+    async def _store_rejects(self) -> None:
+        await self._do("store_rejects", row_text=self._cells.row_text(), first_cell=self._cells.cell(0))
 
     async def _fold(self, repeated: int) -> None:
         """Let one row speak for all rows of its lead."""
@@ -143,12 +159,36 @@ class Merge:
         """Insert the leads that are new; one that somebody else inserts meanwhile is matched instead."""
         inserted = 0
         for _ in range(MERGE_ROUNDS):
-            inserted += await self._value("insert_leads")
+            inserted += await self._insert_once()
             if inserted + await self._value("count_matched") >= keys:
                 break
             await self._do("forget_match")
             await self._match()
+        else:
+            await self._do("refuse_unplaced", id_column=self._cells.column_of("source_key"))
+            await self._store_rejects()
         return inserted
+
+    async def _insert_once(self) -> int:
+        """Insert without looking for conflicts, which costs a tenth less; where there is one after all, with."""
+        connection = await self._session.connection()
+        if self._plan.columns.position("source_key") is None and self._created == (None, None):
+            try:
+                async with connection.transaction():
+                    return await self._inserted(sql.SQL(""))
+            except psycopg.errors.UniqueViolation:
+                pass
+        return await self._inserted(sql.SQL("ON CONFLICT DO NOTHING"))
+
+    async def _inserted(self, on_conflict: sql.SQL) -> int:
+        made = await self._session.one(self._staging.statement("insert_leads", on_conflict=on_conflict), self._values)
+        assert made is not None  # noqa: S101  (an aggregate has a row)
+        ids = [each for each in (*self._created, made["first_id"], made["last_id"]) if each is not None]
+        if ids:
+            self._created = (min(ids), max(ids))
+            self._values["first_lead_id"] = self._created[0]
+        count: int = made["leads"]
+        return count
 
     async def _update(self) -> int:
         plan = self._plan

@@ -1905,7 +1905,7 @@ CREATE TABLE outreach.import_changes (
     workspace_id bigint NOT NULL,
     import_id bigint NOT NULL,
     lead_id bigint NOT NULL,
-    before jsonb
+    before jsonb NOT NULL
 );
 ALTER TABLE outreach.import_changes OWNER TO outreachdb_owner;
 CREATE TABLE outreach.import_rejects (
@@ -1934,6 +1934,8 @@ CREATE TABLE outreach.imports (
     updated bigint DEFAULT 0 NOT NULL,
     skipped bigint DEFAULT 0 NOT NULL,
     rejected bigint DEFAULT 0 NOT NULL,
+    first_lead_id bigint,
+    last_lead_id bigint,
     error text,
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,

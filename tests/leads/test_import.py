@@ -112,7 +112,13 @@ async def test_policies(tenant, csv_file, policy, expected, updated):
             [report.import_id],
         )
     images = [(lead["id"], before["image"])] if updated else []
-    assert [(row["lead_id"], row["before"]) for row in changes] == [*images, (new["id"], None)]
+    assert [(row["lead_id"], row["before"]) for row in changes] == images
+    made = await find(tenant, report.import_id)
+    assert (made["first_lead_id"], made["last_lead_id"], made["started_at"]) == (
+        new["id"],
+        new["id"],
+        new["created_at"],
+    )
 
 
 async def test_importing_twice_changes_nothing_even_without_addresses(tenant, csv_file):

@@ -58,8 +58,8 @@ SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, n, 'list' || n || '.csv'
 FROM generate_series(1, 5000) AS n;
 INSERT INTO outreach.import_rejects (workspace_id, import_id, row_number, reason, raw)
 SELECT 1, 1 + n / 40 * 10 % 5000, n, 'not an e-mail address', 'a,b,c,' || n FROM generate_series(1, 20000) AS n;
-INSERT INTO outreach.import_changes (workspace_id, import_id, lead_id)
-SELECT 1, 1 + n / 200, n FROM generate_series(1, 200000) AS n;
+INSERT INTO outreach.import_changes (workspace_id, import_id, lead_id, before)
+SELECT 1, 1 + n / 200, n, '{}' FROM generate_series(1, 200000) AS n;
 
 INSERT INTO outreach.suppressions (workspace_id, id, target, reason, expires_at, created_at)
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, n, 'person' || n || '@gone.example',

@@ -88,6 +88,13 @@ def show_rejects(
     emit({"rejects": rows}, table(title, columns, [[row[column] for column in columns] for row in rows]))
 
 
+@imports.command("undo")
+def undo_import(import_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+    """Undo an import: leads it changed are restored, leads it created go; those in use since stay and are named."""
+    report = tenant_call(lambda tenant: importing.undo(tenant, import_id))
+    emit(report.document(), _undone(report))
+
+
 @suppress.command("add")
 def add_suppressions(
     targets: Annotated[list[str], typer.Argument(help="ADDRESS, DOMAIN or @FILE with one of them per line.")],
@@ -141,6 +148,15 @@ def _summary(report: ImportReport) -> str:
     mapping = "\n".join(f"  {column} -> {target or '(left out)'}" for column, target in report.mapping.items())
     kind = f"{report.format}, {report.encoding}, delimiter {report.delimiter!r}, header in line {report.header_line}"
     return f"dry run, nothing changed: {report.rows_read:,} rows read = {counts} ({speed})\n{kind}\n{mapping}"
+
+
+def _undone(report: importing.UndoReport) -> str:
+    done = f"import {report.import_id} undone: {report.removed:,} leads removed, {report.restored:,} restored"
+    lines = [f"{done}, {report.companies_removed:,} companies removed ({report.seconds:.1f} s)"]
+    for each in report.kept:
+        some = ", ".join(map(str, each.sample)) + (", ..." if each.leads > len(each.sample) else "")
+        lines.append(f"  {each.leads:,} leads not undone: {each.reason}" + (f" (leads {some})" if each.sample else ""))
+    return "\n".join(lines)
 
 
 async def _first_rejects(tenant: Tenant, import_id: int, limit: int) -> list[Row]:

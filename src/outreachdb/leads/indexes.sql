@@ -267,13 +267,13 @@ WHERE i.workspace_id = %(workspace_id)s AND i.file_sha256 = %(hash)s;
 -- The rejected rows of an import in the file's order; covers the foreign key to imports.
 
 -- name: pk_import_changes
--- What an import did to which lead, for undoing it; covers the foreign key to imports.
+-- What the leads that an import changed were before, for undoing it; covers the foreign key to imports.
 SELECT c.lead_id, c.before
 FROM outreach.import_changes AS c
 WHERE c.workspace_id = %(workspace_id)s AND c.import_id = %(import_id)s;
 
 -- name: ix_import_changes_lead_id
--- Which imports touched a lead; erasing a person takes the before-images along.
+-- Which imports changed a lead; erasing a person takes the before-images along.
 SELECT c.import_id FROM outreach.import_changes AS c WHERE c.workspace_id = %(workspace_id)s AND c.lead_id = %(lead_id)s;
 
 -- name: pk_suppressions

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CheckConstraint, Computed, Index, SmallInteger, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from outreachdb.db.models import (
@@ -235,6 +234,10 @@ class Import(Base):
     updated: Mapped[Counter]
     skipped: Mapped[Counter]
     rejected: Mapped[Counter]
+    # The leads that it created: those of this range whose created_at is started_at. A row for each cost more than the
+    # leads' own heap.
+    first_lead_id: Mapped[int | None]
+    last_lead_id: Mapped[int | None]
     error: Mapped[str | None]
     started_at: Mapped[CreatedAt]
     finished_at: Mapped[datetime | None]
@@ -253,7 +256,7 @@ class ImportReject(Base):
 
 
 class ImportChange(Base):
-    """What an import did to a lead; ``before`` is the row as it was, ``None`` where the import created it."""
+    """A lead that an import changed; ``before`` is the row as it was. What it created, its ``imports`` row tells."""
 
     __tablename__ = "import_changes"
     __table_args__ = (
@@ -264,7 +267,7 @@ class ImportChange(Base):
     workspace_id: Mapped[WorkspaceId]
     import_id: Mapped[KeyPart]
     lead_id: Mapped[KeyPart]
-    before: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    before: Mapped[dict[str, Any]]
 
 
 class Suppression(Base):

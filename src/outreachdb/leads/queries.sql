@@ -14,7 +14,8 @@ FOR NO KEY UPDATE
 -- name: finish_import
 UPDATE outreach.imports
 SET status = 'done', error = NULL, rows_read = %(rows_read)s, inserted = %(inserted)s, updated = %(updated)s,
-    skipped = %(skipped)s, rejected = %(rejected)s, finished_at = %(finished_at)s
+    skipped = %(skipped)s, rejected = %(rejected)s, first_lead_id = %(first_lead_id)s, last_lead_id = %(last_lead_id)s,
+    finished_at = %(finished_at)s
 WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s
 
 -- name: fail_import
@@ -44,7 +45,8 @@ LIMIT %(limit)s
 
 -- name: find_import
 SELECT id, file_name, encode(file_sha256, 'hex') AS file_sha256, format, encoding, delimiter, header_line, mapping,
-       on_conflict, status, rows_read, inserted, updated, skipped, rejected, error, started_at, finished_at
+       on_conflict, status, rows_read, inserted, updated, skipped, rejected, first_lead_id, last_lead_id, error,
+       started_at, finished_at
 FROM outreach.imports
 WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s
 

@@ -1,8 +1,20 @@
-"""Bulk import: read, map, stage, merge, report."""
+"""Bulk import: read, map, stage, merge, report, undo."""
 
 from outreachdb.leads.importing.fields import MappingTarget
 from outreachdb.leads.importing.report import ImportReport
 from outreachdb.leads.importing.run import import_file
 from outreachdb.leads.importing.runs import find, listed, rejects, write_rejects
+from outreachdb.leads.importing.undoing import Kept, UndoReport, undo
 
-__all__ = ["ImportReport", "MappingTarget", "find", "import_file", "listed", "rejects", "write_rejects"]
+__all__ = [
+    "ImportReport",
+    "Kept",
+    "MappingTarget",
+    "UndoReport",
+    "find",
+    "import_file",
+    "listed",
+    "rejects",
+    "undo",
+    "write_rejects",
+]

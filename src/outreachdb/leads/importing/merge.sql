@@ -98,14 +98,13 @@ WHERE c.key = cells.key AND c.nth = 1
 CREATE UNLOGGED TABLE {match} (row_number bigint, lead_id bigint)
 
 -- name: match_email
+-- Leads that this import itself made in an earlier round are no match: first_lead_id is the first of them.
 INSERT INTO {match}
 SELECT c.row_number, l.id
 FROM {clean} AS c
 JOIN outreach.leads AS l ON l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.email_key = c.email_key
 WHERE c.nth = 1
-  AND NOT EXISTS (
-      SELECT FROM outreach.import_changes AS i
-      WHERE i.workspace_id = %(workspace_id)s AND i.import_id = %(import_id)s AND i.lead_id = l.id)
+  AND NOT (l.id >= coalesce(%(first_lead_id)s::bigint, l.id + 1) AND l.created_at = %(now)s)
 
 -- name: match_source_key
 INSERT INTO {match}
@@ -115,9 +114,7 @@ JOIN outreach.leads AS l ON l.workspace_id = (SELECT %(workspace_id)s::bigint) A
 WHERE c.nth = 1
   AND NOT EXISTS (SELECT FROM {match} AS m WHERE m.row_number = c.row_number)
   AND NOT EXISTS (SELECT FROM {match} AS m WHERE m.lead_id = l.id)
-  AND NOT EXISTS (
-      SELECT FROM outreach.import_changes AS i
-      WHERE i.workspace_id = %(workspace_id)s AND i.import_id = %(import_id)s AND i.lead_id = l.id)
+  AND NOT (l.id >= coalesce(%(first_lead_id)s::bigint, l.id + 1) AND l.created_at = %(now)s)
 
 -- name: count_matched
 SELECT count(*) FROM {match}
@@ -198,13 +195,10 @@ WITH made AS (
         ON domain.workspace_id = %(workspace_id)s AND domain.target = split_part(c.email_key, '@', 2)
         AND (domain.expires_at IS NULL OR domain.expires_at > %(now)s)
     WHERE c.nth = 1 AND NOT EXISTS (SELECT FROM {match} AS m WHERE m.row_number = c.row_number)
-    ON CONFLICT DO NOTHING
+    {on_conflict}
     RETURNING id
-), noted AS (
-    INSERT INTO outreach.import_changes (workspace_id, import_id, lead_id, before)
-    SELECT %(workspace_id)s, %(import_id)s, id, NULL FROM made
 )
-SELECT count(*) FROM made
+SELECT count(*) AS leads, min(id) AS first_id, max(id) AS last_id FROM made
 
 -- name: plan_updates
 -- What the matched leads become; locks those that change, in the order of ids, so that their before-images are exact.

@@ -63,6 +63,8 @@ async def finish(session: Session, tenant: Tenant, import_id: int, counts: Count
             "updated": counts.updated,
             "skipped": counts.skipped,
             "rejected": counts.rejected,
+            "first_lead_id": counts.first_lead_id,
+            "last_lead_id": counts.last_lead_id,
             "finished_at": datetime.now(UTC),
         },
     )

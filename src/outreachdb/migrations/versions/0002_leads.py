@@ -162,6 +162,8 @@ def upgrade() -> None:
         sa.Column("updated", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("skipped", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("rejected", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("first_lead_id", sa.BigInteger(), nullable=True),
+        sa.Column("last_lead_id", sa.BigInteger(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
@@ -209,7 +211,7 @@ def upgrade() -> None:
         sa.Column("workspace_id", sa.BigInteger(), nullable=False),
         sa.Column("import_id", sa.BigInteger(), nullable=False),
         sa.Column("lead_id", sa.BigInteger(), nullable=False),
-        sa.Column("before", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.Column("before", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.ForeignKeyConstraint(
             ["workspace_id", "import_id"],
             ["outreach.imports.workspace_id", "outreach.imports.id"],

@@ -5,6 +5,9 @@
 -- name: create_raw
 CREATE UNLOGGED TABLE {raw} ({cells}, row_number bigint, problem text)
 
+-- name: sample_lightly
+SET LOCAL default_statistics_target = {target}
+
 -- name: notice_dead_client
 -- A server that works on a statement for minutes should notice that its client was killed; only Linux can.
 SELECT set_config('client_connection_check_interval', '2s', true) WHERE version() ~ 'linux'

@@ -19,6 +19,8 @@ from outreachdb.progress import Progress
 
 M = Queries("outreachdb.leads.importing", "merge.sql")
 MERGE_ROUNDS = 5
+# The planner needs the sizes and the keys of staged rows; the sample that it takes by default reads ten times as many.
+STATISTICS_TARGET = 10
 KINDS = ("raw", "clean", "match", "firms", "changed")
 
 
@@ -211,6 +213,7 @@ class Merge:
         return dict(row or {})
 
     async def _analyze(self, kind: str) -> None:
+        await self._session.execute(self._staging.statement("sample_lightly", target=sql.Literal(STATISTICS_TARGET)))
         await self._session.execute(sql.SQL("ANALYZE {}").format(self._staging.names[kind]))
 
     async def _do(self, step: str, **parts: sql.Composable) -> int:

@@ -95,6 +95,11 @@ def normalised(header: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", plain.casefold()))
 
 
+def is_known(header: str) -> bool:
+    """Whether the automatic mapping knows this name."""
+    return normalised(header) in _PLACES
+
+
 def unique_names(header: Sequence[str]) -> tuple[str, ...]:
     """Names for the columns: a repeated one gets " (2)", an empty one "column 3"."""
     names: list[str] = []

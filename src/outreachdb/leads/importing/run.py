@@ -69,7 +69,7 @@ async def import_file(
         counts.skipped,
         counts.rejected,
         time.monotonic() - started,
-        runs.FORMAT,
+        dialect.format,
         dialect.encoding,
         dialect.delimiter,
         dialect.header_line,

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from outreachdb.leads.importing.fields import is_known
+from outreachdb.leads.importing.synonyms import is_known
 
 SAMPLE_ROWS = 200
 PREAMBLE = 40  # rows; a header that comes later is not looked for

@@ -243,6 +243,8 @@ async def test_standard_input_and_pipes(tenant, tmp_path, monkeypatch):
         ("# exported by hand\nemail,colour,size\n", 2, 3),
         ("Acme Ltd\nContacts;2024\nE-Mail;Vorname;Nachname\n", 3, 3),
         ("Email,Foo\n", 1, 2),
+        ("Email,,\n", 1, 3),
+        ("Notes:,,,\n,,,\nFirst Name,Email,Company,Position\n", 3, 4),
         ("Foo,Email\n", 1, 2),
         ("\n\n\nemail\n", 4, 1),
     ],

@@ -10,7 +10,7 @@ import os
 import re
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -64,6 +64,7 @@ class Dialect:
     kind: str = "csv"
     compression: str | None = None
     sample: tuple[tuple[str, ...], ...] = ()
+    table: Table | None = field(default=None, compare=False, repr=False)
 
     @property
     def format(self) -> str:
@@ -127,7 +128,7 @@ def _typed(path: Path, head: bytes) -> tuple[str, Table] | None:
 def open_table(dialect: Dialect) -> Table | None:
     """The rows of a file that is not CSV; ``None`` for one that is."""
     if dialect.kind == "xlsx":
-        return Workbook(dialect.path)
+        return dialect.table or Workbook(dialect.path)  # parsing it a second time would cost as much as the first
     if dialect.kind == "parquet":
         return ParquetFile(dialect.path)
     if dialect.kind == "jsonl":
@@ -149,7 +150,7 @@ def _of_table(
 ) -> Dialect:  # fmt: skip
     _check_header(path, table.header)
     sample = tuple(tuple(cells) for cells, problem in islice(table.rows(), SAMPLE_ROWS) if problem is None)
-    return Dialect(path, encoding, ",", table.header_line, table.header, sha256, size, kind, packed, sample)
+    return Dialect(path, encoding, ",", table.header_line, table.header, sha256, size, kind, packed, sample, table)
 
 
 def _of_text(path: Path, encoding: str, packed: str | None, sample: str, sha256: bytes, size: int) -> Dialect:

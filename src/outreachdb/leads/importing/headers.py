@@ -29,7 +29,8 @@ def header_place(rows: Sequence[Sequence[str]]) -> int:
         row = rows[place]
         if len(row) == width and known_cells(row) >= min(2, width) and data_cell(row) is None:
             return place
-    if len(_filled(rows[first])) == 1 and width > 1:
+    alone = len(_filled(rows[first])) == 1 and width > 1
+    if alone and not (known_cells(rows[first]) and len(rows[first]) == width):
         full = (place for place in places[:PREAMBLE] if len(rows[place]) == width and len(_filled(rows[place])) > 1)
         return next(full, first)
     return first

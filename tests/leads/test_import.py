@@ -252,6 +252,7 @@ async def test_dry_run_counts_and_changes_nothing(tenant, csv_file):
     document = report.document()
     assert document.pop("seconds") > 0
     assert document.pop("rows_per_second") > 0
+    assert [column["target"] for column in document.pop("preview")] == ["email", "city", None]
     assert document == {
         "import_id": None, "rows_read": 2, "inserted": 1, "updated": 1, "skipped": 0, "rejected": 0, "format": "csv",
         "encoding": "utf-8", "delimiter": "|", "header_line": 1,

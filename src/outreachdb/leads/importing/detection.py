@@ -1,4 +1,4 @@
-"""What kind of file it is: encoding, delimiter, header line."""
+"""What kind of file it is: format, compression, encoding, delimiter, header line. The content decides, not the name."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ import hashlib
 import io
 import os
 import re
-from dataclasses import dataclass
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from charset_normalizer import from_bytes
 
 from outreachdb.errors import InvalidInput
+from outreachdb.leads.importing import sources
+from outreachdb.leads.importing.headers import SAMPLE_ROWS, data_cell, header_place, usual_width
+from outreachdb.leads.importing.records import JsonLines, ParquetFile, Table, Workbook
+from outreachdb.leads.importing.sources import ByteFile
 
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_BYTES = 1 << 18
@@ -21,26 +28,31 @@ CHUNK_BYTES = 1 << 20
 MAX_COLUMNS = 400  # a staging row must fit a page even when each cell is stored out of line
 
 # https://en.wikipedia.org/wiki/List_of_file_signatures
-_SIGNATURES = {
-    b"PK\x03\x04": "a ZIP or Excel file",
-    b"\xd0\xcf\x11\xe0": "an old Excel file",
-    b"\x1f\x8b": "a gzip file",
-    b"\x28\xb5\x2f\xfd": "a zstd file",
-    b"PAR1": "a Parquet file",
+_REFUSED = {
     b"%PDF": "a PDF file",
     b"SQLite format 3\x00": "a SQLite database",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ\x00": "an xz file",
+    b"7z\xbc\xaf": "a 7-Zip file",
+    b"<!DOCTYPE": "a web page",
+    b"<html": "a web page",
+    b"<?xml": "an XML file",
 }
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+_PARQUET = b"PAR1"
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1a\x1b"))
 _UNDEFINED_IN_CP1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
-_DATA_CELL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|https?://\S+", re.IGNORECASE)
-_NUMBER_CELL = re.compile(r"[\d\s.,:/()+%$€£-]*\d[\d\s.,:/()+%$€£-]*")
+_SEPARATOR_LINE = re.compile(r"\s*\"?sep=([,;|\t])\"?\s*(?:[\r\n]|$)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Dialect:
-    """How to read the file; ``header_line`` counts lines from 1, ``sha256`` is of the bytes."""
+    """How to read the file; ``header_line`` counts lines (rows of a sheet) from 1, ``sha256`` is of the stored bytes.
+
+    ``sample`` holds the first rows after the header, for what the mapping can tell from values.
+    """
 
     path: Path
     encoding: str
@@ -49,22 +61,102 @@ class Dialect:
     header: tuple[str, ...]
     sha256: bytes
     size: int
+    kind: str = "csv"
+    compression: str | None = None
+    sample: tuple[tuple[str, ...], ...] = ()
+    table: Table | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def format(self) -> str:
+        """``csv``, ``jsonl``, ``xlsx`` or ``parquet``, with ``.gz`` or ``.zst`` if compressed."""
+        return self.kind + sources.SUFFIXES[self.compression]
 
 
 def inspect(path: Path) -> Dialect:
-    """Look at the file, reading all of it once; raises InvalidInput for one that can't be imported."""
+    """Look at the file, reading all of it once; raises InvalidInput for one that can't be imported.
+
+    ``-`` and a named pipe are written to a temporary file first, which goes when the result does.
+    """
+    if not sources.is_stream(path):
+        return _inspect(path)
+    kept = sources.spool(path)
+    try:
+        dialect = _inspect(kept)
+    except BaseException:
+        sources.unspool(kept)
+        raise
+    weakref.finalize(dialect, sources.unspool, kept)
+    return dialect
+
+
+def _inspect(path: Path) -> Dialect:
+    packed = None
     try:
         size = _size(path)
         with path.open("rb") as file:
             head = file.read(SAMPLE_BYTES)
-        _refuse_binary(path, head)
-        encoding, sha256 = _encoding(path, head)
-        sample = _decode_sample(path, encoding, whole=size <= SAMPLE_BYTES)
+        if (table := _typed(path, head)) is not None:
+            kind, rows = table
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").digest()
+            return _of_table(path, "utf-8", kind, None, rows, sha256, size)
+        packed = sources.compression(head)
+        if packed:
+            with ByteFile(path, packed) as unpacked:
+                head = unpacked.stream.read(SAMPLE_BYTES)
+        _refuse_binary(path, head, packed)
+        encoding, sha256 = _encoding(path, packed, head)
+        sample = _decode_sample(path, packed, encoding)
+        if sample.lstrip().startswith(("{", "[{")):
+            return _of_table(path, encoding, "jsonl", packed, _json_lines(path, packed, encoding, sample), sha256, size)
+    except sources.DAMAGED as error:
+        raise sources.damaged(path, packed, error) from None
     except OSError as error:
         raise InvalidInput(f"{path} can't be read: {error.strerror}") from None
+    return _of_text(path, encoding, packed, sample, sha256, size)
+
+
+def _typed(path: Path, head: bytes) -> tuple[str, Table] | None:
+    """A workbook or Parquet file, by its first bytes."""
+    if head.startswith(_WORKBOOKS):
+        return "xlsx", Workbook(path)
+    if head.startswith(_PARQUET):
+        return "parquet", ParquetFile(path)
+    return None
+
+
+def open_table(dialect: Dialect) -> Table | None:
+    """The rows of a file that is not CSV; ``None`` for one that is."""
+    if dialect.kind == "xlsx":
+        return dialect.table or Workbook(dialect.path)  # parsing it a second time would cost as much as the first
+    if dialect.kind == "parquet":
+        return ParquetFile(dialect.path)
+    if dialect.kind == "jsonl":
+        return JsonLines(dialect.path, dialect.compression, dialect.encoding, dialect.header)
+    return None
+
+
+def _json_lines(path: Path, packed: str | None, encoding: str, sample: str) -> JsonLines:
+    if sample.lstrip().startswith("["):
+        raise InvalidInput(f"{path} is one JSON array, not JSON Lines", hint="one object per line: jq -c '.[]' FILE")
+    table = JsonLines(path, packed, encoding)
+    if not table.header:
+        raise InvalidInput(f"{path} looks like JSON, but no line is a JSON object", hint="one object per line")
+    return table
+
+
+def _of_table(
+    path: Path, encoding: str, kind: str, packed: str | None, table: Table, sha256: bytes, size: int
+) -> Dialect:  # fmt: skip
+    _check_header(path, table.header)
+    sample = tuple(tuple(cells) for cells, problem in islice(table.rows(), SAMPLE_ROWS) if problem is None)
+    return Dialect(path, encoding, ",", table.header_line, table.header, sha256, size, kind, packed, sample, table)
+
+
+def _of_text(path: Path, encoding: str, packed: str | None, sample: str, sha256: bytes, size: int) -> Dialect:
     delimiter = _delimiter(sample)
-    header_line, header = _header(path, sample, delimiter)
-    return Dialect(path, encoding, delimiter, header_line, header, sha256, size)
+    header_line, header, rows = _header(path, sample, delimiter)
+    return Dialect(path, encoding, delimiter, header_line, header, sha256, size, "csv", packed, rows)
 
 
 def _size(path: Path) -> int:
@@ -82,10 +174,15 @@ def _size(path: Path) -> int:
     return size
 
 
-def _refuse_binary(path: Path, head: bytes) -> None:
-    for signature, kind in _SIGNATURES.items():
-        if head.startswith(signature):
-            raise InvalidInput(f"{path} is {kind}, not CSV", hint="export it as CSV")
+def _refuse_binary(path: Path, head: bytes, packed: str | None) -> None:
+    start = head[:512].lstrip()
+    refused = _REFUSED | (
+        dict.fromkeys((*_WORKBOOKS, _PARQUET, *sources.COMPRESSED), "a packed file") if packed else {}
+    )
+    for signature, kind in refused.items():
+        if start.lower().startswith(signature.lower()):
+            inside = f"holds {kind}" if packed else f"is {kind}"
+            raise InvalidInput(f"{path} {inside}, not CSV", hint="export it as CSV")
     if any(head.startswith(bom) for bom, _ in _BOMS):
         return
     controls = len(head) - len(head.translate(None, _CONTROLS))
@@ -98,21 +195,30 @@ def _refuse_binary(path: Path, head: bytes) -> None:
         raise InvalidInput(f"{path} is binary, not CSV", hint="export it as CSV in UTF-8")
 
 
-def _encoding(path: Path, head: bytes) -> tuple[str, bytes]:
-    """The encoding that reads every byte of the file, and the hash, in one pass."""
+def _encoding(path: Path, packed: str | None, head: bytes) -> tuple[str, bytes]:
+    """The encoding that reads every byte of the content, and the hash of the file; in one pass unless compressed."""
     named = next((name for bom, name in _BOMS if head.startswith(bom)), None)
     decoder = codecs.getincrementaldecoder(named or "utf-8")()
     digest, broken = hashlib.sha256(), False
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
+    for chunk in _chunks(path, packed):
+        if not packed:
             digest.update(chunk)
-            broken = broken or not _decodes(decoder, chunk)
+        broken = broken or not _decodes(decoder, chunk)
+    if packed:
+        for chunk in _chunks(path, None):
+            digest.update(chunk)
     broken = broken or not _decodes(decoder, b"", final=True)
     if not broken:
         return named or "utf-8", digest.digest()
     if named:
         raise InvalidInput(f"{path} starts as {named.upper()} but is not", hint="export it as CSV in UTF-8")
-    return _single_byte(path), digest.digest()
+    return _single_byte(path, packed), digest.digest()
+
+
+def _chunks(path: Path, packed: str | None) -> Iterator[bytes]:
+    with ByteFile(path, packed) as file:
+        while chunk := file.stream.read(CHUNK_BYTES):
+            yield chunk
 
 
 def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: bool = False) -> bool:
@@ -123,67 +229,79 @@ def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: bool = 
     return True
 
 
-def _single_byte(path: Path) -> str:
+def _single_byte(path: Path, packed: str | None) -> str:
     """Western Windows, or Latin-1 where the file has bytes that Windows leaves undefined."""
     telling = bytearray()
     undefined = False
-    with path.open("rb") as file:
-        for line in file:
-            if not line.isascii():
-                telling += line[:1000]
-                undefined = undefined or bool(_UNDEFINED_IN_CP1252.search(line))
-            if len(telling) > 1 << 16:
-                break
-        undefined = undefined or any(_UNDEFINED_IN_CP1252.search(line) for line in file)
+    for chunk in _chunks(path, packed):
+        undefined = undefined or bool(_UNDEFINED_IN_CP1252.search(chunk))
+        if len(telling) < 1 << 16:
+            for line in chunk.splitlines():
+                telling += b"" if line.isascii() else line[:1000] + b"\n"
+        elif undefined:
+            break
     encoding = "latin_1" if undefined else "cp1252"
     if from_bytes(bytes(telling[: 1 << 16]), cp_isolation=[encoding], threshold=0.6).best() is None:
         raise InvalidInput(f"the encoding of {path} can't be told", hint="export it as CSV in UTF-8")
     return encoding
 
 
-def _decode_sample(path: Path, encoding: str, *, whole: bool) -> str:
-    with path.open(encoding=encoding, newline="") as file:
-        text = file.read(SAMPLE_BYTES)
+def _decode_sample(path: Path, packed: str | None, encoding: str) -> str:
+    with ByteFile(path, packed) as file, file.text(encoding) as content:
+        text = content.read(SAMPLE_BYTES)
+        whole = not content.read(1)
     # A cut last line would look ragged.
-    return text if whole or "\n" not in text else text[: text.rindex("\n") + 1]
+    cut = max(text.rfind("\n"), text.rfind("\r"))
+    return text if whole or cut < 0 else text[: cut + 1]
 
 
 def _delimiter(sample: str) -> str:
-    """The delimiter that gives the most rows as many cells as the header has, then the most cells."""
+    """The one that a line ``sep=;`` names, else the one that gives the most rows the same, and the largest, width."""
+    if named := _SEPARATOR_LINE.match(sample):
+        return named[1]
     scores = {delimiter: _score(sample, delimiter) for delimiter in DELIMITERS}
     return max(DELIMITERS, key=lambda delimiter: scores[delimiter])
 
 
 def _score(sample: str, delimiter: str) -> tuple[float, int]:
-    try:
-        widths = [len(row) for row in csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter) if row]
-    except csv.Error:
-        return 0.0, 0
-    if not widths or widths[0] < 2:
-        return 0.0, 0
-    return round(widths.count(widths[0]) / len(widths), 1), widths[0]
+    rows = [row for row, _ in _sample_rows(sample, delimiter, limit=None) if row]
+    width = usual_width(rows)
+    if width < 2:
+        # The table may be a short one below a long preamble, or the other way round.
+        wide = [row for row in rows if len(row) > 1]
+        return (round(0.5 * len(wide) / len(rows), 1), usual_width(wide)) if wide else (0.0, 0)
+    return round(sum(len(row) == width for row in rows) / len(rows), 1), width
 
 
-def _header(path: Path, sample: str, delimiter: str) -> tuple[int, tuple[str, ...]]:
+def _sample_rows(sample: str, delimiter: str, limit: int | None) -> list[tuple[list[str], int]]:
+    """The first rows with the line that each begins in; those before an error if there is one."""
     reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
-    before = 0
+    rows: list[tuple[list[str], int]] = []
+    line = 1
     try:
-        for row in reader:
-            cells = tuple(cell.replace("\x00", "").strip() for cell in row)
-            if any(cells):
-                _check_header(path, cells)
-                return before + 1, cells
-            before = reader.line_num
-    except csv.Error as error:
-        raise InvalidInput(f"{path} has no readable header: {error}") from None
-    raise InvalidInput(f"{path} holds no text")
+        for row in islice(reader, limit):
+            rows.append(([cell.replace("\x00", "").strip() for cell in row], line))
+            line = reader.line_num + 1
+    except csv.Error:
+        return rows
+    return rows
+
+
+def _header(path: Path, sample: str, delimiter: str) -> tuple[int, tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Line and cells of the header, and some rows after it that have its width."""
+    rows = _sample_rows(sample, delimiter, SAMPLE_ROWS)
+    named = _SEPARATOR_LINE.match(sample)
+    rows = rows[1:] if named else rows
+    if not any(any(row) for row, _ in rows):
+        raise InvalidInput(f"{path} holds no text")
+    place = header_place([row for row, _ in rows])
+    header, line = rows[place]
+    _check_header(path, tuple(header))
+    return line, tuple(header), tuple(tuple(row) for row, _ in rows[place + 1 :] if len(row) == len(header))
 
 
 def _check_header(path: Path, cells: tuple[str, ...]) -> None:
-    filled = [cell for cell in cells if cell]
-    data = next((cell for cell in filled if _DATA_CELL.fullmatch(cell)), None)
-    if data is None and all(_NUMBER_CELL.fullmatch(cell) for cell in filled):
-        data = filled[0]
+    data = data_cell(cells)
     if data is not None:
         shown = data if len(data) <= 60 else data[:57] + "..."
         raise InvalidInput(

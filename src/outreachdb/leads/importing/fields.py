@@ -3,72 +3,57 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from outreachdb.errors import UsageError
+from outreachdb.leads.importing.synonyms import (
+    AMBIGUOUS,
+    FIRST_NAMES_BESIDE_NAME,
+    FULL_NAME,
+    LINK_WORDS,
+    NAME_WORDS,
+    PLACES,
+    SALUTATIONS,
+    SYNONYMS,
+    normalised,
+    place_of,
+)
+
+__all__ = [
+    "CUSTOM", "FIELDS", "FULL_NAME", "REJECT_COLUMNS", "ColumnMap", "MappingTarget", "map_columns", "normalised",
+    "unique_names",
+]  # fmt: skip
 
 CUSTOM = "custom."
-FULL_NAME = "full_name"
-
-# Field -> headers that mean it, best first, already in the form that `normalised` gives.
-SYNONYMS: dict[str, tuple[str, ...]] = {
-    "email": (
-        "email", "email address", "e mail", "e mail address", "mail", "work email", "business email", "primary email",
-        "contact email", "email 1", "e mail 1 value", "correo electronico", "adresse e mail", "e mail adresse",
-    ),
-    "first_name": (
-        "first name", "firstname", "given name", "givenname", "forename", "fname", "contact first name", "vorname",
-        "prenom", "nombre",
-    ),
-    "last_name": (
-        "last name", "lastname", "surname", "family name", "familyname", "lname", "contact last name", "nachname",
-        "nom de famille", "apellido", "apellidos",
-    ),
-    FULL_NAME: ("full name", "fullname", "name", "contact name", "contact", "person", "lead name"),
-    "phone": (
-        "phone", "phone number", "telephone", "tel", "mobile", "mobile phone", "cell", "cell phone", "work phone",
-        "business phone", "direct phone", "phone 1 value", "telefon", "telefono",
-    ),
-    "title": ("title", "job title", "jobtitle", "position", "role", "job", "job position", "designation"),
-    "company_name": (
-        "company", "company name", "organization", "organisation", "organization name", "organisation name",
-        "account name", "account", "employer", "business name", "firma", "unternehmen", "entreprise", "empresa",
-    ),
-    "company_website": (
-        "website", "company website", "web site", "company url", "company domain", "domain", "homepage",
-        "company website url", "website url",
-    ),
-    "linkedin_url": (
-        "linkedin", "linkedin url", "linkedin profile", "linkedin profile url", "person linkedin url",
-        "contact linkedin url", "profile url",
-    ),
-    "industry": ("industry", "company industry", "sector", "branche"),
-    "country": ("country", "country region", "contact country", "country name", "land", "pays", "pais"),
-    "city": ("city", "town", "contact city", "stadt", "ville", "ciudad"),
-    "timezone": ("timezone", "time zone", "tz"),
-    "source": ("source", "lead source", "contact source"),
-    "source_key": ("source key", "external id", "contact id", "record id", "lead id", "person id", "contact record id"),
-    "tags": ("tags", "tag", "labels", "label"),
-    "notes": ("notes", "note", "comments", "comment", "remarks", "description"),
-    "qualification_score": ("qualification score", "score", "lead score"),
-}  # fmt: skip
 # "status" is never taken by itself: at every tool it means something else. --map STATUS=status takes it.
 # What `imports rejects --csv` adds to a row; left out when the corrected file is imported.
 REJECT_COLUMNS = ("reject_row", "reject_column", "reject_reason")
 FIELDS = (*SYNONYMS, "status")
+GIVEN, KNOWN, LIKELY = (
+    1.0,
+    0.9,
+    0.7,
+)  # confidence: said by the user; a name that means one thing; one that means several
+EXAMPLES = 3
+HALF = 0.5
+_LINKEDIN = re.compile(r"(?:https?://)?(?:[a-z]{2,3}\.)?linkedin\.com/(?:in|pub|sales)/", re.IGNORECASE)
 
 MappingTarget = str | None
-_PLACES = {header: (field, place) for field, headers in SYNONYMS.items() for place, header in enumerate(headers)}
+Rows = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnMap:
-    """For each column of the file, in order: its (unique) name and its field, ``custom.<name>`` or ``None``."""
+    """For each column of the file, in order: its (unique) name and its field, ``custom.<name>`` or ``None``.
+
+    ``confidence`` says from 0 to 1 how sure the mapping is; a column that becomes a custom field has 0.
+    """
 
     columns: tuple[str, ...]
     targets: tuple[MappingTarget, ...]
+    confidence: tuple[float, ...] = field(default=(), compare=False)
 
     def position(self, field: str) -> int | None:
         """Where the field's column stands, from 0."""
@@ -87,12 +72,18 @@ class ColumnMap:
         """Column -> target, as it is printed."""
         return dict(self.pairs())
 
-
-def normalised(header: str) -> str:
-    """A header without case, accents, punctuation: ``E-Mail_Adresse`` and ``e mail adresse`` are the same."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", header)
-    plain = "".join(c for c in unicodedata.normalize("NFKD", spaced) if not unicodedata.combining(c))
-    return " ".join(re.findall(r"[^\W_]+", plain.casefold()))
+    def preview(self, sample: Rows) -> list[dict[str, Any]]:
+        """For each column: ``column``, ``target``, ``confidence`` and the first ``examples`` of its values."""
+        sure = self.confidence or (0.0,) * len(self.columns)
+        return [
+            {
+                "column": column,
+                "target": self.targets[place],
+                "confidence": sure[place],
+                "examples": _values(sample, place)[:EXAMPLES],
+            }
+            for place, column in enumerate(self.columns)
+        ]
 
 
 def unique_names(header: Sequence[str]) -> tuple[str, ...]:
@@ -109,47 +100,120 @@ def unique_names(header: Sequence[str]) -> tuple[str, ...]:
 
 
 def map_columns(
-    header: Sequence[str], *, given: Mapping[str, str] | None = None, ignore: Collection[str] = ()
+    header: Sequence[str],
+    *,
+    given: Mapping[str, str] | None = None,
+    ignore: Collection[str] = (),
+    sample: Rows = (),
 ) -> ColumnMap:
-    """Map the columns: as given, else by their header, else to a custom field of their name.
+    """Map the columns: as given, else by their header and values, else to a custom field of their name.
 
     ``given`` maps a column to a field of :data:`FIELDS`, or to ``custom.<name>``; ``ignore`` names columns to leave
-    out. Raises UsageError for a column or field that does not exist, or a field that is given twice.
+    out; ``sample`` holds the first rows. Raises UsageError for a column or field that does not exist, or a field that
+    is given twice.
     """
     names = unique_names(header)
     targets: dict[str, MappingTarget] = {_column(names, name): None for name in ignore}
     targets |= dict.fromkeys(set(REJECT_COLUMNS) & set(names))
-    for name, field in (given or {}).items():
-        column, target = _column(names, name), _target(field)
+    for name, wanted in (given or {}).items():
+        column, target = _column(names, name), _target(wanted)
         if target in targets.values():
             raise UsageError(f"two columns are mapped to {target}")
         if column in targets:
             raise UsageError(f"column {column!r} is both mapped and ignored")
         targets[column] = target
-    _guess(names, targets)
+    sure = dict.fromkeys(targets, GIVEN)
+    for name, (target, confidence) in _Guess(names, targets, sample).all().items():
+        targets[name], sure[name] = target, confidence
     whole = tuple(targets.get(name, CUSTOM + name) for name in names)
     twice = [target for target in whole if target is not None and whole.count(target) > 1]
     if twice:
         raise UsageError(f"two columns are mapped to {twice[0]}")
-    return ColumnMap(names, whole)
+    return ColumnMap(names, whole, tuple(sure.get(name, 0.0) for name in names))
 
 
-def _guess(names: Sequence[str], targets: dict[str, MappingTarget]) -> None:
-    """Give each free field the free column whose header means it best."""
-    wanted = sorted(
-        (place, order, field, name)
-        for order, name in enumerate(names)
-        if name not in targets and (known := _PLACES.get(normalised(name)))
-        for field, place in [known]
-    )
-    for _, _, field, name in wanted:
-        if field not in targets.values():
-            targets[name] = field
-    # A full name is split only where no column gives its parts; then it stays as it is.
-    if {"first_name", "last_name"} & set(targets.values()):
-        for _, _, field, name in wanted:
-            if field == FULL_NAME and targets.get(name) == FULL_NAME:
-                targets[name] = CUSTOM + name
+class _Guess:
+    """Gives the fields that are still free the free columns that mean them."""
+
+    def __init__(self, names: Sequence[str], targets: Mapping[str, MappingTarget], sample: Rows) -> None:
+        self._free = [(name, normalised(name), place) for place, name in enumerate(names) if name not in targets]
+        self._sample = sample
+        self._taken = {target for target in targets.values() if target}
+        self._found: dict[str, tuple[str, float]] = {}
+
+    def all(self) -> dict[str, tuple[str, float]]:
+        """Column -> field and confidence."""
+        self._by_header()
+        self._links()
+        self._name_words()
+        # A full name is split only where no column gives its parts; else it stays as it is.
+        if {"first_name", "last_name"} & self._taken:
+            self._found = {name: found for name, found in self._found.items() if found[0] != FULL_NAME}
+        return self._found
+
+    def _take(self, name: str, target: str, confidence: float) -> None:
+        if name not in self._found and target not in self._taken:
+            self._found[name] = (target, confidence)
+            self._taken.add(target)
+
+    def _by_header(self) -> None:
+        """Each field gets the column whose header means it best, the first one if several mean it as well."""
+        known = [
+            (found[1], place, found[0], name, plain)
+            for name, plain, place in self._free
+            if (found := place_of(plain)) is not None and not self._refused(found[0], place)
+        ]
+        for _, _, target, name, plain in sorted(known):
+            self._take(name, target, LIKELY if plain in AMBIGUOUS or plain not in PLACES else KNOWN)
+
+    def _refused(self, target: str, place: int) -> bool:
+        """Whether the values of the column speak against the field."""
+        values = _values(self._sample, place)
+        if target == "title" and values:
+            return _share(values, _is_salutation) >= HALF
+        if target == "company_website" and values:
+            return _share(values, _is_linkedin) >= HALF
+        return False
+
+    def _links(self) -> None:
+        """A column of links, or a website that isn't one, is the person's profile if its values say so."""
+        for name, plain, place in self._free:
+            known = place_of(plain)
+            if plain in LINK_WORDS or (known and known[0] == "company_website"):
+                values = _values(self._sample, place)
+                if values and _share(values, _is_linkedin) >= HALF:
+                    self._take(name, "linkedin_url", LIKELY)
+
+    def _name_words(self) -> None:
+        """Beside "Prénom", "Nom" is the family name; beside "Cognome", "Nome" is the given one; alone each is both."""
+        beside = {plain for _, plain, _ in self._free}
+        for name, plain, _ in self._free:
+            part = NAME_WORDS.get(plain)
+            if part is None:
+                continue
+            other = "first_name" if part == "last_name" else "last_name"
+            fits = plain != "name" or not beside.isdisjoint(FIRST_NAMES_BESIDE_NAME)
+            if other in self._taken and fits:
+                self._take(name, part, KNOWN)
+            elif not {"first_name", "last_name", FULL_NAME} & self._taken:
+                self._take(name, FULL_NAME, LIKELY)
+
+
+def _values(sample: Rows, place: int) -> list[str]:
+    return [row[place] for row in sample if place < len(row) and row[place]]
+
+
+def _share(values: Sequence[str], test: Callable[[str], bool]) -> float:
+    return sum(map(test, values)) / len(values)
+
+
+def _is_linkedin(value: str) -> bool:
+    return _LINKEDIN.match(value) is not None
+
+
+def _is_salutation(value: str) -> bool:
+    words = normalised(value).split()
+    return bool(words) and SALUTATIONS.issuperset(words)
 
 
 def _column(names: Sequence[str], wanted: str) -> str:

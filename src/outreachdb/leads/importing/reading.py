@@ -15,9 +15,12 @@ from itertools import islice
 from types import TracebackType
 from typing import Self, TextIO
 
-from outreachdb.leads.importing.detection import Dialect
+from outreachdb.leads.importing.detection import Dialect, open_table
+from outreachdb.leads.importing.records import Record
+from outreachdb.leads.importing.sources import ByteFile
 
 ROWS = 2000
+RECORD_ROWS = 500
 BLOCK_CHARS = 1 << 20  # fewer rows per block where rows are long, so that memory stays flat
 NUL_SHOWN = "\u2400"  # PostgreSQL's text can't hold NUL: the row is kept with the symbol for it
 
@@ -44,22 +47,34 @@ class RowReader:
         self._number = 0
         self._size = ROWS
         self._lines: list[str] = []
-        self._file: TextIO
+        self._table = open_table(dialect)
+        self._records: Iterator[Record] = iter(())
 
     def __enter__(self) -> Self:
-        self._file = self._dialect.path.open(encoding=self._dialect.encoding, newline="")
+        if self._table is not None:
+            self._records = self._table.rows()
+            return self
+        self._bytes = ByteFile(self._dialect.path, self._dialect.compression)
+        self._file = self._bytes.text(self._dialect.encoding)
         self._reader = csv.reader(self._recorded(), delimiter=self._dialect.delimiter)
-        header = (row for row in self._reader if any(cell.replace("\x00", "").strip() for cell in row))
-        next(header, None)
+        begins = 1
+        for _ in self._reader:
+            if begins == self._dialect.header_line:
+                break
+            begins = self._reader.line_num + 1
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        if self._table is None:
+            self._file.close()
+            self._bytes.close()
 
     def block(self) -> Block | None:
         """The next block, or ``None`` at the end."""
+        if self._table is not None:
+            return self._record_block(self._table.done)
         while True:
             self._lines.clear()
             rows = self._rows()
@@ -70,7 +85,26 @@ class RowReader:
                 text = self._slow()
             self._adapt()
             if text:
-                return Block(_composed(text).encode(), self._number, self._file.buffer.tell())
+                return Block(_composed(text).encode(), self._number, self._bytes.position())
+
+    def _record_block(self, done: float) -> Block | None:
+        """Rows of a file that is not CSV."""
+        records = list(islice(self._records, RECORD_ROWS))
+        if not records:
+            return None
+        text = self._written(records)
+        if "\x00" in text or not _is_unicode(text):
+            text = self._written([_refused(record) for record in records])
+        self._number += len(records)
+        return Block(_composed(text).encode(), self._number, int(done * self._dialect.size))
+
+    def _written(self, records: Sequence[Record]) -> str:
+        out = io.StringIO(newline="")
+        _writer(out).writerows(
+            [*map(str.strip, cells), number, problem or ""]
+            for number, (cells, problem) in enumerate(records, start=self._number + 1)
+        )
+        return out.getvalue()
 
     def _recorded(self) -> Iterator[str]:
         """The file's lines, remembered until the block is done."""
@@ -139,6 +173,28 @@ class RowReader:
         if any("\x00" in cell for cell in row):
             return "holds a NUL character"
         return None
+
+
+def _refused(record: Record) -> Record:
+    """The record, with a reason where a cell can't be stored."""
+    cells, problem = record
+    text = ",".join(filter(None, cells))
+    shown = text.replace("\x00", NUL_SHOWN).encode("utf-8", "replace").decode()
+    if "\x00" in text:
+        problem = problem or "holds a NUL character"
+    elif shown != text:
+        problem = problem or "holds half of a surrogate pair"
+    else:
+        return record
+    return [shown, *[""] * (len(cells) - 1)], problem
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _tapped(lines: Iterator[str], taken: list[str]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,10 @@ from outreachdb.leads.importing.fields import MappingTarget
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """Counts balance: ``rows_read = inserted + updated + skipped + rejected``; ``import_id`` is None in a dry run."""
+    """Counts balance: ``rows_read = inserted + updated + skipped + rejected``; ``import_id`` is None in a dry run.
+
+    ``preview`` has ``column``, ``target``, ``confidence`` (0 to 1) and ``examples`` of each column.
+    """
 
     import_id: int | None
     rows_read: int
@@ -25,6 +29,7 @@ class ImportReport:
     header_line: int
     mapping: dict[str, MappingTarget]
     dry_run: bool = False
+    preview: Sequence[Mapping[str, Any]] = ()
 
     @property
     def rows_per_second(self) -> int:
@@ -37,6 +42,6 @@ class ImportReport:
         found: dict[str, Any] = {"import_id": self.import_id, "rows_read": self.rows_read, **counts}
         found |= {"seconds": round(self.seconds, 3), "rows_per_second": self.rows_per_second}
         if self.dry_run:
-            names = ("format", "encoding", "delimiter", "header_line", "mapping")
+            names = ("format", "encoding", "delimiter", "header_line", "mapping", "preview")
             found |= {name: getattr(self, name) for name in names}
         return found

@@ -52,7 +52,7 @@ async def import_file(
     started = time.monotonic()
     policy.check(on_conflict)
     dialect = await asyncio.to_thread(inspect, Path(path))
-    columns = map_columns(dialect.header, given=mapping, ignore=ignore)
+    columns = map_columns(dialect.header, given=mapping, ignore=ignore, sample=dialect.sample)
     _check_columns(dialect, columns)
     now = datetime.now(UTC)
     with RowReader(dialect) as reader:
@@ -69,12 +69,13 @@ async def import_file(
         counts.skipped,
         counts.rejected,
         time.monotonic() - started,
-        runs.FORMAT,
+        dialect.format,
         dialect.encoding,
         dialect.delimiter,
         dialect.header_line,
         columns.document(),
         dry_run,
+        columns.preview(dialect.sample),
     )
 
 

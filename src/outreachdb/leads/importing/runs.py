@@ -20,7 +20,6 @@ from outreachdb.leads.importing.merging import Counts
 
 Q = Queries("outreachdb.leads")
 PAGE = 5000
-FORMAT = "csv"
 
 
 async def begin(
@@ -34,7 +33,7 @@ async def begin(
             "workspace_id": tenant.workspace_id,
             "file_name": dialect.path.name,
             "file_sha256": dialect.sha256,
-            "format": FORMAT,
+            "format": dialect.format,
             "encoding": dialect.encoding,
             "delimiter": dialect.delimiter,
             "header_line": dialect.header_line,

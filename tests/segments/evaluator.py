@@ -62,6 +62,8 @@ def _text(have: str, op: str, value: Any) -> bool:
         return have in value
     if op == "equals":
         return bool(have == value)
+    if op == "matches":
+        return re.search(value, have, re.IGNORECASE | re.DOTALL) is not None
     have, value = have.lower(), value.lower()
     return {"contains": value in have, "starts_with": have.startswith(value), "ends_with": have.endswith(value)}[op]
 
@@ -134,7 +136,7 @@ def _custom(have: Any, op: str, value: Any) -> bool:
         if isinstance(value, str):
             return not isinstance(have, str) and _as_number(value) == have
         return isinstance(have, str) and have == str(value)
-    if op in {"contains", "starts_with", "ends_with"}:
+    if op in {"contains", "starts_with", "ends_with", "matches"}:
         return _text(text, op, value)
     if op in {"before", "after"} or (op == "between" and isinstance(value[0], str)):
         if not re.match(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):

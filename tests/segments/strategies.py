@@ -76,7 +76,11 @@ def _pair(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
     return st.lists(strategy, min_size=2, max_size=2)
 
 
-_words = _same(text, "contains", "not_contains", "starts_with", "ends_with")
+# Expressions that mean the same to Python and to PostgreSQL.
+expressions = st.sampled_from(
+    ["^a", "b+$", "gr.*th", "(a|b){2}", "[0-9]{3,4}", "^$", "'|%", "[^ab]", "Ж", "^(?:a|lead)?b"]
+)
+_words = _same(text, "contains", "not_contains", "starts_with", "ends_with") | {"matches": expressions}
 _texts = _words | _same(text, "equals", "not_equals") | _same(st.lists(text, min_size=1, max_size=3), "in", "not_in")
 _order = _same(numbers, "gt", "gte", "lt", "lte")
 _numbers = _order | _same(numbers, "equals", "not_equals") | {"between": _pair(numbers)}

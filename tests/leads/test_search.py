@@ -216,3 +216,12 @@ async def test_one_lead_by_id_or_address(people: Tenant, other_tenant: Tenant) -
     with pytest.raises(NotFound):
         await find(other_tenant, ann["id"])
     assert (await search(other_tenant, "ann")).rows == []
+
+
+async def test_a_definition_nested_without_end_is_refused(people: Tenant) -> None:
+    for levels in (40, 10_000):
+        deep: dict[str, Any] = {}
+        for _ in range(levels):
+            deep = {"not": deep}
+        with pytest.raises(InvalidInput, match="nested too deep"):
+            await search(people, where=deep)

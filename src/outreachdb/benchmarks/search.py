@@ -33,6 +33,20 @@ FILL = """
            (h %% 1000) / 10.0, now() - n * interval '40 seconds', now() - (h %% 90000) * interval '1 minute'
     FROM (SELECT n, hashint4(n) & 2147483647 AS h FROM generate_series(1, %(leads)s) AS n) AS people
 """
+# Two events for each lead, in twenty campaigns over four months.
+CAMPAIGNS = """
+    INSERT INTO outreach.campaigns (workspace_id, id, name, status, launched_at)
+    SELECT %(workspace_id)s, n, 'campaign ' || n, 'running', now() - n * interval '6 days'
+    FROM generate_series(1, 20) AS n
+"""
+EVENTS = """
+    INSERT INTO outreach.email_events (workspace_id, event_key, created_at, event, provider, campaign_id, lead_id)
+    SELECT %(workspace_id)s, 'event' || n, now() - (h %% 172800) * interval '1 minute',
+           (ARRAY['delivered', 'opened', 'opened', 'clicked'])[1 + h %% 4], 'bench', 1 + h %% 20,
+           (SELECT min(id) FROM outreach.leads WHERE workspace_id = %(workspace_id)s) + h %% %(leads)s
+    FROM (SELECT n, hashint4(n) & 2147483647 AS h FROM generate_series(1, 2 * %(leads)s) AS n) AS done
+"""
+MONTHS = "SELECT outreach.ensure_partitions('email_events', now() - interval '121 days', now())"
 SIX = {
     "all": [
         {"field": "country", "op": "in", "value": ["US", "GB"]},
@@ -84,8 +98,14 @@ def _questions(
         ("search: small workspace, no hit", ask(small, text="zzqxwv"), 5, None),
         ("segment: six conditions, count", lambda: segments.count(large, SIX), 300, "1 s"),
         ("segment: six conditions, first page", ask(large, where=SIX), 60, "500 ms"),
+        ("segment: opened twice, a campaign", lambda: segments.count(large, _opened(campaign=12)), 1000, "3 s"),
+        ("segment: opened twice in 30 days", lambda: segments.count(large, _opened(within_days=30)), 3000, "3 s"),
         ("segment: unselective filter, count", lambda: segments.count(large, _unselective()), 700, "3 s"),
     ]
+
+
+def _opened(**more: int) -> dict[str, Any]:
+    return {"event": "opened", "at_least": 2, **more}
 
 
 def _unselective() -> dict[str, Any]:
@@ -102,8 +122,10 @@ async def _fill(pools: Pools, url: str, leads: int, progress: Progress) -> tuple
         async with tenants[-1].trusted() as session:
             given = {"workspace_id": tenants[-1].workspace_id, "leads": SMALL_LEADS if number else leads}
             await session.execute(FILL, given)
+            for statement in () if number else (MONTHS, CAMPAIGNS, EVENTS):
+                await session.execute(statement, given)
     async with await connect(url, autocommit=True) as connection:
-        await connection.execute("VACUUM (ANALYZE) outreach.leads")
+        await connection.execute("VACUUM (ANALYZE) outreach.leads, outreach.email_events")
     return tenants[0], tenants[1]
 
 

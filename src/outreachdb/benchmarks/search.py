@@ -49,7 +49,7 @@ EVENTS = """
 MONTHS = "SELECT outreach.ensure_partitions('email_events', now() - interval '121 days', now())"
 SIX = {
     "all": [
-        {"field": "country", "op": "in", "value": ["US", "GB"]},
+        {"field": "country", "op": "in", "value": ["FR", "GB"]},
         {"field": "tags", "op": "has_any", "value": ["tag3", "tag4"]},
         {"field": "title", "op": "contains", "value": "growth"},
         {"field": "custom.Employees", "op": "gte", "value": 1000},

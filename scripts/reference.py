@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from outreachdb.config import SETTINGS
 from outreachdb.db import index_catalogue, migrate, promises
 from outreachdb.db.embedded import find_binaries, throwaway
 from outreachdb.db.rooms import routine_files
+from outreachdb.segments.definition import Definition
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -52,6 +54,8 @@ def files() -> Iterator[tuple[Path, str]]:
     yield REFERENCE / "settings.md", settings_page()
     yield REFERENCE / "errors.md", NOTE + f"# Errors\n\n{errors.__doc__}"
     yield REFERENCE / "cli.md", cli_page()
+    schema = json.dumps(Definition.model_json_schema(), indent=2, sort_keys=True)
+    yield REFERENCE / "segment.schema.json", schema + "\n"
     yield REFERENCE / "indexes.md", NOTE + index_catalogue.page()
     with throwaway(find_binaries(18).path) as server:
         url = server.url("postgres")

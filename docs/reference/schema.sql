@@ -1375,6 +1375,251 @@ CREATE FUNCTION outreach.score_of(p_text text) RETURNS real
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_text ~ '^\+?0*([0-9]{1,2}([.,][0-9]{1,20})?|100([.,]0{1,20})?)( ?%)?$'::text) THEN (replace(rtrim(p_text, ' %'::text), ','::text, '.'::text))::real ELSE NULL::real END;
 ALTER FUNCTION outreach.score_of(p_text text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_indexscan TO 'off'
+    SET enable_indexonlyscan TO 'off'
+    SET work_mem TO '64MB'
+    AS $$
+DECLARE
+    found bigint[];
+BEGIN
+    EXECUTE p_statement INTO found USING p_workspace;
+    RETURN found;
+END
+$$;
+ALTER FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_condition(p_query text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    words text[] := string_to_array(p_query, ' ');
+    named constant text := 'lower(coalesce(l.first_name, '''') || '' '' || coalesce(l.last_name, '''') || '' '' || '
+        'coalesce(l.email, '''') || '' '' || coalesce(l.company_name, ''''))';
+    long boolean := EXISTS (SELECT FROM unnest(words) AS w WHERE length(w) >= 3);
+    parts text;
+BEGIN
+    IF length(p_query) > 200 OR cardinality(words) > 10 THEN
+        RAISE EXCEPTION 'query: is too long' USING ERRCODE = 'invalid_parameter_value', HINT = 'at most 200 characters and 10 words';
+    ELSIF p_query !~ '[[:alnum:]]' OR (NOT long AND cardinality(public.show_trgm(p_query)) = 0) THEN
+        RAISE EXCEPTION 'query: is too short to look for' USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'three characters or more, with a letter or digit; one or two only as the beginning of a word';
+    END IF;
+    SELECT string_agg(
+        CASE WHEN long THEN format('%s LIKE %L', named, '%' || w.safe || '%')
+             ELSE format('(%1$s LIKE %2$L OR %1$s LIKE %3$L)', named, w.safe || '%', '% ' || w.safe || '%') END, ' AND ')
+    INTO parts
+    FROM (SELECT replace(replace(replace(w, '\', '\\'), '%', '\%'), '_', '\_') AS safe FROM unnest(words) AS w) AS w;
+    RETURN parts;
+END
+$_$;
+ALTER FUNCTION outreach.search_condition(p_query text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_cursor(p_search text, p_part integer, p_key jsonb) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN translate(encode(convert_to((jsonb_build_object('s', p_search, 'p', p_part, 'k', p_key))::text, 'UTF8'::name), 'base64'::text), '+/=
+'::text, '-_'::text);
+ALTER FUNCTION outreach.search_cursor(p_search text, p_part integer, p_key jsonb) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_cursor_read(p_cursor text, p_search text, p_keys text[], p_rest text[]) RETURNS TABLE(part integer, after text[])
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    given jsonb;
+    n integer;
+BEGIN
+    BEGIN
+        IF length(p_cursor) > 4000 OR p_cursor !~ '^[A-Za-z0-9_-]+$' THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        given := convert_from(decode(
+            rpad(translate(p_cursor, '-_', '+/'), (length(p_cursor) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::jsonb;
+        part := (given ->> 'p')::integer;
+        after := ARRAY(SELECT jsonb_array_elements_text(given -> 'k'));
+        IF part = 1 THEN
+            p_keys := p_rest;
+        END IF;
+        IF given ->> 's' IS NULL OR part NOT IN (0, 1) OR p_keys IS NULL OR array_position(after, NULL) IS NOT NULL
+            OR (given ->> 's' = p_search AND cardinality(after) <> cardinality(p_keys))
+        THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value';
+        ELSIF given ->> 's' = p_search THEN
+            FOR n IN 1 .. cardinality(p_keys) LOOP
+                EXECUTE format('SELECT %L::%s', after[n], outreach.search_type(p_keys[n]));
+            END LOOP;
+        END IF;
+    EXCEPTION WHEN data_exception OR raise_exception THEN
+        RAISE EXCEPTION 'cursor: is not one that a search gave' USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'pass the cursor of the last row unchanged, or none for the first page';
+    END;
+    IF given ->> 's' <> p_search THEN
+        RAISE EXCEPTION 'cursor: belongs to another search or sort' USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'a cursor goes on with the query, filters and sort that gave it';
+    END IF;
+    RETURN NEXT;
+END
+$_$;
+ALTER FUNCTION outreach.search_cursor_read(p_cursor text, p_search text, p_keys text[], p_rest text[]) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_sort TO 'off'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET work_mem TO '64MB'
+    AS $$
+DECLARE
+    found bigint[];
+BEGIN
+    EXECUTE p_statement INTO found USING p_workspace;
+    RETURN found;
+END
+$$;
+ALTER FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_leads_optimized(query text DEFAULT NULL::text, filters jsonb DEFAULT NULL::jsonb, sort text DEFAULT '-created_at'::text, max_rows integer DEFAULT 50, cursor text DEFAULT NULL::text) RETURNS TABLE(id bigint, email text, first_name text, last_name text, title text, company_name text, industry text, country text, status text, tags text[], qualification_score real, created_at timestamp with time zone, updated_at timestamp with time zone, match text, next_cursor text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET extra_float_digits TO '1'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    wanted constant text := nullif(btrim(regexp_replace(lower(search_leads_optimized.query), '\s+', ' ', 'g')), '');
+    filter constant text := CASE WHEN filters IS NULL OR filters = '{}' THEN 'true' ELSE outreach.segment_condition(filters) END;
+    condition text := filter;
+    down constant boolean := sort LIKE '-%';
+    keys constant text[] := CASE ltrim(sort, '-')
+        WHEN 'id' THEN '{id}' WHEN 'created_at' THEN '{created_at,id}' WHEN 'updated_at' THEN '{updated_at,id}'
+        WHEN 'score' THEN '{qualification_score,created_at,id}' WHEN 'qualified_at' THEN '{qualified_at,id}'
+        WHEN 'email' THEN '{email_key,id}' WHEN 'company_name' THEN '{company_name,id}' END;
+    rest constant text[] := CASE WHEN keys[1] NOT IN ('id', 'created_at', 'updated_at') THEN '{created_at,id}'::text[] END;
+    search constant text := md5(jsonb_build_array(sort, wanted, filters)::text);
+    start integer := 0;
+    after text[];
+    found bigint[] := '{}';
+    with_value integer := 0;
+    kind text := 'exact';
+BEGIN
+    IF keys IS NULL OR sort LIKE '--%' THEN
+        RAISE EXCEPTION 'sort: there is no order %', coalesce(sort, 'NULL') USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'id, created_at, updated_at, score, qualified_at, email or company_name; a minus before it turns it round';
+    ELSIF max_rows IS NULL OR max_rows NOT BETWEEN 1 AND 1001 THEN
+        RAISE EXCEPTION 'max_rows: must lie between 1 and 1001' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF wanted IS NOT NULL THEN
+        condition := CASE WHEN filter = 'true' THEN outreach.search_condition(wanted)
+            ELSE format('(%s) AND (%s)', outreach.search_condition(wanted), filter) END;
+    END IF;
+    IF search_leads_optimized.cursor IS NOT NULL THEN
+        SELECT c.part, c.after INTO start, after
+        FROM outreach.search_cursor_read(search_leads_optimized.cursor, search, keys, rest) AS c;
+    END IF;
+    IF start = 0 THEN
+        found := outreach.search_part(ws, condition, keys, down, after, max_rows);
+        after := NULL;
+        with_value := cardinality(found);
+    END IF;
+    IF rest IS NOT NULL AND cardinality(found) < max_rows THEN
+        found := found || outreach.search_part(ws, format('l.%I IS NULL AND (%s)', keys[1], condition), rest, down, after,
+            max_rows - cardinality(found));
+    END IF;
+    IF found = '{}' AND wanted IS NOT NULL AND search_leads_optimized.cursor IS NULL THEN
+        kind := 'similar';
+        found := outreach.search_similar(ws, wanted, filter, max_rows);
+    END IF;
+    RETURN QUERY
+    SELECT l.id, l.email, l.first_name, l.last_name, l.title, l.company_name, l.industry, l.country, l.status, l.tags,
+           l.qualification_score, l.created_at, l.updated_at, kind,
+           CASE WHEN kind = 'exact' THEN outreach.search_cursor(search, (f.n > with_value)::integer,
+               (SELECT jsonb_agg(CASE k.name
+                    WHEN 'id' THEN to_jsonb(l.id) WHEN 'created_at' THEN to_jsonb(l.created_at)
+                    WHEN 'updated_at' THEN to_jsonb(l.updated_at) WHEN 'qualification_score' THEN to_jsonb(l.qualification_score)
+                    WHEN 'qualified_at' THEN to_jsonb(l.qualified_at) WHEN 'email_key' THEN to_jsonb(l.email_key)
+                    ELSE to_jsonb(l.company_name) END ORDER BY k.n)
+                FROM unnest(CASE WHEN f.n > with_value THEN rest ELSE keys END) WITH ORDINALITY AS k (name, n))) END
+    FROM unnest(found) WITH ORDINALITY AS f (id, n)
+    -- One look-up by key each, whatever the statistics think of the workspace.
+    CROSS JOIN LATERAL (SELECT * FROM outreach.leads AS e WHERE e.workspace_id = (SELECT ws) AND e.id = f.id OFFSET 0) AS l
+    ORDER BY f.n;
+END
+$$;
+ALTER FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_keys text[], p_down boolean, p_after text[], p_rows integer) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    step constant integer := 5000;
+    ordered text := (SELECT string_agg('l.' || k || CASE WHEN p_down THEN ' DESC' ELSE '' END, ', ') FROM unnest(p_keys) AS k);
+    scope text := 'l.workspace_id = (SELECT $1)'
+        || CASE WHEN p_keys[1] IN ('created_at', 'updated_at', 'id') THEN '' ELSE format(' AND l.%I IS NOT NULL', p_keys[1]) END
+        || CASE WHEN p_after IS NULL THEN '' ELSE format(' AND (%s) %s (%s)',
+            (SELECT string_agg('l.' || k, ', ') FROM unnest(p_keys) AS k), CASE WHEN p_down THEN '<' ELSE '>' END,
+            (SELECT string_agg(format('%L::%s', p_after[n], outreach.search_type(k)), ', ' ORDER BY n)
+             FROM unnest(p_keys) WITH ORDINALITY AS u (k, n))) END;
+    found bigint[];
+BEGIN
+    found := outreach.search_in_order(format(
+        'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s ORDER BY %s LIMIT %s) AS l '
+        'WHERE %s LIMIT %s) AS f', scope, ordered, step, p_condition, p_rows), p_workspace);
+    IF cardinality(found) = p_rows OR p_condition = 'true' OR outreach.search_in_order(format(
+        'SELECT array_agg(f.id) FROM (SELECT l.id FROM outreach.leads AS l WHERE %s ORDER BY %s OFFSET %s LIMIT 1) AS f',
+        scope, ordered, step), p_workspace) IS NULL
+    THEN
+        RETURN coalesce(found, '{}');
+    END IF;
+    -- OFFSET 0: first what matches, then the order; walking in the order once more is what has just failed.
+    found := outreach.search_by_index(format(
+        'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s AND (%s) OFFSET 0) AS l '
+        'ORDER BY %s LIMIT %s) AS f', scope, p_condition, ordered, p_rows), p_workspace);
+    RETURN coalesce(found, '{}');
+END
+$_$;
+ALTER FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_keys text[], p_down boolean, p_after text[], p_rows integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    threshold text;
+    found bigint[];
+    named constant text := 'lower(coalesce(l.first_name, '''') || '' '' || coalesce(l.last_name, '''') || '' '' || '
+        'coalesce(l.email, '''') || '' '' || coalesce(l.company_name, ''''))';
+    before constant text := coalesce(nullif(current_setting('pg_trgm.word_similarity_threshold', true), ''), '0.6');
+BEGIN
+    IF cardinality(public.show_trgm(p_query)) < 4 THEN
+        RETURN '{}';
+    END IF;
+    FOREACH threshold IN ARRAY '{0.6,0.4}'::text[] LOOP
+        PERFORM set_config('pg_trgm.word_similarity_threshold', threshold, true);
+        -- The first thousand are enough to choose from; a name that is like a tenth of all others is no typo.
+        found := outreach.search_by_index(format(
+            'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE l.workspace_id = (SELECT $1) '
+            'AND %1$s OPERATOR(public.%%>) %2$L AND (%3$s) LIMIT 1000) AS l '
+            'ORDER BY public.word_similarity(%2$L, %1$s) DESC, l.id LIMIT %4$s) AS f',
+            named, p_query, p_condition, p_rows), p_workspace);
+        EXIT WHEN found IS NOT NULL;
+    END LOOP;
+    PERFORM set_config('pg_trgm.word_similarity_threshold', before, true);
+    RETURN coalesce(found, '{}');
+END
+$_$;
+ALTER FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_type(p_key text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    RETURN CASE WHEN (p_key = 'id'::text) THEN 'bigint'::text WHEN (p_key = 'qualification_score'::text) THEN 'real'::text WHEN (p_key = ANY (ARRAY['email_key'::text, 'company_name'::text])) THEN 'text'::text ELSE 'timestamptz'::text END;
+ALTER FUNCTION outreach.search_type(p_key text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_within(p_column text, p_set text) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN (((('(('::text || p_column) || ' IN (SELECT unnest(ARRAY('::text) || p_set) || ')))) IS TRUE)'::text);
+ALTER FUNCTION outreach.segment_within(p_column text, p_set text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_company_test(p_test text) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN outreach.segment_within('l.company_id'::text, format('SELECT l.id FROM outreach.companies AS l WHERE l.workspace_id = %s AND (%s)'::text, outreach.required_workspace(), p_test));
+ALTER FUNCTION outreach.segment_company_test(p_test text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_condition(definition jsonb) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1382,10 +1627,17 @@ CREATE FUNCTION outreach.segment_condition(definition jsonb) RETURNS text
 BEGIN
     IF octet_length(definition::text) > 262144 THEN
         PERFORM outreach.segment_error('', 'is too large', 'at most 256 kB');
-    ELSIF jsonb_array_length(jsonb_path_query_array(definition, 'strict $.**.field')) > 500 THEN
+    ELSIF jsonb_array_length(jsonb_path_query_array(definition, 'strict $.**.field'))
+        + jsonb_array_length(jsonb_path_query_array(definition, 'strict $.**.random_percent')) > 500
+    THEN
         PERFORM outreach.segment_error('', 'has too many conditions', 'at most 500');
+    ELSIF jsonb_array_length(jsonb_path_query_array(definition, 'strict $.**.event')) > 50
+        OR jsonb_array_length(jsonb_path_query_array(definition, 'strict $.**.segment'))
+            + jsonb_array_length(jsonb_path_query_array(definition, 'strict $.**.import')) > 20
+    THEN
+        PERFORM outreach.segment_error('', 'has too many conditions', 'at most 50 on events, and 20 on segments and imports');
     END IF;
-    RETURN outreach.segment_node(definition, '', 1);
+    RETURN outreach.segment_node(definition, '', 1, '{}');
 END
 $_$;
 ALTER FUNCTION outreach.segment_condition(definition jsonb) OWNER TO outreachdb_owner;
@@ -1414,6 +1666,8 @@ BEGIN
         PERFORM outreach.segment_texts(p_value, p_path);
         RETURN (SELECT '(' || string_agg(outreach.segment_custom_equals(p_key, e), ' OR ') || ')'
                 FROM jsonb_array_elements(p_value) AS e);
+    ELSIF p_op = 'matches' THEN
+        RETURN format('%s ~* %L', col, outreach.segment_regex(p_value, p_path));
     ELSIF p_op IN ('contains', 'starts_with', 'ends_with') THEN
         IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' THEN
             PERFORM outreach.segment_error(p_path || '.value', 'must be a text');
@@ -1500,6 +1754,74 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.segment_error(p_path text, p_problem text, p_hint text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_event_test(p_node jsonb, p_path text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    event text := p_node ->> 'event';
+    campaign bigint := outreach.segment_whole(p_node, 'campaign', 1, 999999999999999999, p_path);
+    least bigint := coalesce(outreach.segment_whole(p_node, 'at_least', 1, 1000, p_path), 1);
+    days bigint := outreach.segment_whole(p_node, 'within_days', 1, 3650, p_path);
+    counter text := CASE event WHEN 'sent' THEN 'sent_count' WHEN 'opened' THEN 'open_count' WHEN 'clicked' THEN 'click_count'
+        WHEN 'replied' THEN 'reply_count' WHEN 'bounced' THEN 'bounce_count' END;
+    latest text := CASE event WHEN 'sent' THEN 'last_contacted_at' WHEN 'opened' THEN 'last_opened_at'
+        WHEN 'clicked' THEN 'last_clicked_at' WHEN 'replied' THEN 'last_replied_at' END;
+    launched timestamptz;
+    source text;
+BEGIN
+    IF jsonb_typeof(p_node -> 'event') IS DISTINCT FROM 'string' OR event <> ALL
+        ('{sent,delivered,deferred,opened,clicked,replied,bounced,complained,unsubscribed,autoresponded}'::text[])
+    THEN
+        PERFORM outreach.segment_error(p_path || '.event', format('there is no event %s', p_node -> 'event'),
+            'sent, delivered, deferred, opened, clicked, replied, bounced, complained, unsubscribed or autoresponded');
+    ELSIF p_node - '{event,campaign,at_least,within_days}'::text[] <> '{}' THEN
+        PERFORM outreach.segment_error(p_path, 'this condition has the keys event, campaign, at_least and within_days only');
+    ELSIF campaign IS NOT NULL THEN
+        SELECT c.launched_at INTO launched FROM outreach.campaigns AS c WHERE c.workspace_id = ws AND c.id = campaign;
+        IF NOT FOUND THEN
+            PERFORM outreach.segment_error(p_path || '.campaign', format('there is no campaign %s', campaign), 'outreachdb campaign list');
+        END IF;
+    ELSIF days IS NULL AND counter IS NOT NULL THEN
+        RETURN outreach.segment_within('l.id', format(
+            'SELECT e.lead_id FROM outreach.lead_engagement AS e WHERE e.workspace_id = %s AND e.%I >= %s', ws, counter, least));
+    ELSIF least = 1 AND latest IS NOT NULL THEN
+        RETURN outreach.segment_within('l.id', format(
+            'SELECT e.lead_id FROM outreach.lead_engagement AS e WHERE e.workspace_id = %s AND e.%I >= now() - interval ''%s days''',
+            ws, latest, days));
+    END IF;
+    IF event = 'sent' THEN
+        -- The instant of the run leads to its month.
+        source := format('outreach.email_sends AS e WHERE e.workspace_id = %s AND e.status = ''sent''', ws)
+            || CASE WHEN campaign IS NULL THEN '' ELSE format(' AND e.created_at = %L::timestamptz', coalesce(launched, '-infinity')) END
+            || CASE WHEN days IS NULL THEN '' ELSE format(' AND e.sent_at >= now() - interval ''%s days''', days) END;
+    ELSE
+        source := format('outreach.email_events AS e WHERE e.workspace_id = %s AND e.event = %L AND e.lead_id IS NOT NULL', ws, event)
+            || CASE WHEN days IS NULL THEN '' ELSE format(' AND e.created_at >= now() - interval ''%s days''', days) END;
+    END IF;
+    RETURN outreach.segment_within('l.id', 'SELECT e.lead_id FROM ' || source
+        || CASE WHEN campaign IS NULL THEN '' ELSE format(' AND e.campaign_id = %s', campaign) END
+        || format(' GROUP BY e.lead_id HAVING count(*) >= %s', least));
+END
+$$;
+ALTER FUNCTION outreach.segment_event_test(p_node jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_import_test(p_node jsonb, p_path text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    wanted bigint := outreach.segment_whole(p_node, 'import', 1, 999999999999999999, p_path);
+BEGIN
+    IF NOT EXISTS (SELECT FROM outreach.imports AS i WHERE i.workspace_id = ws AND i.id = wanted) THEN
+        PERFORM outreach.segment_error(p_path || '.import', format('there is no import %s', wanted), 'outreachdb imports list');
+    END IF;
+    RETURN outreach.segment_within('l.id', format(
+        'SELECT c.lead_id FROM outreach.import_changes AS c WHERE c.workspace_id = %s AND c.import_id = %s', ws, wanted));
+END
+$$;
+ALTER FUNCTION outreach.segment_import_test(p_node jsonb, p_path text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_instant(p_value jsonb, p_path text) RETURNS tstzrange
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1527,11 +1849,45 @@ BEGIN
 END
 $_$;
 ALTER FUNCTION outreach.segment_instant(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_level_test(p_value jsonb, p_path text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    levels text[] := CASE jsonb_typeof(p_value) WHEN 'string' THEN ARRAY[p_value #>> '{}']
+        ELSE outreach.segment_texts(p_value, p_path) END;
+    cold boolean := 'cold' = ANY (levels);
+BEGIN
+    IF NOT levels <@ '{cold,warm,engaged,hot}'::text[] THEN
+        PERFORM outreach.segment_error(p_path || '.value', 'must be cold, warm, engaged or hot');
+    END IF;
+    RETURN CASE WHEN cold THEN 'NOT ' ELSE '' END || outreach.segment_within('l.id', format(
+        'SELECT e.lead_id FROM outreach.lead_engagement AS e WHERE e.workspace_id = %s AND %s e.level = ANY (%L::text[])',
+        outreach.required_workspace(), CASE WHEN cold THEN 'NOT' ELSE '' END, levels));
+END
+$$;
+ALTER FUNCTION outreach.segment_level_test(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_like(p_op text, p_text text) RETURNS text
     LANGUAGE sql STABLE
     RETURN ((CASE WHEN (p_op = 'starts_with'::text) THEN ''::text ELSE '%'::text END || replace(replace(replace(lower(p_text), '\'::text, '\\'::text), '%'::text, '\%'::text), '_'::text, '\_'::text)) || CASE WHEN (p_op = 'ends_with'::text) THEN ''::text ELSE '%'::text END);
 ALTER FUNCTION outreach.segment_like(p_op text, p_text text) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.segment_node(p_node jsonb, p_path text, p_depth integer) RETURNS text
+CREATE FUNCTION outreach.segment_month_test(p_op text, p_value jsonb, p_path text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+    IF p_op <> 'within_next_months' THEN
+        RETURN outreach.segment_number_test('l.renewal_month', 'numeric', p_op, p_value, p_path);
+    ELSIF jsonb_typeof(p_value) IS DISTINCT FROM 'number' OR p_value #>> '{}' !~ '^([0-9]|1[01])$' THEN
+        PERFORM outreach.segment_error(p_path || '.value', 'must be a number of months, 0 to 11');
+    END IF;
+    RETURN format('l.renewal_month = ANY (%L::smallint[])', ARRAY(
+        SELECT (extract(month FROM timezone('UTC', now()))::integer - 1 + n) % 12 + 1
+        FROM generate_series(0, (p_value #>> '{}')::integer) AS n));
+END
+$_$;
+ALTER FUNCTION outreach.segment_month_test(p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_node(p_node jsonb, p_path text, p_depth integer, p_inside bigint[]) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -1545,25 +1901,36 @@ BEGIN
         PERFORM outreach.segment_error(p_path, 'must be an object');
     ELSIF p_node = '{}' THEN
         RETURN 'true';
+    ELSIF word IS NULL AND p_node ? 'event' THEN
+        RETURN outreach.segment_event_test(p_node, p_path);
+    ELSIF word IS NULL AND p_node ? 'random_percent' AND p_node - '{random_percent,seed}'::text[] = '{}' THEN
+        RETURN outreach.segment_random_test(p_node, p_path);
+    ELSIF word IS NULL AND p_node ? 'import' AND p_node - 'import' = '{}' THEN
+        RETURN outreach.segment_import_test(p_node, p_path);
+    ELSIF word IS NULL AND p_node ? 'segment' AND p_node - 'segment' = '{}' THEN
+        RETURN outreach.segment_segment_test(p_node, p_path, p_depth + 1, p_inside);
     ELSIF word IS NULL THEN
         RETURN outreach.segment_test(p_node, p_path);
     ELSIF p_node - word <> '{}' THEN
         PERFORM outreach.segment_error(p_path, format('"%s" must be the only key of its object', word));
     ELSIF word = 'not' THEN
-        RETURN format('((%s) IS NOT TRUE)', outreach.segment_node(p_node -> 'not', p_path || '.not', p_depth + 1));
+        RETURN format('((%s) IS NOT TRUE)', outreach.segment_node(p_node -> 'not', p_path || '.not', p_depth + 1, p_inside));
     ELSIF jsonb_typeof(p_node -> word) IS DISTINCT FROM 'array' THEN
         PERFORM outreach.segment_error(p_path || '.' || word, 'must be a list');
     END IF;
     SELECT string_agg('(' || outreach.segment_node(
-               e.value, format('%s.%s[%s]', p_path, word, e.ordinality - 1), p_depth + 1) || ')',
+               e.value, format('%s.%s[%s]', p_path, word, e.ordinality - 1), p_depth + 1, p_inside) || ')',
                CASE word WHEN 'all' THEN ' AND ' ELSE ' OR ' END)
     INTO parts
     FROM jsonb_array_elements(p_node -> word) WITH ORDINALITY AS e;
+    IF length(parts) > 4000000 THEN
+        PERFORM outreach.segment_error(p_path, 'is too large with the segments that it is made of');
+    END IF;
     -- Nothing is asked of all: true. None of nothing can be met: false.
     RETURN '(' || coalesce(parts, CASE word WHEN 'all' THEN 'true' ELSE 'false' END) || ')';
 END
 $$;
-ALTER FUNCTION outreach.segment_node(p_node jsonb, p_path text, p_depth integer) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.segment_node(p_node jsonb, p_path text, p_depth integer, p_inside bigint[]) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_number(p_value jsonb, p_path text) RETURNS numeric
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1605,6 +1972,93 @@ CREATE FUNCTION outreach.segment_order(p_op text) RETURNS text
     LANGUAGE sql IMMUTABLE
     RETURN CASE p_op WHEN 'equals'::text THEN '='::text WHEN 'gt'::text THEN '>'::text WHEN 'gte'::text THEN '>='::text WHEN 'lt'::text THEN '<'::text WHEN 'lte'::text THEN '<='::text ELSE NULL::text END;
 ALTER FUNCTION outreach.segment_order(p_op text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_random_test(p_node jsonb, p_path text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    percent numeric := outreach.segment_number(p_node -> 'random_percent', p_path || '.random_percent');
+BEGIN
+    IF percent NOT BETWEEN 0 AND 100 THEN
+        PERFORM outreach.segment_error(p_path || '.random_percent', 'must lie between 0 and 100');
+    ELSIF p_node ? 'seed' AND (jsonb_typeof(p_node -> 'seed') <> 'string' OR length(p_node ->> 'seed') > 200) THEN
+        PERFORM outreach.segment_error(p_path || '.seed', 'must be a text of at most 200 characters');
+    END IF;
+    RETURN format('(hashint8extended(l.id, %s) & 1048575) < %s', hashtextextended(coalesce(p_node ->> 'seed', ''), 0),
+        round(percent * 1048576 / 100));
+END
+$$;
+ALTER FUNCTION outreach.segment_random_test(p_node jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_regex(p_value jsonb, p_path text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    given text := p_value #>> '{}';
+    problem text;
+BEGIN
+    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR given = '' OR length(given) > 200 THEN
+        PERFORM outreach.segment_error(p_path || '.value', 'must be a regular expression of 1 to 200 characters');
+    ELSIF given ~ '\\[1-9]' OR given ~ '\(\?[^:]' OR given ~ '^\*\*\*' THEN
+        PERFORM outreach.segment_error(p_path || '.value', 'must hold no references back, looks around or options',
+            'of what begins with (? only (?: is allowed');
+    ELSIF given ~ '\{[^}]*[0-9]{3}' OR regexp_count(given, '\{') > 3 THEN
+        PERFORM outreach.segment_error(p_path || '.value', 'repeats too much', 'at most three {m,n}, each at most 99');
+    END IF;
+    BEGIN
+        PERFORM '' ~* given;
+    EXCEPTION WHEN invalid_regular_expression THEN
+        GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
+        PERFORM outreach.segment_error(p_path || '.value', replace(problem, 'invalid regular expression', 'no regular expression'));
+    END;
+    RETURN given;
+END
+$$;
+ALTER FUNCTION outreach.segment_regex(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_segment_test(p_node jsonb, p_path text, p_depth integer, p_inside bigint[]) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    found outreach.segments;
+    spot text := p_path || '.segment';
+BEGIN
+    IF jsonb_typeof(p_node -> 'segment') = 'string' THEN
+        SELECT s.* INTO found FROM outreach.segments AS s WHERE s.workspace_id = ws AND s.name = p_node ->> 'segment';
+    ELSE
+        SELECT s.* INTO found FROM outreach.segments AS s
+        WHERE s.workspace_id = ws AND s.id = outreach.segment_whole(p_node, 'segment', 1, 999999999999999999, p_path);
+    END IF;
+    IF found.id IS NULL THEN
+        PERFORM outreach.segment_error(spot, format('there is no segment %s', p_node -> 'segment'), 'outreachdb segment list');
+    ELSIF found.id = ANY (p_inside) THEN
+        PERFORM outreach.segment_error(spot, format('the segment %s would be made of itself', p_node -> 'segment'));
+    ELSIF cardinality(p_inside) >= 3 THEN
+        PERFORM outreach.segment_error(spot, 'segments stand inside each other too deep', 'at most three levels');
+    ELSIF jsonb_array_length(jsonb_path_query_array(found.definition, 'strict $.**.segment')) > 20 THEN
+        PERFORM outreach.segment_error(spot, 'is made of too many others', 'at most 20');
+    END IF;
+    RETURN outreach.segment_node(found.definition, spot || format('(%s)', found.name), p_depth, p_inside || found.id);
+END
+$_$;
+ALTER FUNCTION outreach.segment_segment_test(p_node jsonb, p_path text, p_depth integer, p_inside bigint[]) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_suppressed_test(p_value jsonb, p_path text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    targets text := format('SELECT x.target FROM outreach.suppressions AS x WHERE x.workspace_id = %s '
+        'AND (x.expires_at IS NULL OR x.expires_at > now())', outreach.required_workspace());
+BEGIN
+    IF jsonb_typeof(p_value) IS DISTINCT FROM 'boolean' THEN
+        PERFORM outreach.segment_error(p_path || '.value', 'must be true or false');
+    END IF;
+    RETURN format('(%s OR %s) = %L::boolean', outreach.segment_within('l.email_key', targets),
+        outreach.segment_within('split_part(l.email_key, ''@'', 2)', targets), p_value::text);
+END
+$$;
+ALTER FUNCTION outreach.segment_suppressed_test(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_tags_test(p_op text, p_value jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1636,19 +2090,27 @@ DECLARE
         WHEN field = 'qualification_score' THEN 'real'
         WHEN field IN ('created_at', 'updated_at', 'qualified_at', 'email_checked_at', 'profile_checked_at') THEN 'date'
         WHEN field = 'tags' THEN 'tags'
+        WHEN field IN ('company.name', 'company.domain', 'company.industry', 'company.website_url') THEN 'company text'
+        WHEN field = 'company.renewal_month' THEN 'month'
+        WHEN field = 'company.last_crawled_at' THEN 'company date'
+        WHEN field = 'engagement' THEN 'level'
+        WHEN field = 'suppressed' THEN 'suppressed'
         WHEN field LIKE 'custom._%' THEN 'custom' END;
     offered text[] := CASE
-        WHEN kind = 'text' THEN '{equals,in,contains,starts_with,ends_with,is_set}'::text[]
+        WHEN kind IN ('text', 'company text') THEN '{equals,in,contains,starts_with,ends_with,matches,is_set}'::text[]
         WHEN kind IN ('integer', 'real') THEN '{equals,in,gt,gte,lt,lte,between,is_set}'::text[]
-        WHEN kind = 'date' THEN '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}'::text[]
+        WHEN kind = 'month' THEN '{equals,in,gt,gte,lt,lte,between,within_next_months,is_set}'::text[]
+        WHEN kind = 'level' THEN '{equals,in}'::text[]
+        WHEN kind = 'suppressed' THEN '{equals}'::text[]
+        WHEN kind IN ('date', 'company date') THEN '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}'::text[]
         WHEN kind = 'tags' THEN '{has_any,has_all,is_set}'::text[]
         WHEN kind = 'custom' THEN
-            '{equals,in,contains,starts_with,ends_with,gt,gte,lt,lte,between,before,after,within_last,is_set}'::text[] END;
+            '{equals,in,contains,starts_with,ends_with,matches,gt,gte,lt,lte,between,before,after,within_last,is_set}'::text[] END;
     test text;
 BEGIN
     IF kind IS NULL THEN
         PERFORM outreach.segment_error(p_path || '.field', format('there is no field %s', p_node -> 'field'),
-            'a field of leads, tags, or custom.<column name>');
+            'a field of leads, tags, engagement, suppressed, company.<field>, or custom.<column name>');
     ELSIF positive IS NULL OR positive <> ALL (offered) THEN
         PERFORM outreach.segment_error(p_path || '.op', format('%s does not go with the field %s', p_node -> 'op', field),
             'this field takes ' || array_to_string(offered, ', ') || ' and their opposites');
@@ -1664,6 +2126,15 @@ BEGIN
         WHEN 'real' THEN outreach.segment_number_test(format('l.%I', field), 'real', positive, p_node -> 'value', p_path)
         WHEN 'date' THEN outreach.segment_date_test(field, positive, p_node -> 'value', p_path)
         WHEN 'tags' THEN outreach.segment_tags_test(positive, p_node -> 'value', p_path)
+        WHEN 'level' THEN outreach.segment_level_test(p_node -> 'value', p_path)
+        WHEN 'suppressed' THEN outreach.segment_suppressed_test(p_node -> 'value', p_path)
+        -- The table of companies takes the alias l there: the tests are those of leads.
+        WHEN 'company text' THEN outreach.segment_company_test(
+            outreach.segment_text_test(substr(field, 9), positive, p_node -> 'value', p_path))
+        WHEN 'company date' THEN outreach.segment_company_test(
+            outreach.segment_date_test(substr(field, 9), positive, p_node -> 'value', p_path))
+        WHEN 'month' THEN outreach.segment_company_test(
+            outreach.segment_month_test(positive, p_node -> 'value', p_path))
         ELSE outreach.segment_custom_test(substr(field, 8), positive, p_node -> 'value', p_path) END;
     RETURN CASE WHEN positive = op THEN test ELSE format('(%s) IS NOT TRUE', test) END;
 END
@@ -1688,6 +2159,8 @@ BEGIN
         PERFORM outreach.segment_error(p_path || '.value', 'must be a text');
     ELSIF p_op = 'equals' THEN
         RETURN format('%s = %L', col, CASE WHEN p_field = 'email' THEN lower(p_value #>> '{}') ELSE p_value #>> '{}' END);
+    ELSIF p_op = 'matches' THEN
+        RETURN format('%s ~* %L', col, outreach.segment_regex(p_value, p_path));
     END IF;
     pattern := format('lower(%s) LIKE %L', col, outreach.segment_like(p_op, p_value #>> '{}'));
     IF p_field IN ('first_name', 'last_name', 'email', 'company_name') AND length(p_value #>> '{}') >= 3 THEN
@@ -1716,6 +2189,22 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.segment_texts(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_whole(p_node jsonb, p_key text, p_from bigint, p_to bigint, p_path text) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+    IF NOT p_node ? p_key THEN
+        RETURN NULL;
+    ELSIF jsonb_typeof(p_node -> p_key) IS DISTINCT FROM 'number' OR p_node ->> p_key !~ '^[0-9]{1,18}$'
+        OR (p_node ->> p_key)::bigint NOT BETWEEN p_from AND p_to
+    THEN
+        PERFORM outreach.segment_error(p_path || '.' || p_key, format('must be a whole number, %s to %s', p_from, p_to));
+    END IF;
+    RETURN (p_node ->> p_key)::bigint;
+END
+$_$;
+ALTER FUNCTION outreach.segment_whole(p_node jsonb, p_key text, p_from bigint, p_to bigint, p_path text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2964,6 +3453,12 @@ REVOKE ALL ON FUNCTION outreach.return_claims(worker text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.return_claims(worker text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.rollup_totals(p_grain text, p_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.rollup_totals(p_grain text, p_key text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.suppress(targets text[], reason text, source text) FROM PUBLIC;

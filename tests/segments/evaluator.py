@@ -16,6 +16,13 @@ OPPOSITE = {
     "has_none": "has_any",
 }
 DATES = {"created_at", "updated_at", "qualified_at", "email_checked_at", "profile_checked_at"}
+# What stands beside the leads of the property test: companies by id, and a domain that is suppressed.
+COMPANIES: dict[int, dict[str, Any]] = {
+    1: {"name": "Acme", "industry": "SaaS", "renewal_month": 1},
+    2: {"name": "Globex", "industry": None, "renewal_month": 12},
+    3: {"name": "O'Hara % Co", "industry": "Retail", "renewal_month": None},
+}
+SUPPRESSED = "x.org"
 NUMBERS = {"id", "company_id", "qualification_latency_ms", "qualification_score"}
 
 
@@ -37,7 +44,17 @@ def matches(node: dict[str, Any], lead: dict[str, Any]) -> bool:
 def _test(field: str, op: str, value: Any, lead: dict[str, Any]) -> bool:
     if field.startswith("custom."):
         return _custom(lead["custom_fields"].get(field[7:]), op, value)
+    if field.startswith("company."):
+        return _company(COMPANIES.get(lead["company_id"], {}).get(field[8:]), op, value)
+    if field == "suppressed":
+        return bool(((lead["email"] or "").endswith(f"@{SUPPRESSED}")) == value)
+    return _own(field, op, value, lead)
+
+
+def _own(field: str, op: str, value: Any, lead: dict[str, Any]) -> bool:
     have = lead[field]
+    if field == "engagement":
+        return have in ([value] if op == "equals" else value)
     if field == "tags":
         return bool(have) if op == "is_set" else {"has_any": any, "has_all": all}[op](tag in have for tag in value)
     if have is None:
@@ -55,6 +72,14 @@ def _test(field: str, op: str, value: Any, lead: dict[str, Any]) -> bool:
     return _text(have, op, value)
 
 
+def _company(have: Any, op: str, value: Any) -> bool:
+    if have is None:
+        return False
+    if op == "within_next_months":
+        return (have - datetime.now(UTC).month) % 12 <= value
+    return _text(have, op, value) if isinstance(have, str) else _number(Decimal(have), op, value)
+
+
 def _text(have: str, op: str, value: Any) -> bool:
     if op == "is_set":
         return have != ""
@@ -62,6 +87,8 @@ def _text(have: str, op: str, value: Any) -> bool:
         return have in value
     if op == "equals":
         return bool(have == value)
+    if op == "matches":
+        return re.search(value, have, re.IGNORECASE | re.DOTALL) is not None
     have, value = have.lower(), value.lower()
     return {"contains": value in have, "starts_with": have.startswith(value), "ends_with": have.endswith(value)}[op]
 
@@ -134,7 +161,7 @@ def _custom(have: Any, op: str, value: Any) -> bool:
         if isinstance(value, str):
             return not isinstance(have, str) and _as_number(value) == have
         return isinstance(have, str) and have == str(value)
-    if op in {"contains", "starts_with", "ends_with"}:
+    if op in {"contains", "starts_with", "ends_with", "matches"}:
         return _text(text, op, value)
     if op in {"before", "after"} or (op == "between" and isinstance(value[0], str)):
         if not re.match(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):

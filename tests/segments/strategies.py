@@ -55,6 +55,8 @@ def leads() -> st.SearchStrategy[list[dict[str, Any]]]:
             "qualification_score": st.none() | st.sampled_from([0.0, 0.5, 70.1, 99.9, 100.0]),
             "qualification_latency_ms": st.none() | st.integers(0, 2000),
             "qualified_at": st.none() | st.sampled_from(DAYS),
+            "company_id": st.none() | st.integers(1, 3),
+            "engagement": st.sampled_from(["cold", "warm", "engaged", "hot"]),
             "email": st.none() | st.sampled_from(["Ann@x.org", "bob'o@y.example", "Ж@z.example"]),
         }
     )
@@ -76,7 +78,11 @@ def _pair(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
     return st.lists(strategy, min_size=2, max_size=2)
 
 
-_words = _same(text, "contains", "not_contains", "starts_with", "ends_with")
+# Expressions that mean the same to Python and to PostgreSQL.
+expressions = st.sampled_from(
+    ["^a", "b+$", "gr.*th", "(a|b){2}", "[0-9]{3,4}", "^$", "'|%", "[^ab]", "Ж", "^(?:a|lead)?b"]
+)
+_words = _same(text, "contains", "not_contains", "starts_with", "ends_with") | {"matches": expressions}
 _texts = _words | _same(text, "equals", "not_equals") | _same(st.lists(text, min_size=1, max_size=3), "in", "not_in")
 _order = _same(numbers, "gt", "gte", "lt", "lte")
 _numbers = _order | _same(numbers, "equals", "not_equals") | {"between": _pair(numbers)}
@@ -101,6 +107,14 @@ _custom = (
     | {"between": _pair(numbers) | _pair(dates)}
 )
 
+_EQUAL = st.sampled_from(["equals", "not_equals"])
+_level = st.sampled_from(["cold", "warm", "engaged", "hot"])
+_levels = st.fixed_dictionaries(
+    {"field": st.just("engagement"), "op": _EQUAL, "value": _level}
+) | st.fixed_dictionaries(
+    {"field": st.just("engagement"), "op": st.sampled_from(["in", "not_in"]), "value": st.lists(_level, min_size=1)}
+)
+
 condition = st.one_of(
     _leaf(st.sampled_from(["first_name", "title", "company_name", "email"]), _texts),
     _leaf(
@@ -109,6 +123,10 @@ condition = st.one_of(
     _leaf(st.sampled_from(["qualification_score", "qualification_latency_ms"]), _numbers | _several),
     _leaf(st.just("qualified_at"), _dates),
     _leaf(st.just("tags"), _tags),
+    _leaf(st.sampled_from(["company.name", "company.industry"]), _texts),
+    _leaf(st.just("company.renewal_month"), _numbers | _several | {"within_next_months": st.integers(0, 11)}),
+    _levels,
+    st.fixed_dictionaries({"field": st.just("suppressed"), "op": _EQUAL, "value": st.booleans()}),
     _leaf(st.sampled_from(KEYS).map(lambda key: f"custom.{key}"), _custom),
 )
 

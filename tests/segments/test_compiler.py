@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from evaluator import matches
+from evaluator import COMPANIES, SUPPRESSED, matches
 from hypothesis import HealthCheck, given, settings
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
@@ -35,12 +35,24 @@ HOSTILE = [
 
 INSERT = """
 INSERT INTO outreach.leads (workspace_id, first_name, title, company_name, country, status, tags, custom_fields,
-                            qualification_score, qualification_latency_ms, qualified_at, email)
+                            qualification_score, qualification_latency_ms, qualified_at, email, company_id)
 SELECT %(workspace_id)s, d.first_name, d.title, d.company_name, d.country, d.status, d.tags, d.custom_fields,
        d.qualification_score, d.qualification_latency_ms, d.qualified_at,
-       replace(d.email, '@', ordinality || '@')
+       replace(d.email, '@', ordinality || '@'), d.company_id
 FROM jsonb_populate_recordset(NULL::outreach.leads, %(leads)s) WITH ORDINALITY AS d
 RETURNING *
+"""
+BESIDE = [
+    """INSERT INTO outreach.companies (workspace_id, id, name, industry, renewal_month)
+       SELECT %(w)s, c.id, c.name, c.industry, c.renewal_month
+       FROM jsonb_populate_recordset(NULL::outreach.companies, %(companies)s) AS c""",
+    "INSERT INTO outreach.suppressions (workspace_id, target) VALUES (%(w)s, %(suppressed)s)",
+]
+# A cold lead may have a row or none.
+LEVELS = """
+INSERT INTO outreach.lead_engagement (workspace_id, lead_id, level)
+SELECT %(w)s, id, level FROM unnest(%(ids)s::bigint[], %(levels)s::text[]) AS g (id, level)
+WHERE level <> 'cold' OR id %% 2 = 0
 """
 
 
@@ -64,7 +76,14 @@ def test_compiler_agrees_with_a_plain_reading(
         ).fetchone()
         assert workspace is not None
         given_leads = Jsonb(data, dumps=lambda value: json.dumps(value, default=str))
+        companies = Jsonb([{"id": number} | company for number, company in COMPANIES.items()])
+        beside = {"w": workspace["id"], "companies": companies, "suppressed": SUPPRESSED}
+        for statement in BESIDE:
+            connection.execute(statement, beside)
         rows = connection.execute(INSERT, {"workspace_id": workspace["id"], "leads": given_leads}).fetchall()
+        levels = [lead["engagement"] for lead in data]
+        connection.execute(LEVELS, {"w": workspace["id"], "ids": [row["id"] for row in rows], "levels": levels})
+        rows = [row | {"engagement": level} for row, level in zip(rows, levels, strict=True)]
         connection.execute(f"SET LOCAL app.workspace_id = '{workspace['id']}'")
         connection.execute("SET LOCAL ROLE outreachdb_app")
         found = connection.execute(

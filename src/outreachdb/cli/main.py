@@ -30,6 +30,7 @@ COMMANDS = {
     "events": "events",
     "import": "leads",
     "imports": "leads",
+    "leads": "search",
     "migrate": "migrate",
     "segment": "segments",
     "send": "sending",

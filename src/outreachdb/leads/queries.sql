@@ -81,3 +81,22 @@ JOIN outreach.suppressions AS s
     ON s.workspace_id = %(workspace_id)s AND s.target IN (lower(given), split_part(lower(given), '@', 2))
 WHERE s.expires_at IS NULL OR s.expires_at > %(now)s
 ORDER BY given, s.target NOT LIKE '%%@%%'
+
+-- name: search_leads
+SELECT s.id, s.email, s.first_name, s.last_name, s.title, s.company_name, s.industry, s.country, s.status, s.tags,
+       s.qualification_score, s.created_at, s.updated_at, s.match, s.next_cursor
+FROM outreach.search_leads_optimized(
+    %(query)s::text, %(filters)s::jsonb, %(sort)s::text, %(rows)s::integer, %(cursor)s::text) AS s
+
+-- name: find_lead
+SELECT l.id, l.email, l.first_name, l.last_name, l.phone, l.title, l.company_id, l.company_name, l.company_website,
+       l.linkedin_url, l.industry, l.country, l.city, l.timezone, l.source, l.source_key, l.status, l.tags,
+       l.custom_fields, l.notes, l.qualification_score, l.qualified_at, l.email_status, l.email_checked_at,
+       l.profile_checked_at, l.created_at, l.updated_at, e.level AS engagement, e.last_contacted_at, e.last_opened_at,
+       e.last_clicked_at, e.last_replied_at, e.sent_count, e.open_count, e.click_count, e.reply_count, e.bounce_count
+FROM outreach.leads AS l
+LEFT JOIN outreach.lead_engagement AS e ON e.workspace_id = l.workspace_id AND e.lead_id = l.id
+WHERE l.workspace_id = %(workspace_id)s
+  AND l.id = coalesce(%(id)s::bigint, (
+      SELECT k.id FROM outreach.leads AS k
+      WHERE k.workspace_id = %(workspace_id)s AND k.email_key = %(email_key)s::text))

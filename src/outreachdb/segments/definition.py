@@ -31,6 +31,7 @@ Operator = Literal[
     "not_contains",
     "starts_with",
     "ends_with",
+    "matches",
     "gt",
     "gte",
     "lt",
@@ -39,11 +40,24 @@ Operator = Literal[
     "before",
     "after",
     "within_last",
+    "within_next_months",
     "is_set",
     "is_not_set",
     "has_any",
     "has_all",
     "has_none",
+]
+Event = Literal[
+    "sent",
+    "delivered",
+    "deferred",
+    "opened",
+    "clicked",
+    "replied",
+    "bounced",
+    "complained",
+    "unsubscribed",
+    "autoresponded",
 ]
 Scalar = Annotated[str | int | float | bool, Field(union_mode="left_to_right")]
 
@@ -58,6 +72,34 @@ class Condition(_Strict):
     field: str
     op: Operator
     value: Scalar | list[Scalar] | None = None
+
+
+class Behaviour(_Strict):
+    """``{"event": "opened", "campaign": 12, "at_least": 2, "within_days": 30}``; never mailed is not ``sent``."""
+
+    event: Event
+    campaign: Annotated[int, Field(ge=1)] | None = None
+    at_least: Annotated[int, Field(ge=1, le=1000)] = 1
+    within_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+
+
+class Member(_Strict):
+    """``{"segment": "name or id"}``: members of another saved segment, which must not be made of this one."""
+
+    segment: Annotated[str | int, Field(union_mode="left_to_right")]
+
+
+class Imported(_Strict):
+    """``{"import": 42}``: leads that the import created or changed."""
+
+    import_: Annotated[int, Field(ge=1)] = Field(alias="import")
+
+
+class Random(_Strict):
+    """``{"random_percent": 10, "seed": "a"}``: always the same tenth of the leads."""
+
+    random_percent: Annotated[float, Field(ge=0, le=100)]
+    seed: Annotated[str, Field(max_length=200)] = ""
 
 
 class All(_Strict):
@@ -82,12 +124,25 @@ class Everybody(_Strict):
     """``{}``."""
 
 
+# The key that tells a node's kind, and the kind's tag; a tag must not be a key, or errors could not tell them apart.
+KINDS = {
+    "all": "all",
+    "any": "any",
+    "not": "not",
+    "event": "behaviour",
+    "segment": "member",
+    "import": "imported",
+    "random_percent": "random",
+}
+LEAVES = frozenset({"field", "event", "segment", "import", "random_percent"})
+
+
 def _kind(value: Any) -> str | None:
     if not isinstance(value, Mapping):
         return None
     if not value:
         return "everybody"
-    return next((word for word in ("all", "any", "not") if word in value), "condition")
+    return next((tag for word, tag in KINDS.items() if word in value), "condition")
 
 
 Node = Annotated[
@@ -95,7 +150,11 @@ Node = Annotated[
     | Annotated[All, Tag("all")]
     | Annotated[Any_, Tag("any")]
     | Annotated[Not, Tag("not")]
-    | Annotated[Everybody, Tag("everybody")],
+    | Annotated[Everybody, Tag("everybody")]
+    | Annotated[Behaviour, Tag("behaviour")]
+    | Annotated[Member, Tag("member")]
+    | Annotated[Imported, Tag("imported")]
+    | Annotated[Random, Tag("random")],
     Discriminator(_kind, custom_error_type="no_object", custom_error_message="must be an object"),
 ]
 
@@ -157,7 +216,7 @@ def _check_limits(definition: Any) -> None:
         depth += 1
         if depth > MAX_DEPTH:
             raise _too_deep()
-        conditions += sum(1 for node in level if isinstance(node, Mapping) and "field" in node)
+        conditions += sum(1 for node in level if isinstance(node, Mapping) and not LEAVES.isdisjoint(node))
         if conditions > MAX_CONDITIONS:
             raise InvalidInput("segment: has too many conditions", hint=f"at most {MAX_CONDITIONS}")
         level = [child for node in level if isinstance(node, Mapping) for child in _children(node)]
@@ -202,6 +261,8 @@ def _problem(error: Any) -> str:
         return "is missing"
     if "value" in error["loc"]:
         return "must be a text, a number, true or false, or a list of them"
+    if kind == "literal_error" and "event" in error["loc"]:
+        return f"no such event; there are {', '.join(get_args(Event))}"
     if kind == "literal_error":
         return f"no such operator; there are {', '.join(get_args(Operator))}"
     return message[0].lower() + message[1:]

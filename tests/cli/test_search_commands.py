@@ -1,0 +1,26 @@
+"""The commands ``leads search`` and ``leads show``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from commands import Run
+
+FILE = "Email,First Name,Country\nann@example.com,Ann,US\nbo@example.com,Bo,GB\n"
+
+
+def test_search_and_show(run: Run, workspace: str, tmp_path: Path) -> None:
+    (tmp_path / "leads.csv").write_text(FILE)
+    assert run("import", str(tmp_path / "leads.csv")).status == 0
+    first = run("leads", "search", "example", "--sort", "email", "--limit", "1", "--json").document
+    assert ([lead["email"] for lead in first["leads"]], first["match"]) == (["ann@example.com"], "exact")
+    cursor = first["next_cursor"]
+    second = run("leads", "search", "example", "--sort", "email", "--limit", "1", "--cursor", cursor, "--json").document
+    assert [lead["email"] for lead in second["leads"]] == ["bo@example.com"]
+    assert second["next_cursor"] is None
+    where = '{"field": "country", "op": "equals", "value": "GB"}'
+    assert "bo@example.com" in run("leads", "search", "--where", where).out
+    shown = run("leads", "show", "ANN@example.com", "--json").document["lead"]
+    assert (shown["first_name"], shown["country"]) == ("Ann", "US")
+    assert "ann@example.com" in run("leads", "show", str(shown["id"])).out
+    assert run("leads", "show", "nobody@example.com").status == 1

@@ -130,6 +130,8 @@ BEGIN ATOMIC
                WHEN p.clicked AND t.condition = 'no_click' THEN 'the lead clicked'
                WHEN p.opened AND t.condition = 'no_open' THEN 'the lead opened'
                WHEN p.last_status IN ('failed', 'cancelled') THEN 'the step before was ' || p.last_status
+               -- An event may still tell that it was sent, but not for ever: the campaign is to end some day.
+               WHEN p.last_status = 'unknown' AND p.last_begun < now() - interval '3 days' THEN 'the step before is unknown'
            END,
            CASE
                WHEN p_step = 1 THEN NULL
@@ -148,6 +150,7 @@ BEGIN ATOMIC
                bool_or(e.clicked_at IS NOT NULL) AS clicked,
                bool_or(e.opened_at IS NOT NULL) AS opened,
                (array_agg(e.status ORDER BY e.step DESC))[1] AS last_status,
+               (array_agg(coalesce(e.begun_at, e.lease_expires_at, e.scheduled_at) ORDER BY e.step DESC))[1] AS last_begun,
                max(e.sent_at) AS last_sent
         FROM outreach.email_sends AS e
         WHERE p_step > 1 AND e.workspace_id = p_workspace AND e.lead_id = p_lead AND e.created_at = p_launched
@@ -327,6 +330,12 @@ END
 $$;
 GRANT EXECUTE ON FUNCTION outreach.begin_sends(bigint[], timestamptz[], text, interval) TO outreachdb_app;
 
+-- Whether events tell that a send's mail left.
+CREATE OR REPLACE FUNCTION outreach.was_seen(send outreach.email_sends) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN coalesce((send).delivered_at, (send).opened_at, (send).clicked_at, (send).replied_at, (send).bounced_at,
+                (send).complained_at, (send).unsubscribed_at) IS NOT NULL;
+
 -- Records what became of sends: results is a list of {id, created_at, outcome, error, message_id, sender, subject, response}
 -- with the outcomes sent, failed, deferred (tried again later, five times in all), returned (certainly not tried) and
 -- unknown (perhaps sent, never sent again by itself). Only a worker's own sends count, and each once: calling twice changes
@@ -349,7 +358,10 @@ BEGIN
         SELECT r.* FROM jsonb_to_recordset(results) AS r (id bigint, created_at timestamptz, outcome text, error text)
     ), mine AS MATERIALIZED (
         SELECT s.id, s.created_at, c.status AS campaign_status,
-               CASE WHEN g.outcome = 'deferred' AND s.attempts >= 5 THEN 'failed' ELSE g.outcome END AS outcome, g.error
+               CASE WHEN g.outcome = 'deferred' AND s.attempts >= 5 THEN 'failed'
+                    -- An event was faster than its worker.
+                    WHEN g.outcome = 'unknown' AND outreach.was_seen(s) THEN 'sent'
+                    ELSE g.outcome END AS outcome, g.error
         FROM given AS g
         JOIN outreach.email_sends AS s
             ON s.workspace_id = v_workspace AND s.id = g.id AND s.created_at = g.created_at
@@ -449,7 +461,8 @@ END
 $$;
 GRANT EXECUTE ON FUNCTION outreach.return_claims(text) TO outreachdb_app;
 
--- What crashed workers left behind: not begun goes back to the queue, begun may have been sent and becomes unknown.
+-- What crashed workers left behind: not begun goes back to the queue, begun may have been sent and becomes unknown, unless
+-- events tell already that it was.
 -- owner: outreachdb_trusted
 CREATE OR REPLACE FUNCTION outreach.release_expired_leases() RETURNS TABLE (released bigint, unknown bigint)
 LANGUAGE plpgsql SECURITY DEFINER
@@ -463,6 +476,12 @@ DECLARE
         SELECT DISTINCT c.launched_at FROM outreach.campaigns AS c
         WHERE c.workspace_id = v_workspace AND c.status IN ('running', 'paused', 'cancelled') AND c.launched_at IS NOT NULL);
 BEGIN
+    PERFORM outreach.record_sends(
+        jsonb_agg(jsonb_build_object('id', s.id, 'created_at', s.created_at, 'outcome', 'sent')), s.claimed_by)
+    FROM outreach.email_sends AS s
+    WHERE s.workspace_id = v_workspace AND s.status = 'claimed' AND s.lease_expires_at <= clock_timestamp()
+      AND s.created_at = ANY (v_instants) AND s.begun_at IS NOT NULL AND outreach.was_seen(s)
+    GROUP BY s.claimed_by;
     RETURN QUERY
     WITH expired AS MATERIALIZED (
         SELECT s.id, s.created_at, c.status AS campaign_status

@@ -651,6 +651,21 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.fold_rollup_deltas(p_limit integer) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.fold_when_pending(p_least integer, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+BEGIN
+    PERFORM FROM analytics.rollup_deltas AS d
+    WHERE d.workspace_id = ws
+    ORDER BY d.grain, d.key, d.kind, d.day, d.id
+    OFFSET p_least - 1 LIMIT 1;
+    RETURN CASE WHEN FOUND THEN outreach.fold_rollup_deltas(p_limit) ELSE 0 END;
+END
+$$;
+ALTER FUNCTION outreach.fold_when_pending(p_least integer, p_limit integer) OWNER TO outreachdb_trusted;
 CREATE TABLE outreach.leads (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -2701,6 +2716,8 @@ REVOKE ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp
 GRANT ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.fold_rollup_deltas(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.fold_rollup_deltas(p_limit integer) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.fold_when_pending(p_least integer, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.fold_when_pending(p_least integer, p_limit integer) TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.leads TO outreachdb_reader;

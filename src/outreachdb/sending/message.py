@@ -16,8 +16,8 @@ from typing import Any
 
 from outreachdb.campaigns.templates import Rendered
 
-# SendGrid returns a unique argument with every event, the Message-ID not with opens, clicks and complaints. Always sent:
-# a relay may pass on to SendGrid, which takes the header out; to anybody else it says what Message-ID says.
+# SendGrid returns a unique argument with every event, the Message-ID not with opens, clicks and complaints. Always
+# sent: a relay may pass on to SendGrid, which takes the header out; to anybody else it says what Message-ID says.
 # https://www.twilio.com/docs/sendgrid/for-developers/sending-email/unique-arguments
 ARGUMENT_HEADER = "X-SMTPAPI"
 MESSAGE_ID_ARGUMENT = "outreachdb_message_id"

@@ -27,6 +27,8 @@ DECLARE
     leads bigint[] := '{}';
     mailboxes bigint[] := '{}';
     addresses text[] := '{}';
+    statuses text[] := '{}';
+    begun timestamptz[] := '{}';
     why text;
     result record;
 BEGIN
@@ -49,10 +51,10 @@ BEGIN
     LOOP
         SELECT array_agg(s.id) AS ids, array_agg(s.created_at) AS instants, array_agg(s.campaign_id) AS campaigns,
                array_agg(s.step) AS steps, array_agg(s.lead_id) AS leads, array_agg(s.mailbox_id) AS mailboxes,
-               array_agg(lower(s.recipient)) AS addresses
+               array_agg(lower(s.recipient)) AS addresses, array_agg(s.status) AS statuses, array_agg(s.begun_at) AS begun
         INTO sends
         FROM (
-            SELECT l.id, l.created_at, l.campaign_id, l.step, l.lead_id, l.mailbox_id, l.recipient
+            SELECT l.id, l.created_at, l.campaign_id, l.step, l.lead_id, l.mailbox_id, l.recipient, l.status, l.begun_at
             FROM unnest(months.wanted) AS w (id)
             CROSS JOIN LATERAL (
                 SELECT * FROM outreach.email_sends AS e
@@ -69,13 +71,15 @@ BEGIN
         leads := leads || sends.leads;
         mailboxes := mailboxes || sends.mailboxes;
         addresses := addresses || sends.addresses;
+        statuses := statuses || sends.statuses;
+        begun := begun || sends.begun;
     END LOOP;
     -- A generic plan would take the arrays for ten elements long. Not for the statements below: their foreign keys' checks would
     -- be planned anew for every row.
     SET LOCAL plan_cache_mode = force_custom_plan;
     WITH found AS MATERIALIZED (
-        SELECT * FROM unnest(ids, instants, campaigns, steps, leads, mailboxes, addresses)
-            AS f (send_id, launched_at, campaign_id, step, lead_id, mailbox_id, address)
+        SELECT * FROM unnest(ids, instants, campaigns, steps, leads, mailboxes, addresses, statuses, begun)
+            AS f (send_id, launched_at, campaign_id, step, lead_id, mailbox_id, address, status, begun_at)
     ), given AS MATERIALIZED (
         SELECT e.*,
                CASE WHEN e.event_key IS NULL OR e.created_at IS NULL OR e.event IS NULL OR e.provider IS NULL THEN 'incomplete'
@@ -103,6 +107,14 @@ BEGIN
         SELECT a.created_at, timezone('UTC', a.created_at)::date AS day, a.event, a.severity, a.reason, a.url, f.*
         FROM added AS a
         JOIN found AS f ON f.send_id = a.send_id
+    ), settled AS MATERIALIZED (
+        -- Sends of which nobody knew whether they left, and whose mail was seen now.
+        SELECT t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, coalesce(t.begun_at, min(t.created_at)) AS sent_at
+        FROM told AS t
+        WHERE t.status = 'unknown'
+          AND (t.event IN ('delivered', 'opened', 'clicked', 'replied', 'complained', 'unsubscribed')
+               OR t.event = 'bounced' AND t.severity IS DISTINCT FROM 'soft')
+        GROUP BY t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.begun_at
     ), firsts AS (
         INSERT INTO analytics.people_first AS p (workspace_id, grain, key, kind, lead_id, first_at)
         SELECT ws, k.grain, k.key, t.event, t.lead_id, min(t.created_at)
@@ -129,6 +141,15 @@ BEGIN
             WHERE t.event NOT IN ('sent', 'failed')
             GROUP BY k.grain, k.key, t.event, t.day
             UNION ALL
+            -- As outreach.record_sends counts them, which didn't count these.
+            SELECT k.grain, k.key, 'sent', timezone('UTC', s.sent_at)::date, count(*),
+                   count(*) FILTER (WHERE s.step = 1 OR k.grain = 'step')
+            FROM settled AS s
+            CROSS JOIN LATERAL (VALUES
+                ('workspace', ''), ('campaign', s.campaign_id::text), ('step', concat(s.campaign_id, ':', s.step)),
+                ('mailbox', s.mailbox_id::text)) AS k (grain, key)
+            GROUP BY k.grain, k.key, timezone('UTC', s.sent_at)::date
+            UNION ALL
             SELECT n.grain, n.key, n.kind, timezone('UTC', n.first_at)::date, 0, 1 FROM firsts AS n
             UNION ALL
             SELECT n.grain, n.key, n.kind, timezone('UTC', n.previous_at)::date, 0, -1
@@ -153,12 +174,16 @@ BEGIN
                max(t.created_at) FILTER (WHERE t.event = 'opened') AS opened_at,
                max(t.created_at) FILTER (WHERE t.event = 'clicked') AS clicked_at,
                max(t.created_at) FILTER (WHERE t.event = 'replied') AS replied_at,
+               max(t.created_at) FILTER (WHERE t.event = 'sent') AS contacted_at,
+               count(*) FILTER (WHERE t.event = 'sent') AS sent,
                count(*) FILTER (WHERE t.event = 'opened') AS opens,
                count(*) FILTER (WHERE t.event = 'clicked') AS clicks,
                count(*) FILTER (WHERE t.event = 'replied') AS replies,
                count(*) FILTER (WHERE t.event = 'bounced') AS bounces
-        FROM told AS t
-        WHERE t.event IN ('opened', 'clicked', 'replied', 'bounced')
+        FROM (SELECT o.lead_id, o.event, o.created_at FROM told AS o
+              WHERE o.event IN ('opened', 'clicked', 'replied', 'bounced')
+              UNION ALL
+              SELECT s.lead_id, 'sent', s.sent_at FROM settled AS s) AS t
         GROUP BY t.lead_id
     ), unwanted AS (
         -- An unknown message counts too: whoever complains is not mailed again, whichever system wrote to them.
@@ -181,7 +206,8 @@ BEGIN
         FROM (SELECT g.refusal, count(*) AS n FROM given AS g WHERE g.refusal IS NOT NULL GROUP BY g.refusal) AS r
     )
     SELECT g.n AS received, o.stored, r.rejected, o.unknown, r.reasons, m.*, e.*,
-           (SELECT array_agg(DISTINCT t.lead_id) FROM told AS t WHERE t.event = 'replied') AS repliers,
+           (SELECT coalesce(array_agg(DISTINCT t.lead_id), '{}') FROM told AS t WHERE t.event = 'replied') AS repliers,
+           (SELECT coalesce(array_agg(DISTINCT s.lead_id), '{}') FROM settled AS s) AS contacted,
            (SELECT jsonb_object_agg(u.reason, u.targets)
             FROM (SELECT u.reason, jsonb_agg(DISTINCT u.target) AS targets
                   FROM unwanted AS u
@@ -195,21 +221,24 @@ BEGIN
                array_agg(k.complained_at) AS complained, array_agg(k.unsubscribed_at) AS unsubscribed
         FROM (SELECT * FROM marks ORDER BY marks.launched_at, marks.send_id) AS k) AS m, (
         SELECT array_agg(g.lead_id) AS engaged, array_agg(g.opened_at) AS last_opened, array_agg(g.clicked_at) AS last_clicked,
-               array_agg(g.replied_at) AS last_replied, array_agg(g.opens) AS opens, array_agg(g.clicks) AS clicks,
+               array_agg(g.replied_at) AS last_replied, array_agg(g.contacted_at) AS last_contacted,
+               array_agg(g.sent) AS sent, array_agg(g.opens) AS opens, array_agg(g.clicks) AS clicks,
                array_agg(g.replies) AS replies, array_agg(g.bounces) AS bounces
         FROM engaged AS g) AS e;
     SET LOCAL plan_cache_mode = auto;
     INSERT INTO outreach.lead_engagement AS e (
-        workspace_id, lead_id, last_opened_at, last_clicked_at, last_replied_at, open_count, click_count, reply_count,
-        bounce_count, updated_at)
+        workspace_id, lead_id, last_opened_at, last_clicked_at, last_replied_at, last_contacted_at, sent_count,
+        open_count, click_count, reply_count, bounce_count, updated_at)
     SELECT ws, g.*, arrived
-    FROM unnest(result.engaged, result.last_opened, result.last_clicked, result.last_replied, result.opens, result.clicks,
-                result.replies, result.bounces) AS g (lead_id)
+    FROM unnest(result.engaged, result.last_opened, result.last_clicked, result.last_replied, result.last_contacted,
+                result.sent, result.opens, result.clicks, result.replies, result.bounces) AS g (lead_id)
     ORDER BY g.lead_id
     ON CONFLICT (workspace_id, lead_id) DO UPDATE
     SET last_opened_at = greatest(e.last_opened_at, excluded.last_opened_at),
         last_clicked_at = greatest(e.last_clicked_at, excluded.last_clicked_at),
         last_replied_at = greatest(e.last_replied_at, excluded.last_replied_at),
+        last_contacted_at = greatest(e.last_contacted_at, excluded.last_contacted_at),
+        sent_count = e.sent_count + excluded.sent_count,
         open_count = e.open_count + excluded.open_count,
         click_count = e.click_count + excluded.click_count,
         reply_count = e.reply_count + excluded.reply_count,
@@ -222,14 +251,16 @@ BEGIN
                 ARRAY(SELECT t FROM jsonb_array_elements_text(result.unwanted -> why) AS t), why, 'event');
         END IF;
     END LOOP;
-    IF result.repliers IS NOT NULL THEN
+    IF cardinality(result.repliers || result.contacted) > 0 THEN
         WITH held AS MATERIALIZED (
             SELECT l.id FROM outreach.leads AS l
-            WHERE l.workspace_id = ws AND l.id = ANY (result.repliers) AND l.status IN ('new', 'verified', 'contacted')
+            WHERE l.workspace_id = ws AND l.id = ANY (result.repliers || result.contacted)
+              AND (l.status IN ('new', 'verified') OR l.status = 'contacted' AND l.id = ANY (result.repliers))
             ORDER BY l.id
             FOR NO KEY UPDATE
         )
-        UPDATE outreach.leads AS l SET status = 'replied', updated_at = arrived
+        UPDATE outreach.leads AS l
+        SET status = CASE WHEN l.id = ANY (result.repliers) THEN 'replied' ELSE 'contacted' END, updated_at = arrived
         FROM held AS h
         WHERE l.workspace_id = ws AND l.id = h.id;
     END IF;
@@ -248,11 +279,13 @@ BEGIN
         WHERE e.workspace_id = (SELECT ws) AND e.id = m.id AND e.created_at = m.launched_at
           -- The range prunes partitions when the statement is planned.
           AND e.created_at BETWEEN result.first_launch AND result.last_launch
-          AND (e.delivered_at, e.opened_at, e.clicked_at, e.replied_at, e.bounced_at, e.complained_at, e.unsubscribed_at)
+          AND (e.status = 'unknown' AND coalesce(m.delivered_at, m.opened_at, m.clicked_at, m.replied_at, m.bounced_at,
+                                                 m.complained_at, m.unsubscribed_at) IS NOT NULL
+               OR (e.delivered_at, e.opened_at, e.clicked_at, e.replied_at, e.bounced_at, e.complained_at, e.unsubscribed_at)
               IS DISTINCT FROM
               (least(e.delivered_at, m.delivered_at), least(e.opened_at, m.opened_at), least(e.clicked_at, m.clicked_at),
                least(e.replied_at, m.replied_at), least(e.bounced_at, m.bounced_at),
-               least(e.complained_at, m.complained_at), least(e.unsubscribed_at, m.unsubscribed_at))
+               least(e.complained_at, m.complained_at), least(e.unsubscribed_at, m.unsubscribed_at)))
         FOR NO KEY UPDATE
         OFFSET 0) AS l
     ON CONFLICT (workspace_id, id, created_at) DO UPDATE
@@ -260,7 +293,12 @@ BEGIN
         clicked_at = least(s.clicked_at, excluded.clicked_at), replied_at = least(s.replied_at, excluded.replied_at),
         bounced_at = least(s.bounced_at, excluded.bounced_at),
         complained_at = least(s.complained_at, excluded.complained_at),
-        unsubscribed_at = least(s.unsubscribed_at, excluded.unsubscribed_at);
+        unsubscribed_at = least(s.unsubscribed_at, excluded.unsubscribed_at),
+        -- The same sends as "settled" above: every row here has a mark of this batch, or one that it changes.
+        status = CASE s.status WHEN 'unknown' THEN 'sent' ELSE s.status END,
+        sent_at = CASE WHEN s.status = 'unknown' THEN coalesce(s.begun_at, least(
+                excluded.delivered_at, excluded.opened_at, excluded.clicked_at, excluded.replied_at, excluded.bounced_at,
+                excluded.complained_at, excluded.unsubscribed_at)) ELSE s.sent_at END;
     RETURN QUERY SELECT result.received, result.stored, result.received - result.stored - result.rejected, result.rejected,
                         result.unknown, result.reasons;
 END
@@ -275,11 +313,12 @@ CREATE FUNCTION outreach.begin_sends(send_ids bigint[], created_ats timestamp wi
 DECLARE
     v_workspace bigint := outreach.required_workspace();
 BEGIN
+    PERFORM outreach.hold_campaigns(v_workspace, created_ats);
     RETURN QUERY
     WITH judged AS MATERIALIZED (
         SELECT s.id, s.created_at,
                CASE WHEN x.suppressed THEN 'suppressed'
-                    WHEN c.status = 'cancelled' THEN 'the campaign was cancelled' END AS stop,
+                    WHEN c.status IN ('cancelled', 'completed') THEN 'the campaign was ' || c.status END AS stop,
                c.status <> 'running' AS halted
         FROM unnest(send_ids, created_ats) AS g (id, created_at)
         JOIN outreach.email_sends AS s
@@ -581,7 +620,7 @@ BEGIN
     v_share := (n + cardinality(v_mailboxes) - 1) / cardinality(v_mailboxes);
     RETURN QUERY
     WITH due AS MATERIALIZED (
-        SELECT s.*, row_number() OVER (PARTITION BY s.mailbox_id ORDER BY s.scheduled_at) <= m.room AS fits
+        SELECT s.*, m.room, row_number() OVER (PARTITION BY s.mailbox_id ORDER BY s.scheduled_at) AS place
         FROM unnest(v_mailboxes, v_room) AS m (id, room)
         CROSS JOIN LATERAL (
             SELECT e.id, e.created_at, e.campaign_id, e.lead_id, e.mailbox_id, e.step, e.recipient, e.scheduled_at
@@ -591,13 +630,15 @@ BEGIN
             ORDER BY e.scheduled_at
             LIMIT v_share
             FOR UPDATE SKIP LOCKED) AS s
+    ), chosen AS MATERIALIZED (
+        -- Shares are rounded up, so that no mailbox's is nothing; from the mailboxes in turn, n are taken.
+        SELECT d.* FROM due AS d WHERE d.place <= d.room ORDER BY d.place, d.scheduled_at LIMIT n
     ), judged AS MATERIALIZED (
         SELECT d.id, d.created_at, j.stop, j.until, l.lead
-        FROM due AS d
+        FROM chosen AS d
         CROSS JOIN LATERAL outreach.judge_send(
             v_workspace, d.campaign_id, d.created_at, d.lead_id, d.step, d.recipient) AS j (stop, until)
         CROSS JOIN LATERAL outreach.lead_for_templates(v_workspace, d.lead_id) AS l (lead)
-        WHERE d.fits
     )
     UPDATE outreach.email_sends AS s
     SET status = CASE WHEN j.stop IS NOT NULL THEN 'cancelled' WHEN j.until IS NOT NULL THEN 'scheduled' ELSE 'claimed' END,
@@ -761,6 +802,21 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.fold_rollup_deltas(p_limit integer) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.fold_when_pending(p_least integer, p_limit integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+BEGIN
+    PERFORM FROM analytics.rollup_deltas AS d
+    WHERE d.workspace_id = ws
+    ORDER BY d.grain, d.key, d.kind, d.day, d.id
+    OFFSET p_least - 1 LIMIT 1;
+    RETURN CASE WHEN FOUND THEN outreach.fold_rollup_deltas(p_limit) ELSE 0 END;
+END
+$$;
+ALTER FUNCTION outreach.fold_when_pending(p_least integer, p_limit integer) OWNER TO outreachdb_trusted;
 CREATE TABLE outreach.leads (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -831,6 +887,18 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer, after_id bigint) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.hold_campaigns(p_workspace bigint, p_instants timestamp with time zone[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM FROM outreach.campaigns AS c
+    WHERE c.workspace_id = p_workspace AND c.launched_at = ANY (p_instants)
+    ORDER BY c.id
+    FOR SHARE;
+END
+$$;
+ALTER FUNCTION outreach.hold_campaigns(p_workspace bigint, p_instants timestamp with time zone[]) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.json_number(p_value jsonb) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (jsonb_typeof(p_value) = 'number'::text) THEN (p_value)::numeric WHEN ((jsonb_typeof(p_value) = 'string'::text) AND ((p_value #>> '{}'::text[]) ~ '^\s*[-+]?[0-9]{1,40}([.][0-9]{1,40})?\s*$'::text)) THEN ((p_value #>> '{}'::text[]))::numeric ELSE NULL::numeric END;
@@ -915,6 +983,7 @@ CREATE FUNCTION outreach.judge_send(p_workspace bigint, p_campaign bigint, p_lau
              WHEN (p.clicked AND (t.condition = 'no_click'::text)) THEN 'the lead clicked'::text
              WHEN (p.opened AND (t.condition = 'no_open'::text)) THEN 'the lead opened'::text
              WHEN (p.last_status = ANY (ARRAY['failed'::text, 'cancelled'::text])) THEN ('the step before was '::text || p.last_status)
+             WHEN ((p.last_status = 'unknown'::text) AND (p.last_begun < (now() - '3 days'::interval))) THEN 'the step before is unknown'::text
              ELSE NULL::text
          END AS "case",
          CASE
@@ -934,6 +1003,7 @@ CREATE FUNCTION outreach.judge_send(p_workspace bigint, p_campaign bigint, p_lau
              bool_or((e.clicked_at IS NOT NULL)) AS clicked,
              bool_or((e.opened_at IS NOT NULL)) AS opened,
              (array_agg(e.status ORDER BY e.step DESC))[1] AS last_status,
+             (array_agg(COALESCE(e.begun_at, e.lease_expires_at, e.scheduled_at) ORDER BY e.step DESC))[1] AS last_begun,
              max(e.sent_at) AS last_sent
             FROM outreach.email_sends e
            WHERE ((judge_send.p_step > 1) AND (e.workspace_id = judge_send.p_workspace) AND (e.lead_id = judge_send.p_lead) AND (e.created_at = judge_send.p_launched) AND (e.campaign_id = judge_send.p_campaign) AND (e.step < judge_send.p_step))) p ON (true))
@@ -1190,11 +1260,15 @@ DECLARE
     v_instants timestamptz[] := ARRAY(SELECT DISTINCT (r ->> 'created_at')::timestamptz FROM jsonb_array_elements(results) AS r);
     v_done outreach.email_sends[];
 BEGIN
+    PERFORM outreach.hold_campaigns(v_workspace, v_instants);
     WITH given AS MATERIALIZED (
         SELECT r.* FROM jsonb_to_recordset(results) AS r (id bigint, created_at timestamptz, outcome text, error text)
     ), mine AS MATERIALIZED (
         SELECT s.id, s.created_at, c.status AS campaign_status,
-               CASE WHEN g.outcome = 'deferred' AND s.attempts >= 5 THEN 'failed' ELSE g.outcome END AS outcome, g.error
+               CASE WHEN g.outcome = 'deferred' AND s.attempts >= 5 THEN 'failed'
+                    -- An event was faster than its worker.
+                    WHEN g.outcome = 'unknown' AND outreach.was_seen(s) THEN 'sent'
+                    ELSE g.outcome END AS outcome, g.error
         FROM given AS g
         JOIN outreach.email_sends AS s
             ON s.workspace_id = v_workspace AND s.id = g.id AND s.created_at = g.created_at
@@ -1207,7 +1281,8 @@ BEGIN
     ), moved AS (
         UPDATE outreach.email_sends AS s
         SET status = CASE WHEN m.outcome IN ('sent', 'failed', 'unknown') THEN m.outcome
-                          WHEN m.campaign_status = 'cancelled' THEN 'cancelled' ELSE 'scheduled' END,
+                          WHEN m.campaign_status = 'cancelled' THEN 'cancelled'
+                          WHEN m.campaign_status = 'completed' THEN 'failed' ELSE 'scheduled' END,
             sent_at = CASE WHEN m.outcome = 'sent' THEN v_now END,
             begun_at = CASE WHEN m.outcome IN ('sent', 'failed', 'unknown') THEN s.begun_at END,
             attempts = CASE WHEN m.outcome = 'returned' AND s.begun_at IS NOT NULL THEN s.attempts - 1 ELSE s.attempts END,
@@ -1295,6 +1370,21 @@ DECLARE
         SELECT DISTINCT c.launched_at FROM outreach.campaigns AS c
         WHERE c.workspace_id = v_workspace AND c.status IN ('running', 'paused', 'cancelled') AND c.launched_at IS NOT NULL);
 BEGIN
+    v_instants := ARRAY(
+        SELECT DISTINCT s.created_at FROM outreach.email_sends AS s
+        WHERE s.workspace_id = v_workspace AND s.status = 'claimed' AND s.lease_expires_at <= clock_timestamp()
+          AND s.created_at = ANY (v_instants));
+    IF v_instants = '{}' THEN
+        RETURN QUERY SELECT 0::bigint, 0::bigint;
+        RETURN;
+    END IF;
+    PERFORM outreach.hold_campaigns(v_workspace, v_instants);
+    PERFORM outreach.record_sends(
+        jsonb_agg(jsonb_build_object('id', s.id, 'created_at', s.created_at, 'outcome', 'sent')), s.claimed_by)
+    FROM outreach.email_sends AS s
+    WHERE s.workspace_id = v_workspace AND s.status = 'claimed' AND s.lease_expires_at <= clock_timestamp()
+      AND s.created_at = ANY (v_instants) AND s.begun_at IS NOT NULL AND outreach.was_seen(s)
+    GROUP BY s.claimed_by;
     RETURN QUERY
     WITH expired AS MATERIALIZED (
         SELECT s.id, s.created_at, c.status AS campaign_status
@@ -1340,15 +1430,19 @@ DECLARE
     v_workspace bigint := outreach.required_workspace();
     v_worker text := worker;
     v_count bigint;
+    v_instants timestamptz[] := ARRAY(
+        SELECT DISTINCT s.created_at FROM outreach.email_sends AS s
+        WHERE s.workspace_id = v_workspace AND s.status = 'claimed' AND s.claimed_by = v_worker AND s.begun_at IS NULL
+          AND s.created_at = ANY (ARRAY(
+              SELECT r.launched_at FROM outreach.campaigns AS r
+              WHERE r.workspace_id = v_workspace AND r.status IN ('running', 'paused', 'cancelled'))));
 BEGIN
+    PERFORM outreach.hold_campaigns(v_workspace, v_instants);
     UPDATE outreach.email_sends AS s
     SET status = CASE c.status WHEN 'cancelled' THEN 'cancelled' ELSE 'scheduled' END
     FROM outreach.campaigns AS c
     WHERE s.workspace_id = v_workspace AND s.status = 'claimed' AND s.claimed_by = v_worker AND s.begun_at IS NULL
-      AND c.workspace_id = v_workspace AND c.id = s.campaign_id
-      AND s.created_at = ANY (ARRAY(
-          SELECT r.launched_at FROM outreach.campaigns AS r
-          WHERE r.workspace_id = v_workspace AND r.status IN ('running', 'paused', 'cancelled')));
+      AND c.workspace_id = v_workspace AND c.id = s.campaign_id AND s.created_at = ANY (v_instants);
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
 END
@@ -2314,6 +2408,10 @@ CREATE FUNCTION outreach.suppression_target(p_text text) RETURNS text
 '::text)), '@'::text) WHEN (p_text ~ '^\s*[^@\s[:cntrl:]]+@[^@\s[:cntrl:]]+\.[^@\s[:cntrl:]]+\s*$'::text) THEN lower(btrim(p_text, ' 	
 '::text)) ELSE NULL::text END;
 ALTER FUNCTION outreach.suppression_target(p_text text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.was_seen(send outreach.email_sends) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    RETURN (COALESCE((send).delivered_at, (send).opened_at, (send).clicked_at, (send).replied_at, (send).bounced_at, (send).complained_at, (send).unsubscribed_at) IS NOT NULL);
+ALTER FUNCTION outreach.was_seen(send outreach.email_sends) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.web_domain(p_url text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (length("substring"(p_url, '^https?://([^/?#]*)'::text)) <= 253) THEN "substring"(lower(p_url), '^https?://(?:[^/@?#]*@)?(?:www\.)?([^/:?#@]+)'::text) ELSE NULL::text END;
@@ -3412,6 +3510,8 @@ GRANT ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) TO outreachdb_
 GRANT ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.fold_rollup_deltas(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.fold_rollup_deltas(p_limit integer) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.fold_when_pending(p_least integer, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.fold_when_pending(p_least integer, p_limit integer) TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.leads TO outreachdb_reader;

@@ -174,6 +174,18 @@ async def test_statistics_stay_in_the_workspace(tenant: Tenant, other_tenant: Te
     assert (await stats.workspace(tenant)).opened == 1
 
 
+async def test_a_number_is_an_id_whatever_campaigns_are_called(tenant: Tenant, keyring: Keyring) -> None:
+    first, second = [await launch(tenant, keyring, leads=1) for _ in range(2)]
+    async with tenant.trusted() as session:
+        await session.execute(
+            "UPDATE outreach.campaigns SET name = %s WHERE workspace_id = %s AND id = %s",
+            [str(first.campaign_id), tenant.workspace_id, second.campaign_id],
+        )
+    assert (await stats.campaign(tenant, first.campaign_id)).campaign_id == first.campaign_id
+    assert (await stats.campaign(tenant, str(first.campaign_id))).campaign_id == second.campaign_id
+    assert (await stats.campaign(tenant, str(second.campaign_id))).campaign_id == second.campaign_id
+
+
 @pytest.mark.parametrize("name", ["", "none", "99999999999999999999", "-1", "١"])
 async def test_an_unknown_campaign_is_named(tenant: Tenant, name: str) -> None:
     with pytest.raises(NotFound, match="outreachdb campaign list"):

@@ -206,3 +206,30 @@ async def test_other_workspaces_are_out_of_reach(tenant: Tenant, other_tenant: T
         async with other_tenant.session() as session:
             await session.execute("SELECT outreach.set_campaign_status(%s, 'cancelled')", [made.id])
     assert (await campaigns.find(tenant, made.id)).status == "draft"
+
+
+async def test_a_draft_changes_of_a_known_mailbox_only_what_it_gives(tenant: Tenant, keyring: Keyring) -> None:
+    first = {"address": "ann@sender.example", "display_name": "Ann", "daily_cap": 50, "smtp": SMTP}
+    made = await campaigns.create(tenant, keyring, plain(mailboxes=[first]))
+    await campaigns.create(
+        tenant, keyring, plain(name="two", mailboxes=[{"address": "ANN@sender.example", "smtp": SMTP}])
+    )
+    [box] = (await campaigns.show(tenant, made.id)).mailboxes
+    assert (box["display_name"], box["daily_cap"]) == ("Ann", 50)
+    await campaigns.create(tenant, keyring, plain(name="three", mailboxes=[first | {"daily_cap": 60}]))
+    [box] = (await campaigns.show(tenant, made.id)).mailboxes
+    assert (box["display_name"], box["daily_cap"]) == ("Ann", 60)
+
+
+@pytest.mark.parametrize(
+    "other", [{"host": "elsewhere.example"}, {"port": 25}, {"security": "tls"}, {"username": "eve"}]
+)
+async def test_a_draft_does_not_move_a_known_mailbox(tenant: Tenant, keyring: Keyring, other: dict[str, Any]) -> None:
+    made = await campaigns.create(tenant, keyring, plain())
+    before = (await campaigns.show(tenant, made.id)).mailboxes
+    moved = plain(name="two", mailboxes=[{"address": "ann@sender.example", "smtp": SMTP | other}])
+    with pytest.raises(Conflict, match="known with another host") as caught:
+        await campaigns.create(tenant, keyring, moved)
+    assert "leave smtp out" in str(caught.value.hint)
+    assert (await campaigns.show(tenant, made.id)).mailboxes == before
+    assert [each.name for each in await campaigns.listed(tenant)] == ["spring"]

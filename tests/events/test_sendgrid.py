@@ -166,6 +166,8 @@ def test_fractions_of_a_second_stay(timestamp: Any) -> None:
         {"timestamp": 1},
         {"event": 3, "timestamp": 1},
         *({"event": "open", "timestamp": bad} for bad in (None, "", "noon", True, {}, [], 1e300, -1e15, "nan", "inf")),
+        # More than a decimal number holds, and more than is made an integer in reasonable time.
+        *({"event": "open", "timestamp": bad} for bad in ("1e9999999", "-1e9999999", "1e999990", "snan")),
     ],
 )
 def test_one_bad_event_does_not_spoil_the_others(item: Any) -> None:

@@ -134,6 +134,89 @@ async def test_a_cancelled_campaign_lets_claims_end(hundred: Tenant, keyring: Ke
     assert await statuses(hundred) == {"sent": 4, "cancelled": 96}
 
 
+async def waiting_for(holder: Connection, watcher: Connection) -> int:
+    """How many backends wait for the holder's locks now."""
+    query = "SELECT count(*)::int FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
+    row = await (await watcher.execute(query, [holder.info.backend_pid])).fetchone()
+    await watcher.rollback()
+    assert row is not None
+    assert isinstance(row[0], int)
+    return row[0]
+
+
+async def test_paused_then_cancelled_while_a_begin_waits(hundred: Tenant, keyring: Keyring, database_url: str) -> None:
+    made = await launched(hundred, keyring, 25)
+    ledger = Ledger(hundred, LEASE)
+    sends, _ = await ledger.claim(6, [])
+    await campaigns.pause(hundred, made.campaign_id)
+    async with opened(database_url, hundred) as other, opened(database_url, hundred) as begin:
+        # A delivery event that is being stored holds the row of a send.
+        await other.execute("RESET ROLE")
+        await other.execute("SELECT FROM outreach.email_sends WHERE id = %s FOR UPDATE", [sends[0].send_id])
+        call = "SELECT verdict FROM outreach.begin_sends(%s, %s, %s, '5 minutes')"
+        given = [[send.send_id for send in sends], [send.created_at for send in sends], ledger.worker]
+        beginning = asyncio.create_task(begin.execute(call, given))
+        async with opened(database_url, hundred) as watcher:
+            while await waiting_for(other, watcher) == 0:
+                assert not beginning.done()
+            cancelling = asyncio.create_task(campaigns.cancel(hundred, made.campaign_id))
+            while await waiting_for(begin, watcher) == 0 and not cancelling.done():
+                pass
+        await other.rollback()
+        verdicts = await (await beginning).fetchall()
+        await begin.commit()
+        await cancelling
+    assert verdicts == [("returned",)] * 6
+    assert await statuses(hundred) == {"cancelled": 100}
+
+
+async def test_cancelled_just_before_a_begin_or_a_return(hundred: Tenant, keyring: Keyring, database_url: str) -> None:
+    made = await launched(hundred, keyring, 25)
+    one, two = Ledger(hundred, LEASE), Ledger(hundred, LEASE)
+    begun, _ = await one.claim(6, [])
+    await one.begin(begun)
+    await one.claim(6, [])
+    held, _ = await two.claim(6, [])
+    deferred = [{"id": send.send_id, "created_at": send.created_at, "outcome": "deferred"} for send in begun]
+    async with opened(database_url, hundred) as cancel, opened(database_url, hundred) as watcher:
+        await cancel.execute("SELECT outreach.set_campaign_status(%s, 'cancelled')", [made.campaign_id])
+        late = [asyncio.create_task(each) for each in (one.record(deferred), one.give_back(), two.begin(held))]
+        while await waiting_for(cancel, watcher) < len(late):
+            assert not any(task.done() for task in late)
+        await cancel.commit()
+        await asyncio.gather(*late)
+    assert await statuses(hundred) == {"cancelled": 100}
+
+
+@pytest.mark.parametrize("outcome", ["deferred", "returned"])
+async def test_a_slow_worker_s_news_after_the_end(hundred: Tenant, keyring: Keyring, outcome: str) -> None:
+    made = await launched(hundred, keyring, 25)
+    ledger = Ledger(hundred, LEASE)
+    sends, _ = await ledger.claim(200, [])
+    await ledger.begin(sends)
+    async with hundred.trusted() as session:
+        await session.execute(
+            "UPDATE outreach.email_sends SET lease_expires_at = now() - interval '1 second' WHERE workspace_id = %s",
+            [hundred.workspace_id],
+        )
+    assert await Ledger(hundred, LEASE).release_expired() == {"released": 0, "unknown": 100}
+    assert await ledger.complete() == [made.campaign_id]
+    results = [{"id": send.send_id, "created_at": send.created_at, "outcome": outcome} for send in sends]
+    assert (await ledger.record(results))["failed"] == 100
+    assert await statuses(hundred) == {"failed": 100}
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 50])
+async def test_a_claim_is_never_larger_than_asked(hundred: Tenant, keyring: Keyring, n: int) -> None:
+    smtp = {"host": "127.0.0.1", "port": 25, "security": "plain"}
+    boxes = [{"address": f"m{box}@sender.example", "smtp": smtp} for box in range(4)]
+    await launched(hundred, keyring, 25, mailboxes=boxes)
+    sends, others = await Ledger(hundred, LEASE).claim(n, [])
+    assert (len(sends), others) == (n, [])
+    per_box = [sum(send.mailbox_id == box for send in sends) for box in {send.mailbox_id for send in sends}]
+    assert max(per_box) - min(per_box) <= 1
+
+
 async def test_daily_caps_hold_for_many_workers(hundred: Tenant, keyring: Keyring, sink: Sink) -> None:
     smtp = {"host": "127.0.0.1", "port": sink.port, "security": "plain"}
     boxes = [{"address": f"m{n}@sender.example", "smtp": smtp, "daily_cap": cap} for n, cap in enumerate((7, 12))]

@@ -66,7 +66,7 @@ async def test_everybody_gets_one_mail_and_everything_is_recorded(
     ) == [{"status": "contacted", "n": 100}]
     deltas = await rows(
         hundred,
-        "SELECT grain, key, kind, sum(total)::int AS total, sum(people)::int AS people FROM analytics.rollup_deltas "
+        "SELECT grain, key, kind, sum(total)::int AS total, sum(people)::int AS people FROM analytics.rollups "
         "WHERE workspace_id = %s AND grain IN ('workspace', 'campaign', 'step') GROUP BY 1, 2, 3 ORDER BY 3, 1, 2",
         workspace,
     )

@@ -1,11 +1,3 @@
--- name: find_campaign
--- A name means its latest run; a number means the id, unless a campaign has that number for a name.
-SELECT c.id, c.name
-FROM outreach.campaigns AS c
-WHERE c.workspace_id = %(workspace_id)s AND (c.name = %(name)s OR c.id = %(id)s)
-ORDER BY c.name = %(name)s DESC, c.run DESC
-LIMIT 1;
-
 -- name: totals
 SELECT clock.as_of, t.kind, t.total, t.people
 FROM (SELECT statement_timestamp() AS as_of) AS clock

@@ -47,6 +47,27 @@ $$;
 GRANT EXECUTE ON FUNCTION outreach.fold_rollup_deltas(integer) TO outreachdb_app, outreachdb_trusted;
 
 -- owner: outreachdb_trusted
+-- Folds when at least p_least deltas are waiting, about p_limit of them; returns how many. For whoever makes deltas: looking
+-- costs p_least index entries, however many there are.
+CREATE OR REPLACE FUNCTION outreach.fold_when_pending(p_least integer, p_limit integer)
+RETURNS bigint
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+BEGIN
+    PERFORM FROM analytics.rollup_deltas AS d
+    WHERE d.workspace_id = ws
+    ORDER BY d.grain, d.key, d.kind, d.day, d.id
+    OFFSET p_least - 1 LIMIT 1;
+    RETURN CASE WHEN FOUND THEN outreach.fold_rollup_deltas(p_limit) ELSE 0 END;
+END
+$$;
+GRANT EXECUTE ON FUNCTION outreach.fold_when_pending(integer, integer) TO outreachdb_app, outreachdb_trusted;
+
+-- owner: outreachdb_trusted
 -- Exact totals of one key of a grain in the session's workspace, per kind: what is folded and what is not, in one statement.
 -- people counts distinct leads (campaign and step grains; 0 elsewhere).
 CREATE OR REPLACE FUNCTION outreach.rollup_totals(p_grain text, p_key text)

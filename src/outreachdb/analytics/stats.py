@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from outreachdb.campaigns import campaigns
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Session, Tenant
-from outreachdb.errors import NotFound
 
 Q = Queries("outreachdb.analytics")
-_LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +70,13 @@ class _Totals:
 
 
 async def campaign(tenant: Tenant, name_or_id: str | int) -> CampaignStats:
-    """Counts of a campaign, by name (its latest run) or id; raises NotFound."""
+    """Counts of a campaign: an int is an id, a text a name (its latest run) or else an id; raises NotFound."""
+    found = await campaigns.find(tenant, name_or_id)
     async with tenant.session(doing="reading campaign statistics") as open_session:
-        found = await open_session.one(
-            Q.find_campaign,
-            {"workspace_id": tenant.workspace_id, "name": str(name_or_id), "id": _as_id(name_or_id)},
-        )
-        if found is None:
-            raise NotFound(f"no campaign {name_or_id!s} in {tenant.name}", hint="see: outreachdb campaign list")
-        totals = await _read(open_session, "campaign", str(found["id"]))
+        totals = await _read(open_session, "campaign", str(found.id))
     return CampaignStats(
-        campaign_id=found["id"],
-        name=found["name"],
+        campaign_id=found.id,
+        name=found.name,
         as_of=totals.as_of,
         unique_opened=totals.people.get("opened", 0),
         unique_clicked=totals.people.get("clicked", 0),
@@ -114,8 +108,3 @@ async def _read(open_session: Session, grain: str, key: str) -> _Totals:
         {row["kind"]: row["total"] for row in counted},
         {row["kind"]: row["people"] for row in counted},
     )
-
-
-def _as_id(name_or_id: str | int) -> int | None:
-    text = str(name_or_id)
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= _LARGEST_ID else None

@@ -52,7 +52,8 @@ async def create(tenant: Tenant, keyring: Keyring, campaign: CampaignFile | Mapp
     """Store a campaign as a draft, in one transaction with its steps and mailboxes.
 
     Raises InvalidInput for a wrong template, an unknown mailbox without ``smtp`` or a password variable that is not
-    set; NotFound for an unknown segment; Conflict when the name is taken.
+    set; NotFound for an unknown segment; Conflict when the name is taken or a known mailbox has another server. Of a
+    known mailbox only the name, cap and password that the file gives are changed.
     """
     given = campaign if isinstance(campaign, CampaignFile) else parse(dict(campaign))
     segment = await segments.find(tenant, given.segment) if isinstance(given.segment, str) else None
@@ -160,7 +161,13 @@ async def _put_mailbox(session: Session, tenant: Tenant, keyring: Keyring, mailb
         sealed = keyring.encrypt(password, context=secret_context(tenant.workspace_id, mailbox.address))
     smtp = mailbox.smtp.model_dump(include={"host", "port", "security", "username"})
     rest = {"display_name": mailbox.display_name, "password": sealed, "daily_cap": mailbox.daily_cap}
-    put: int = await session.value(Q.put_mailbox, key | smtp | rest)
+    put: int | None = await session.value(Q.put_mailbox, key | smtp | rest)
+    if put is None:
+        raise Conflict(
+            f"the mailbox {mailbox.address} is known with another host, port, security or username",
+            hint="leave smtp out to send from it as it is; "
+            "to move it, for all its campaigns, change its row in outreach.mailboxes",
+        )
     return put
 
 

@@ -10,14 +10,16 @@ FROM jsonb_to_recordset(%(steps)s) AS d (
     step smallint, delay_seconds bigint, condition text, subject text, body_text text, body_html text);
 
 -- name: put_mailbox
+-- Of a known mailbox only what is given changes, and never the server: other campaigns send from it. No row: another server.
 INSERT INTO outreach.mailboxes AS m
     (workspace_id, address, display_name, smtp_host, smtp_port, security, username, password_encrypted, daily_cap)
 VALUES (%(workspace_id)s, %(address)s, %(display_name)s, %(host)s, %(port)s, %(security)s, %(username)s, %(password)s,
         %(daily_cap)s)
 ON CONFLICT (workspace_id, address_key) DO UPDATE
-SET display_name = excluded.display_name, smtp_host = excluded.smtp_host, smtp_port = excluded.smtp_port,
-    security = excluded.security, username = excluded.username, daily_cap = excluded.daily_cap,
+SET display_name = coalesce(excluded.display_name, m.display_name), daily_cap = coalesce(excluded.daily_cap, m.daily_cap),
     password_encrypted = coalesce(excluded.password_encrypted, m.password_encrypted)
+WHERE (lower(m.smtp_host), m.smtp_port, m.security, m.username)
+      IS NOT DISTINCT FROM (lower(excluded.smtp_host), excluded.smtp_port, excluded.security, excluded.username)
 RETURNING id;
 
 -- name: find_mailbox

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import IO, Self
@@ -21,14 +21,15 @@ from outreachdb.errors import OutreachDBError
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message as the sink saw it."""
+    """One message as the sink saw it; ``arguments`` are those that the provider returns with every event."""
 
     recipient: str
     message_id: str
+    arguments: dict[str, str] = field(default_factory=dict)
 
 
 class Noting:
-    """Takes every message and notes its recipient and Message-ID before it says yes."""
+    """Takes every message and notes its recipient, Message-ID and unique arguments before it says yes."""
 
     def __init__(self, notes: IO[str]) -> None:
         self._notes = notes
@@ -37,8 +38,13 @@ class Noting:
         """Note the message; aiosmtpd calls this by name."""
         content = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
         headers = BytesHeaderParser().parsebytes(content)
+        arguments = json.loads(str(headers["X-SMTPAPI"] or "{}")).get("unique_args", {})
         for recipient in envelope.rcpt_tos:
-            line = {"recipient": recipient, "message_id": str(headers["Message-ID"]).strip()}
+            line = {
+                "recipient": recipient,
+                "message_id": str(headers["Message-ID"]).strip(),
+                "arguments": arguments,
+            }
             self._notes.write(json.dumps(line) + "\n")
         self._notes.flush()
         return "250 noted"

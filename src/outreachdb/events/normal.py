@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from outreachdb.errors import InvalidInput
 Severity = Literal["hard", "soft"]
 _LONGEST_KEY = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FARTHEST = 10**12  # seconds; the year 9999 is nearer
 # What PostgreSQL's text and jsonb can't hold: NUL and half of a surrogate pair.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -113,9 +114,12 @@ def instant_of(value: Any, name: str = "timestamp") -> datetime:
     try:
         if isinstance(value, bool):
             raise InvalidInput(f"{name} is not a time: {value!r}")
-        microseconds = int((Decimal(str(value)) * 1_000_000).to_integral_value())
-        return _EPOCH + timedelta(microseconds=microseconds)
-    except (InvalidOperation, OverflowError, ValueError):
+        seconds = Decimal(str(value))
+        if not abs(seconds) < _FARTHEST:
+            # Before it is made an integer, which may have a million digits.
+            raise ValueError  # noqa: TRY301 - one place says what is wrong
+        return _EPOCH + timedelta(microseconds=int((seconds * 1_000_000).to_integral_value()))
+    except (ArithmeticError, ValueError):
         raise InvalidInput(f"{name} is not a time: {str(value)[:40]!r}", hint="expected seconds since 1970") from None
 
 

@@ -12,6 +12,9 @@ WHERE r.table_name IN ('email_events', 'lead_activities') AND span.first <= span
 -- name: store
 SELECT received, stored, duplicates, rejected, unknown, reasons FROM outreach.batch_update_email_status(%(events)s::jsonb);
 
+-- name: fold
+SELECT outreach.fold_when_pending(%(least)s, %(limit)s);
+
 -- name: create_endpoint
 INSERT INTO outreach.webhook_endpoints (workspace_id, provider, token_hash, key_encrypted)
 VALUES (%(workspace_id)s, %(provider)s, %(token_hash)s, %(key_encrypted)s)

@@ -2,7 +2,8 @@
 
 -- owner: outreachdb_trusted
 -- Stores a batch of delivery events and all that follows from those which are new, in one transaction: first-time people,
--- rollup deltas, instants on the sends, lead engagement, suppressions, lead status, activities. Idempotent: an event that is
+-- rollup deltas, instants on the sends, lead engagement, suppressions, lead status, activities. A send whose fate was unknown
+-- is settled as sent by any event that only a mail that left can have. Idempotent: an event that is
 -- there already changes nothing, in whatever order events arrive.
 --
 -- p_events: array of objects {event_key, created_at, event, provider, severity, recipient, message_id, reason, url, raw, send_id,
@@ -31,6 +32,8 @@ DECLARE
     leads bigint[] := '{}';
     mailboxes bigint[] := '{}';
     addresses text[] := '{}';
+    statuses text[] := '{}';
+    begun timestamptz[] := '{}';
     why text;
     result record;
 BEGIN
@@ -54,10 +57,10 @@ BEGIN
     LOOP
         SELECT array_agg(s.id) AS ids, array_agg(s.created_at) AS instants, array_agg(s.campaign_id) AS campaigns,
                array_agg(s.step) AS steps, array_agg(s.lead_id) AS leads, array_agg(s.mailbox_id) AS mailboxes,
-               array_agg(lower(s.recipient)) AS addresses
+               array_agg(lower(s.recipient)) AS addresses, array_agg(s.status) AS statuses, array_agg(s.begun_at) AS begun
         INTO sends
         FROM (
-            SELECT l.id, l.created_at, l.campaign_id, l.step, l.lead_id, l.mailbox_id, l.recipient
+            SELECT l.id, l.created_at, l.campaign_id, l.step, l.lead_id, l.mailbox_id, l.recipient, l.status, l.begun_at
             FROM unnest(months.wanted) AS w (id)
             CROSS JOIN LATERAL (
                 SELECT * FROM outreach.email_sends AS e
@@ -74,14 +77,16 @@ BEGIN
         leads := leads || sends.leads;
         mailboxes := mailboxes || sends.mailboxes;
         addresses := addresses || sends.addresses;
+        statuses := statuses || sends.statuses;
+        begun := begun || sends.begun;
     END LOOP;
 
     -- A generic plan would take the arrays for ten elements long. Not for the statements below: their foreign keys' checks would
     -- be planned anew for every row.
     SET LOCAL plan_cache_mode = force_custom_plan;
     WITH found AS MATERIALIZED (
-        SELECT * FROM unnest(ids, instants, campaigns, steps, leads, mailboxes, addresses)
-            AS f (send_id, launched_at, campaign_id, step, lead_id, mailbox_id, address)
+        SELECT * FROM unnest(ids, instants, campaigns, steps, leads, mailboxes, addresses, statuses, begun)
+            AS f (send_id, launched_at, campaign_id, step, lead_id, mailbox_id, address, status, begun_at)
     ), given AS MATERIALIZED (
         SELECT e.*,
                CASE WHEN e.event_key IS NULL OR e.created_at IS NULL OR e.event IS NULL OR e.provider IS NULL THEN 'incomplete'
@@ -109,6 +114,14 @@ BEGIN
         SELECT a.created_at, timezone('UTC', a.created_at)::date AS day, a.event, a.severity, a.reason, a.url, f.*
         FROM added AS a
         JOIN found AS f ON f.send_id = a.send_id
+    ), settled AS MATERIALIZED (
+        -- Sends of which nobody knew whether they left, and whose mail was seen now.
+        SELECT t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, coalesce(t.begun_at, min(t.created_at)) AS sent_at
+        FROM told AS t
+        WHERE t.status = 'unknown'
+          AND (t.event IN ('delivered', 'opened', 'clicked', 'replied', 'complained', 'unsubscribed')
+               OR t.event = 'bounced' AND t.severity IS DISTINCT FROM 'soft')
+        GROUP BY t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.begun_at
     ), firsts AS (
         INSERT INTO analytics.people_first AS p (workspace_id, grain, key, kind, lead_id, first_at)
         SELECT ws, k.grain, k.key, t.event, t.lead_id, min(t.created_at)
@@ -135,6 +148,15 @@ BEGIN
             WHERE t.event NOT IN ('sent', 'failed')
             GROUP BY k.grain, k.key, t.event, t.day
             UNION ALL
+            -- As outreach.record_sends counts them, which didn't count these.
+            SELECT k.grain, k.key, 'sent', timezone('UTC', s.sent_at)::date, count(*),
+                   count(*) FILTER (WHERE s.step = 1 OR k.grain = 'step')
+            FROM settled AS s
+            CROSS JOIN LATERAL (VALUES
+                ('workspace', ''), ('campaign', s.campaign_id::text), ('step', concat(s.campaign_id, ':', s.step)),
+                ('mailbox', s.mailbox_id::text)) AS k (grain, key)
+            GROUP BY k.grain, k.key, timezone('UTC', s.sent_at)::date
+            UNION ALL
             SELECT n.grain, n.key, n.kind, timezone('UTC', n.first_at)::date, 0, 1 FROM firsts AS n
             UNION ALL
             SELECT n.grain, n.key, n.kind, timezone('UTC', n.previous_at)::date, 0, -1
@@ -159,12 +181,16 @@ BEGIN
                max(t.created_at) FILTER (WHERE t.event = 'opened') AS opened_at,
                max(t.created_at) FILTER (WHERE t.event = 'clicked') AS clicked_at,
                max(t.created_at) FILTER (WHERE t.event = 'replied') AS replied_at,
+               max(t.created_at) FILTER (WHERE t.event = 'sent') AS contacted_at,
+               count(*) FILTER (WHERE t.event = 'sent') AS sent,
                count(*) FILTER (WHERE t.event = 'opened') AS opens,
                count(*) FILTER (WHERE t.event = 'clicked') AS clicks,
                count(*) FILTER (WHERE t.event = 'replied') AS replies,
                count(*) FILTER (WHERE t.event = 'bounced') AS bounces
-        FROM told AS t
-        WHERE t.event IN ('opened', 'clicked', 'replied', 'bounced')
+        FROM (SELECT o.lead_id, o.event, o.created_at FROM told AS o
+              WHERE o.event IN ('opened', 'clicked', 'replied', 'bounced')
+              UNION ALL
+              SELECT s.lead_id, 'sent', s.sent_at FROM settled AS s) AS t
         GROUP BY t.lead_id
     ), unwanted AS (
         -- An unknown message counts too: whoever complains is not mailed again, whichever system wrote to them.
@@ -187,7 +213,8 @@ BEGIN
         FROM (SELECT g.refusal, count(*) AS n FROM given AS g WHERE g.refusal IS NOT NULL GROUP BY g.refusal) AS r
     )
     SELECT g.n AS received, o.stored, r.rejected, o.unknown, r.reasons, m.*, e.*,
-           (SELECT array_agg(DISTINCT t.lead_id) FROM told AS t WHERE t.event = 'replied') AS repliers,
+           (SELECT coalesce(array_agg(DISTINCT t.lead_id), '{}') FROM told AS t WHERE t.event = 'replied') AS repliers,
+           (SELECT coalesce(array_agg(DISTINCT s.lead_id), '{}') FROM settled AS s) AS contacted,
            (SELECT jsonb_object_agg(u.reason, u.targets)
             FROM (SELECT u.reason, jsonb_agg(DISTINCT u.target) AS targets
                   FROM unwanted AS u
@@ -201,22 +228,25 @@ BEGIN
                array_agg(k.complained_at) AS complained, array_agg(k.unsubscribed_at) AS unsubscribed
         FROM (SELECT * FROM marks ORDER BY marks.launched_at, marks.send_id) AS k) AS m, (
         SELECT array_agg(g.lead_id) AS engaged, array_agg(g.opened_at) AS last_opened, array_agg(g.clicked_at) AS last_clicked,
-               array_agg(g.replied_at) AS last_replied, array_agg(g.opens) AS opens, array_agg(g.clicks) AS clicks,
+               array_agg(g.replied_at) AS last_replied, array_agg(g.contacted_at) AS last_contacted,
+               array_agg(g.sent) AS sent, array_agg(g.opens) AS opens, array_agg(g.clicks) AS clicks,
                array_agg(g.replies) AS replies, array_agg(g.bounces) AS bounces
         FROM engaged AS g) AS e;
     SET LOCAL plan_cache_mode = auto;
 
     INSERT INTO outreach.lead_engagement AS e (
-        workspace_id, lead_id, last_opened_at, last_clicked_at, last_replied_at, open_count, click_count, reply_count,
-        bounce_count, updated_at)
+        workspace_id, lead_id, last_opened_at, last_clicked_at, last_replied_at, last_contacted_at, sent_count,
+        open_count, click_count, reply_count, bounce_count, updated_at)
     SELECT ws, g.*, arrived
-    FROM unnest(result.engaged, result.last_opened, result.last_clicked, result.last_replied, result.opens, result.clicks,
-                result.replies, result.bounces) AS g (lead_id)
+    FROM unnest(result.engaged, result.last_opened, result.last_clicked, result.last_replied, result.last_contacted,
+                result.sent, result.opens, result.clicks, result.replies, result.bounces) AS g (lead_id)
     ORDER BY g.lead_id
     ON CONFLICT (workspace_id, lead_id) DO UPDATE
     SET last_opened_at = greatest(e.last_opened_at, excluded.last_opened_at),
         last_clicked_at = greatest(e.last_clicked_at, excluded.last_clicked_at),
         last_replied_at = greatest(e.last_replied_at, excluded.last_replied_at),
+        last_contacted_at = greatest(e.last_contacted_at, excluded.last_contacted_at),
+        sent_count = e.sent_count + excluded.sent_count,
         open_count = e.open_count + excluded.open_count,
         click_count = e.click_count + excluded.click_count,
         reply_count = e.reply_count + excluded.reply_count,
@@ -230,14 +260,16 @@ BEGIN
                 ARRAY(SELECT t FROM jsonb_array_elements_text(result.unwanted -> why) AS t), why, 'event');
         END IF;
     END LOOP;
-    IF result.repliers IS NOT NULL THEN
+    IF cardinality(result.repliers || result.contacted) > 0 THEN
         WITH held AS MATERIALIZED (
             SELECT l.id FROM outreach.leads AS l
-            WHERE l.workspace_id = ws AND l.id = ANY (result.repliers) AND l.status IN ('new', 'verified', 'contacted')
+            WHERE l.workspace_id = ws AND l.id = ANY (result.repliers || result.contacted)
+              AND (l.status IN ('new', 'verified') OR l.status = 'contacted' AND l.id = ANY (result.repliers))
             ORDER BY l.id
             FOR NO KEY UPDATE
         )
-        UPDATE outreach.leads AS l SET status = 'replied', updated_at = arrived
+        UPDATE outreach.leads AS l
+        SET status = CASE WHEN l.id = ANY (result.repliers) THEN 'replied' ELSE 'contacted' END, updated_at = arrived
         FROM held AS h
         WHERE l.workspace_id = ws AND l.id = h.id;
     END IF;
@@ -257,11 +289,13 @@ BEGIN
         WHERE e.workspace_id = (SELECT ws) AND e.id = m.id AND e.created_at = m.launched_at
           -- The range prunes partitions when the statement is planned.
           AND e.created_at BETWEEN result.first_launch AND result.last_launch
-          AND (e.delivered_at, e.opened_at, e.clicked_at, e.replied_at, e.bounced_at, e.complained_at, e.unsubscribed_at)
+          AND (e.status = 'unknown' AND coalesce(m.delivered_at, m.opened_at, m.clicked_at, m.replied_at, m.bounced_at,
+                                                 m.complained_at, m.unsubscribed_at) IS NOT NULL
+               OR (e.delivered_at, e.opened_at, e.clicked_at, e.replied_at, e.bounced_at, e.complained_at, e.unsubscribed_at)
               IS DISTINCT FROM
               (least(e.delivered_at, m.delivered_at), least(e.opened_at, m.opened_at), least(e.clicked_at, m.clicked_at),
                least(e.replied_at, m.replied_at), least(e.bounced_at, m.bounced_at),
-               least(e.complained_at, m.complained_at), least(e.unsubscribed_at, m.unsubscribed_at))
+               least(e.complained_at, m.complained_at), least(e.unsubscribed_at, m.unsubscribed_at)))
         FOR NO KEY UPDATE
         OFFSET 0) AS l
     ON CONFLICT (workspace_id, id, created_at) DO UPDATE
@@ -269,7 +303,12 @@ BEGIN
         clicked_at = least(s.clicked_at, excluded.clicked_at), replied_at = least(s.replied_at, excluded.replied_at),
         bounced_at = least(s.bounced_at, excluded.bounced_at),
         complained_at = least(s.complained_at, excluded.complained_at),
-        unsubscribed_at = least(s.unsubscribed_at, excluded.unsubscribed_at);
+        unsubscribed_at = least(s.unsubscribed_at, excluded.unsubscribed_at),
+        -- The same sends as "settled" above: every row here has a mark of this batch, or one that it changes.
+        status = CASE s.status WHEN 'unknown' THEN 'sent' ELSE s.status END,
+        sent_at = CASE WHEN s.status = 'unknown' THEN coalesce(s.begun_at, least(
+                excluded.delivered_at, excluded.opened_at, excluded.clicked_at, excluded.replied_at, excluded.bounced_at,
+                excluded.complained_at, excluded.unsubscribed_at)) ELSE s.sent_at END;
 
     RETURN QUERY SELECT result.received, result.stored, result.received - result.stored - result.rejected, result.rejected,
                         result.unknown, result.reasons;

@@ -21,7 +21,7 @@ from outreachdb.campaigns.campaigns import secret_context
 from outreachdb.campaigns.templates import StepTemplates
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Row, Tenant
-from outreachdb.errors import InvalidInput, UsageError
+from outreachdb.errors import InvalidInput, OutreachDBError, UsageError
 from outreachdb.progress import Progress, silent
 from outreachdb.secrets import Keyring
 from outreachdb.sending import message_id
@@ -36,6 +36,7 @@ LEASE = timedelta(minutes=10)
 CHUNK = 25
 MOST_CHUNKS = 64  # in flight or waiting for a connection
 IDLE_SECONDS = 2.0
+FOLD_FROM = 1_000  # deltas, by a worker that stays
 RELEASE_EVERY = 30.0
 UNUSABLE_FOR = 60.0
 
@@ -120,9 +121,17 @@ class _Worker:
                 await self._settle(await_all=True)
                 continue
             await self.ledger.complete()
+            await self._fold(1 if once else FOLD_FROM)
             if once:
                 return
             await asyncio.sleep(IDLE_SECONDS)
+
+    async def _fold(self, least: int) -> None:
+        """Nothing is lost when it fails: the numbers are exact folded or not, and the next one folds."""
+        try:
+            await self.ledger.fold(least)
+        except OutreachDBError as error:
+            log.warning("rollups were not folded", problem=str(error))
 
     async def close(self) -> None:
         """End in good order, also when cancelled or failed: nothing is left claimed that was not begun."""

@@ -19,6 +19,7 @@ from outreachdb.errors import OutreachDBError
 
 Q = Queries("outreachdb.sending")
 RECORD_ATTEMPTS = 6
+FOLD_AT_MOST = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,11 @@ class Ledger:
         """Finish campaigns that have nothing left to send; their ids."""
         async with self.tenant.session("jobs", doing="completing campaigns") as session:
             return [row["campaign_id"] for row in await session.all(Q.complete_campaigns)]
+
+    async def fold(self, least: int = 1) -> None:
+        """Fold rollups when at least ``least`` deltas are waiting, so many as one short transaction takes."""
+        async with self.tenant.session("jobs", doing="folding rollups") as session:
+            await session.execute(Q.fold, {"least": least, "limit": FOLD_AT_MOST})
 
     async def due(self) -> int:
         """How many sends are due now."""

@@ -28,6 +28,9 @@ SELECT r.released, r.unknown FROM outreach.release_expired_leases() AS r;
 -- name: complete_campaigns
 SELECT c AS campaign_id FROM outreach.complete_campaigns() AS c;
 
+-- name: fold
+SELECT outreach.fold_when_pending(%(least)s, %(limit)s);
+
 -- name: steps
 SELECT t.campaign_id, t.step, t.subject, t.body_text, t.body_html
 FROM outreach.campaign_steps AS t

@@ -130,6 +130,8 @@ BEGIN ATOMIC
                WHEN p.clicked AND t.condition = 'no_click' THEN 'the lead clicked'
                WHEN p.opened AND t.condition = 'no_open' THEN 'the lead opened'
                WHEN p.last_status IN ('failed', 'cancelled') THEN 'the step before was ' || p.last_status
+               -- An event may still tell that it was sent, but not for ever: the campaign is to end some day.
+               WHEN p.last_status = 'unknown' AND p.last_begun < now() - interval '3 days' THEN 'the step before is unknown'
            END,
            CASE
                WHEN p_step = 1 THEN NULL
@@ -148,6 +150,7 @@ BEGIN ATOMIC
                bool_or(e.clicked_at IS NOT NULL) AS clicked,
                bool_or(e.opened_at IS NOT NULL) AS opened,
                (array_agg(e.status ORDER BY e.step DESC))[1] AS last_status,
+               (array_agg(coalesce(e.begun_at, e.lease_expires_at, e.scheduled_at) ORDER BY e.step DESC))[1] AS last_begun,
                max(e.sent_at) AS last_sent
         FROM outreach.email_sends AS e
         WHERE p_step > 1 AND e.workspace_id = p_workspace AND e.lead_id = p_lead AND e.created_at = p_launched
@@ -250,7 +253,7 @@ BEGIN
     v_share := (n + cardinality(v_mailboxes) - 1) / cardinality(v_mailboxes);
     RETURN QUERY
     WITH due AS MATERIALIZED (
-        SELECT s.*, row_number() OVER (PARTITION BY s.mailbox_id ORDER BY s.scheduled_at) <= m.room AS fits
+        SELECT s.*, m.room, row_number() OVER (PARTITION BY s.mailbox_id ORDER BY s.scheduled_at) AS place
         FROM unnest(v_mailboxes, v_room) AS m (id, room)
         CROSS JOIN LATERAL (
             SELECT e.id, e.created_at, e.campaign_id, e.lead_id, e.mailbox_id, e.step, e.recipient, e.scheduled_at
@@ -260,13 +263,15 @@ BEGIN
             ORDER BY e.scheduled_at
             LIMIT v_share
             FOR UPDATE SKIP LOCKED) AS s
+    ), chosen AS MATERIALIZED (
+        -- Shares are rounded up, so that no mailbox's is nothing; from the mailboxes in turn, n are taken.
+        SELECT d.* FROM due AS d WHERE d.place <= d.room ORDER BY d.place, d.scheduled_at LIMIT n
     ), judged AS MATERIALIZED (
         SELECT d.id, d.created_at, j.stop, j.until, l.lead
-        FROM due AS d
+        FROM chosen AS d
         CROSS JOIN LATERAL outreach.judge_send(
             v_workspace, d.campaign_id, d.created_at, d.lead_id, d.step, d.recipient) AS j (stop, until)
         CROSS JOIN LATERAL outreach.lead_for_templates(v_workspace, d.lead_id) AS l (lead)
-        WHERE d.fits
     )
     UPDATE outreach.email_sends AS s
     SET status = CASE WHEN j.stop IS NOT NULL THEN 'cancelled' WHEN j.until IS NOT NULL THEN 'scheduled' ELSE 'claimed' END,
@@ -284,6 +289,21 @@ END
 $$;
 GRANT EXECUTE ON FUNCTION outreach.claim_sends(integer, text, interval, bigint[]) TO outreachdb_app;
 
+-- Holds the campaigns launched at some instants (which are their sends' created_at) FOR SHARE: whoever moves sends between
+-- statuses does this first, in a statement of its own, so that the next statement sees a campaign's status as it stays until
+-- the end of the transaction. Campaigns before sends, by id, as outreach.set_campaign_status locks them.
+CREATE OR REPLACE FUNCTION outreach.hold_campaigns(p_workspace bigint, p_instants timestamptz[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM outreach.campaigns AS c
+    WHERE c.workspace_id = p_workspace AND c.launched_at = ANY (p_instants)
+    ORDER BY c.id
+    FOR SHARE;
+END
+$$;
+
 -- Marks claimed sends as begun, the last thing before SMTP; only those told as 'begun' may be sent. Suppression and the
 -- campaign's status are read again here. A lease that ran out has been given away: such a send is not in the answer.
 -- owner: outreachdb_trusted
@@ -297,11 +317,12 @@ AS $$
 DECLARE
     v_workspace bigint := outreach.required_workspace();
 BEGIN
+    PERFORM outreach.hold_campaigns(v_workspace, created_ats);
     RETURN QUERY
     WITH judged AS MATERIALIZED (
         SELECT s.id, s.created_at,
                CASE WHEN x.suppressed THEN 'suppressed'
-                    WHEN c.status = 'cancelled' THEN 'the campaign was cancelled' END AS stop,
+                    WHEN c.status IN ('cancelled', 'completed') THEN 'the campaign was ' || c.status END AS stop,
                c.status <> 'running' AS halted
         FROM unnest(send_ids, created_ats) AS g (id, created_at)
         JOIN outreach.email_sends AS s
@@ -327,10 +348,16 @@ END
 $$;
 GRANT EXECUTE ON FUNCTION outreach.begin_sends(bigint[], timestamptz[], text, interval) TO outreachdb_app;
 
+-- Whether events tell that a send's mail left.
+CREATE OR REPLACE FUNCTION outreach.was_seen(send outreach.email_sends) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN coalesce((send).delivered_at, (send).opened_at, (send).clicked_at, (send).replied_at, (send).bounced_at,
+                (send).complained_at, (send).unsubscribed_at) IS NOT NULL;
+
 -- Records what became of sends: results is a list of {id, created_at, outcome, error, message_id, sender, subject, response}
 -- with the outcomes sent, failed, deferred (tried again later, five times in all), returned (certainly not tried) and
 -- unknown (perhaps sent, never sent again by itself). Only a worker's own sends count, and each once: calling twice changes
--- nothing. Rows are locked sends first, then engagement, then leads, each by id, as every other writer of them does.
+-- nothing. What would be tried again is not when its campaign has ended. Rows are locked campaigns first, then sends, then engagement, then leads, each by id, as every other writer of them does.
 -- owner: outreachdb_trusted
 CREATE OR REPLACE FUNCTION outreach.record_sends(results jsonb, worker text)
 RETURNS TABLE (sent bigint, failed bigint, deferred bigint, unknown bigint)
@@ -345,11 +372,15 @@ DECLARE
     v_instants timestamptz[] := ARRAY(SELECT DISTINCT (r ->> 'created_at')::timestamptz FROM jsonb_array_elements(results) AS r);
     v_done outreach.email_sends[];
 BEGIN
+    PERFORM outreach.hold_campaigns(v_workspace, v_instants);
     WITH given AS MATERIALIZED (
         SELECT r.* FROM jsonb_to_recordset(results) AS r (id bigint, created_at timestamptz, outcome text, error text)
     ), mine AS MATERIALIZED (
         SELECT s.id, s.created_at, c.status AS campaign_status,
-               CASE WHEN g.outcome = 'deferred' AND s.attempts >= 5 THEN 'failed' ELSE g.outcome END AS outcome, g.error
+               CASE WHEN g.outcome = 'deferred' AND s.attempts >= 5 THEN 'failed'
+                    -- An event was faster than its worker.
+                    WHEN g.outcome = 'unknown' AND outreach.was_seen(s) THEN 'sent'
+                    ELSE g.outcome END AS outcome, g.error
         FROM given AS g
         JOIN outreach.email_sends AS s
             ON s.workspace_id = v_workspace AND s.id = g.id AND s.created_at = g.created_at
@@ -362,7 +393,8 @@ BEGIN
     ), moved AS (
         UPDATE outreach.email_sends AS s
         SET status = CASE WHEN m.outcome IN ('sent', 'failed', 'unknown') THEN m.outcome
-                          WHEN m.campaign_status = 'cancelled' THEN 'cancelled' ELSE 'scheduled' END,
+                          WHEN m.campaign_status = 'cancelled' THEN 'cancelled'
+                          WHEN m.campaign_status = 'completed' THEN 'failed' ELSE 'scheduled' END,
             sent_at = CASE WHEN m.outcome = 'sent' THEN v_now END,
             begun_at = CASE WHEN m.outcome IN ('sent', 'failed', 'unknown') THEN s.begun_at END,
             attempts = CASE WHEN m.outcome = 'returned' AND s.begun_at IS NOT NULL THEN s.attempts - 1 ELSE s.attempts END,
@@ -434,22 +466,27 @@ DECLARE
     v_workspace bigint := outreach.required_workspace();
     v_worker text := worker;
     v_count bigint;
+    v_instants timestamptz[] := ARRAY(
+        SELECT DISTINCT s.created_at FROM outreach.email_sends AS s
+        WHERE s.workspace_id = v_workspace AND s.status = 'claimed' AND s.claimed_by = v_worker AND s.begun_at IS NULL
+          AND s.created_at = ANY (ARRAY(
+              SELECT r.launched_at FROM outreach.campaigns AS r
+              WHERE r.workspace_id = v_workspace AND r.status IN ('running', 'paused', 'cancelled'))));
 BEGIN
+    PERFORM outreach.hold_campaigns(v_workspace, v_instants);
     UPDATE outreach.email_sends AS s
     SET status = CASE c.status WHEN 'cancelled' THEN 'cancelled' ELSE 'scheduled' END
     FROM outreach.campaigns AS c
     WHERE s.workspace_id = v_workspace AND s.status = 'claimed' AND s.claimed_by = v_worker AND s.begun_at IS NULL
-      AND c.workspace_id = v_workspace AND c.id = s.campaign_id
-      AND s.created_at = ANY (ARRAY(
-          SELECT r.launched_at FROM outreach.campaigns AS r
-          WHERE r.workspace_id = v_workspace AND r.status IN ('running', 'paused', 'cancelled')));
+      AND c.workspace_id = v_workspace AND c.id = s.campaign_id AND s.created_at = ANY (v_instants);
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
 END
 $$;
 GRANT EXECUTE ON FUNCTION outreach.return_claims(text) TO outreachdb_app;
 
--- What crashed workers left behind: not begun goes back to the queue, begun may have been sent and becomes unknown.
+-- What crashed workers left behind: not begun goes back to the queue, begun may have been sent and becomes unknown, unless
+-- events tell already that it was.
 -- owner: outreachdb_trusted
 CREATE OR REPLACE FUNCTION outreach.release_expired_leases() RETURNS TABLE (released bigint, unknown bigint)
 LANGUAGE plpgsql SECURITY DEFINER
@@ -463,6 +500,21 @@ DECLARE
         SELECT DISTINCT c.launched_at FROM outreach.campaigns AS c
         WHERE c.workspace_id = v_workspace AND c.status IN ('running', 'paused', 'cancelled') AND c.launched_at IS NOT NULL);
 BEGIN
+    v_instants := ARRAY(
+        SELECT DISTINCT s.created_at FROM outreach.email_sends AS s
+        WHERE s.workspace_id = v_workspace AND s.status = 'claimed' AND s.lease_expires_at <= clock_timestamp()
+          AND s.created_at = ANY (v_instants));
+    IF v_instants = '{}' THEN
+        RETURN QUERY SELECT 0::bigint, 0::bigint;
+        RETURN;
+    END IF;
+    PERFORM outreach.hold_campaigns(v_workspace, v_instants);
+    PERFORM outreach.record_sends(
+        jsonb_agg(jsonb_build_object('id', s.id, 'created_at', s.created_at, 'outcome', 'sent')), s.claimed_by)
+    FROM outreach.email_sends AS s
+    WHERE s.workspace_id = v_workspace AND s.status = 'claimed' AND s.lease_expires_at <= clock_timestamp()
+      AND s.created_at = ANY (v_instants) AND s.begun_at IS NOT NULL AND outreach.was_seen(s)
+    GROUP BY s.claimed_by;
     RETURN QUERY
     WITH expired AS MATERIALIZED (
         SELECT s.id, s.created_at, c.status AS campaign_status

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key, lo
 
 from outreachdb.errors import InvalidInput, Unauthorized
 from outreachdb.events.normal import NormalEvent, Parsed, Severity, instant_of, load_json, normalise_each, text_of
+from outreachdb.sending.message import MESSAGE_ID_ARGUMENT
 
 SIGNATURE_HEADER = "x-twilio-email-event-webhook-signature"
 TIMESTAMP_HEADER = "x-twilio-email-event-webhook-timestamp"
@@ -37,8 +38,6 @@ EVENTS = {
     "group_unsubscribe": "unsubscribed",
     "group_resubscribe": "subscribed",
 }
-# A unique argument of ours comes back with every event, while "smtp-id" comes with delivery events only.
-MESSAGE_ID_ARGUMENT = "outreachdb_message_id"
 
 
 def parse(body: bytes, content_type: str | None = None) -> Parsed:
@@ -89,6 +88,7 @@ def _normalise(item: dict[str, Any]) -> list[NormalEvent]:
             timestamp=instant_of(item["timestamp"]),
             provider="sendgrid",
             severity=_severity(item) if event == "bounced" else None,
+            # Our unique argument comes back with every event, "smtp-id" with delivery events only.
             message_id=text_of(item, MESSAGE_ID_ARGUMENT, "smtp-id", "sg_message_id"),
             event_id=text_of(item, "sg_event_id"),
             reason=text_of(item, "reason", "response"),

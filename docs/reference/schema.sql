@@ -1903,7 +1903,7 @@ ALTER FUNCTION outreach.segment_event_test(p_node jsonb, p_path text) OWNER TO o
 CREATE FUNCTION outreach.segment_import_test(p_node jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 DECLARE
     ws constant bigint := outreach.required_workspace();
     wanted bigint := outreach.segment_whole(p_node, 'import', 1, 999999999999999999, p_path);
@@ -1912,9 +1912,13 @@ BEGIN
         PERFORM outreach.segment_error(p_path || '.import', format('there is no import %s', wanted), 'outreachdb imports list');
     END IF;
     RETURN outreach.segment_within('l.id', format(
-        'SELECT c.lead_id FROM outreach.import_changes AS c WHERE c.workspace_id = %s AND c.import_id = %s', ws, wanted));
+        'SELECT c.lead_id FROM outreach.import_changes AS c WHERE c.workspace_id = %1$s AND c.import_id = %2$s'
+        -- What it created is a range of ids at the import''s own instant.
+        ' UNION ALL SELECT n.id FROM outreach.imports AS i JOIN outreach.leads AS n ON n.workspace_id = %1$s'
+        ' AND n.id BETWEEN i.first_lead_id AND i.last_lead_id AND n.created_at = i.started_at'
+        ' WHERE i.workspace_id = %1$s AND i.id = %2$s', ws, wanted));
 END
-$$;
+$_$;
 ALTER FUNCTION outreach.segment_import_test(p_node jsonb, p_path text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_instant(p_value jsonb, p_path text) RETURNS tstzrange
     LANGUAGE plpgsql STABLE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import InvalidInput
+from outreachdb.leads.importing import import_file
 from outreachdb.segments import definition as definitions
 from outreachdb.segments import segments
 
@@ -50,7 +52,8 @@ FILL = [
        VALUES (%(w)s, 'p1@d1.example', NULL), (%(w)s, 'd2.example', now() + interval '1 day'),
               (%(w)s, 'd3.example', now() - interval '1 day')""",
     """INSERT INTO outreach.imports (workspace_id, id, file_name) VALUES (%(w)s, 42, 'list.csv')""",
-    """INSERT INTO outreach.import_changes (workspace_id, import_id, lead_id) VALUES (%(w)s, 42, 4), (%(w)s, 42, 5)""",
+    """INSERT INTO outreach.import_changes (workspace_id, import_id, lead_id, before)
+       VALUES (%(w)s, 42, 4, '{}'), (%(w)s, 42, 5, '{}')""",
 ]
 
 
@@ -231,3 +234,14 @@ async def test_no_expression_runs_away(people: Tenant, pattern: str) -> None:
     began = time.perf_counter()
     assert (await segments.count(people, field("notes", "matches", pattern))).count == 0
     assert time.perf_counter() - began < 20
+
+
+async def test_members_of_a_real_import_are_those_it_created_and_those_it_changed(
+    tenant: Tenant, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    first.write_text("email,city\na@x.example,Rome\nb@x.example,Oslo\n")
+    second.write_text("email,city\nb@x.example,Bern\nc@x.example,Kyiv\n")
+    ids = [(await import_file(tenant, path)).import_id for path in (first, second)]
+    found = [[lead["email"] for lead in await segments.preview(tenant, {"import": each})] for each in ids]
+    assert found == [["a@x.example", "b@x.example"], ["b@x.example", "c@x.example"]]

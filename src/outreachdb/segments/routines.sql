@@ -468,7 +468,11 @@ BEGIN
         PERFORM outreach.segment_error(p_path || '.import', format('there is no import %s', wanted), 'outreachdb imports list');
     END IF;
     RETURN outreach.segment_within('l.id', format(
-        'SELECT c.lead_id FROM outreach.import_changes AS c WHERE c.workspace_id = %s AND c.import_id = %s', ws, wanted));
+        'SELECT c.lead_id FROM outreach.import_changes AS c WHERE c.workspace_id = %1$s AND c.import_id = %2$s'
+        -- What it created is a range of ids at the import''s own instant.
+        ' UNION ALL SELECT n.id FROM outreach.imports AS i JOIN outreach.leads AS n ON n.workspace_id = %1$s'
+        ' AND n.id BETWEEN i.first_lead_id AND i.last_lead_id AND n.created_at = i.started_at'
+        ' WHERE i.workspace_id = %1$s AND i.id = %2$s', ws, wanted));
 END
 $$;
 

@@ -108,7 +108,7 @@ async def test_a_bad_file_is_one_clear_line(
     [
         (("events", "parse", ".", "--provider", "sendgrid"), "is a directory"),
         (("events", "parse", "x", "--provider", "pigeon"), "known: sendgrid"),
-        (("stats", "campaign", "none"), "no campaign none"),
+        (("stats", "campaign", "none"), "no campaign named 'none'"),
         (("webhook", "revoke", "7"), "no webhook 7"),
         (("webhook", "create", "--provider", "sendgrid", "--key", "x"), "not a SendGrid verification key"),
         (("serve", "--port", "70000"), "between 0 and 65535"),

@@ -24,8 +24,9 @@ def up() -> None:
 
 
 def down() -> None:
-    """Stop the embedded PostgreSQL server; the data stays."""
-    _show(_server().stop())
+    """Stop the embedded PostgreSQL server; the data stays. The next command that needs it starts it again."""
+    state = _server().stop()
+    emit(state.document(), f"PostgreSQL is stopped; its data stays in {state.home}")
 
 
 def status() -> None:

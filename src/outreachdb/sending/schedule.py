@@ -14,7 +14,7 @@ from outreachdb.db.tenant import Tenant
 from outreachdb.errors import InvalidInput
 
 Q = Queries("outreachdb.sending")
-LARGE = 20_000  # new sends that make the planner's statistics worth renewing
+LARGE = 500  # new sends that make the planner's statistics worth renewing: a new month has none at all
 
 
 @dataclass(frozen=True, slots=True)

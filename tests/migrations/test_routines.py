@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from outreachdb.db import catalogue, migrate
+from outreachdb.db import catalogue, migrate, rooms
 from outreachdb.db.pools import connect
 from outreachdb.db.rooms import RoutineFile
 from outreachdb.errors import MigrationError
@@ -178,3 +178,14 @@ async def test_a_routine_that_structure_depends_on_is_not_dropped_silently(empty
     with pytest.raises(MigrationError, match=r"something outside the routine files depends on outreach.double"):
         await migrate.rollback(empty, settings=settings, chain=chain(tenancy=TENANCY))
     assert await migrate.current(empty, settings=settings) == "s003"
+
+
+def test_a_large_room_is_one_text_whose_lines_are_found_again():
+    for file in rooms.routine_files():
+        folder = rooms.PACKAGE / file.room
+        assert "".join((folder / name).read_text() for name, _ in file.parts) == file.text
+        assert {name for name, _ in file.parts} == {path.name for path in folder.glob("routines*.sql")}
+        for name, first in file.parts:
+            assert file.place(first) == f"{file.room}/{name}, line 1"
+            assert file.text.splitlines()[first - 1] == (folder / name).read_text().splitlines()[0]
+    assert sum(len(file.parts) for file in rooms.routine_files()) > len(rooms.routine_files())

@@ -33,6 +33,7 @@ ROOMS = (
     "advisor",
 )
 
+_ROUTINES = re.compile(r"routines(_\w+)?\.sql")
 _REQUIRES = re.compile(r"\A--\s*requires:\s*(\S+)\s*$", re.MULTILINE)
 _OWNER = re.compile(
     r"^--\s*owner:\s*(\w+)\s*\n(?:--.*\n)*\s*CREATE\s+(?:OR\s+REPLACE\s+)?\w+\s+([\w.\"]+)",
@@ -44,12 +45,34 @@ _OWNER = re.compile(
 class RoutineFile:
     """A room's ``routines.sql``: functions, procedures and plain views, each with ``CREATE OR REPLACE``.
 
+    A large room goes on in ``routines_<part>.sql``, read behind it in order of name as one text; ``parts`` are the files'
+    names with the numbers of their first lines in it.
+
     Its first line names the revision that must be there: ``-- requires: 0005``. A line ``-- owner: outreachdb_trusted``
     directly before a function gives the function to that role.
     """
 
     room: str
     text: str
+    parts: tuple[tuple[str, int], ...] = (("routines.sql", 1),)
+
+    @classmethod
+    def of(cls, room: str) -> RoutineFile:
+        """Read a room's files."""
+        found = sorted(
+            (file for file in resources.files(f"outreachdb.{room}").iterdir() if _ROUTINES.fullmatch(file.name)),
+            key=lambda file: file.name.removesuffix(".sql"),
+        )
+        text, parts = "", []
+        for file in found:
+            parts.append((file.name, text.count("\n") + 1))
+            text += file.read_text(encoding="utf-8")
+        return cls(room, text, tuple(parts))
+
+    def place(self, line: int) -> str:
+        """File and line of a line of the whole text."""
+        name, first = [part for part in self.parts if part[1] <= line][-1]
+        return f"{self.room}/{name}, line {line - first + 1}"
 
     @property
     def requires(self) -> str:
@@ -83,10 +106,7 @@ def import_models() -> tuple[str, ...]:
 def routine_files() -> tuple[RoutineFile, ...]:
     """Every room's routine file, in replay order."""
     found = [room for room in _rooms() if _has(room, "routines.sql")]
-    return tuple(
-        RoutineFile(room, resources.files(f"outreachdb.{room}").joinpath("routines.sql").read_text(encoding="utf-8"))
-        for room in sorted(found, key=_place)
-    )
+    return tuple(RoutineFile.of(room) for room in sorted(found, key=_place))
 
 
 def _place(room: str) -> tuple[int, str]:

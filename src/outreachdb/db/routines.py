@@ -193,7 +193,6 @@ def _schema_grant(template: str, schema: str, role: str) -> sql.Composed:
 
 def _message(file: RoutineFile, error: psycopg.Error) -> str:
     position = error.diag.statement_position
-    line = (
-        f", line {file.text.encode()[: int(position)].decode(errors='ignore').count(chr(10)) + 1}" if position else ""
-    )
-    return f"{file.room}/routines.sql{line}: {(error.diag.message_primary or str(error)).splitlines()[0]}"
+    line = file.text.encode()[: int(position)].decode(errors="ignore").count("\n") + 1 if position else None
+    where = f"{file.room}/routines.sql" if line is None else file.place(line)
+    return f"{where}: {(error.diag.message_primary or str(error)).splitlines()[0]}"

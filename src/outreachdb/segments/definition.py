@@ -1,6 +1,6 @@
 """Segment definitions: read from JSON, checked before the database sees them, errors that point at the spot.
 
-The meaning of fields and operators is in ``routines.sql`` alone (``outreach.segment_condition``), and so are the
+The meaning of fields and operators is in ``routines*.sql`` alone (``outreach.segment_condition``), and so are the
 errors about them; here the shape and the limits are checked, which is what JSON from anywhere can get wrong.
 """
 

@@ -1,0 +1,272 @@
+-- ---------------------------------------------------------------------------------------------------------------------
+-- Search. Three ways, tried in this order, none of which asks the statistics how large the workspace is (what was imported a
+-- minute ago looks empty to them, and (SELECT $1) hides it even where they know it):
+--   in order  reads at most 5000 leads in the order of the sort. Whatever is common fills its page here, and a small
+--             workspace is read to its end, so that it never pays for the index entries of a big neighbour;
+--   by index  only for what the first way found to be rare: all matches through trigrams or the filter's indexes, then sorted;
+--   similar   nothing contains the text: the nearest spellings, best first, one page.
+-- Each page begins behind the last row seen (keyset), so a deep page costs what the first does.
+-- They call the compiler of segments (outreach.segment_condition), which is replayed after this file.
+
+-- p_statement is written by search_part, never by a user.
+CREATE OR REPLACE FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) RETURNS bigint[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_sort = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET work_mem = '64MB'
+AS $$
+DECLARE
+    found bigint[];
+BEGIN
+    EXECUTE p_statement INTO found USING p_workspace;
+    RETURN found;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.search_in_order(text, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.search_in_order(text, bigint) TO outreachdb_trusted;
+
+CREATE OR REPLACE FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) RETURNS bigint[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_indexscan = off
+SET enable_indexonlyscan = off
+SET work_mem = '64MB'
+AS $$
+DECLARE
+    found bigint[];
+BEGIN
+    EXECUTE p_statement INTO found USING p_workspace;
+    RETURN found;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.search_by_index(text, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.search_by_index(text, bigint) TO outreachdb_trusted;
+
+-- What a text of the user's asks of a lead: each word must occur. Words of one or two characters have no trigram of their own:
+-- beside longer words they are looked for anywhere, alone they must begin a word.
+CREATE OR REPLACE FUNCTION outreach.search_condition(p_query text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    words text[] := string_to_array(p_query, ' ');
+    named constant text := 'lower(coalesce(l.first_name, '''') || '' '' || coalesce(l.last_name, '''') || '' '' || '
+        'coalesce(l.email, '''') || '' '' || coalesce(l.company_name, ''''))';
+    long boolean := EXISTS (SELECT FROM unnest(words) AS w WHERE length(w) >= 3);
+    parts text;
+BEGIN
+    IF length(p_query) > 200 OR cardinality(words) > 10 THEN
+        RAISE EXCEPTION 'query: is too long' USING ERRCODE = 'invalid_parameter_value', HINT = 'at most 200 characters and 10 words';
+    ELSIF p_query !~ '[[:alnum:]]' OR (NOT long AND cardinality(public.show_trgm(p_query)) = 0) THEN
+        RAISE EXCEPTION 'query: is too short to look for' USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'three characters or more, with a letter or digit; one or two only as the beginning of a word';
+    END IF;
+    SELECT string_agg(
+        CASE WHEN long THEN format('%s LIKE %L', named, '%' || w.safe || '%')
+             ELSE format('(%1$s LIKE %2$L OR %1$s LIKE %3$L)', named, w.safe || '%', '% ' || w.safe || '%') END, ' AND ')
+    INTO parts
+    FROM (SELECT replace(replace(replace(w, '\', '\\'), '%', '\%'), '_', '\_') AS safe FROM unnest(words) AS w) AS w;
+    RETURN parts;
+END
+$$;
+
+-- Ids of the leads that meet p_condition, in the order of p_keys, behind the key p_after.
+CREATE OR REPLACE FUNCTION outreach.search_part(
+    p_workspace bigint, p_condition text, p_keys text[], p_down boolean, p_after text[], p_rows integer) RETURNS bigint[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    step constant integer := 5000;
+    ordered text := (SELECT string_agg('l.' || k || CASE WHEN p_down THEN ' DESC' ELSE '' END, ', ') FROM unnest(p_keys) AS k);
+    scope text := 'l.workspace_id = (SELECT $1)'
+        || CASE WHEN p_keys[1] IN ('created_at', 'updated_at', 'id') THEN '' ELSE format(' AND l.%I IS NOT NULL', p_keys[1]) END
+        || CASE WHEN p_after IS NULL THEN '' ELSE format(' AND (%s) %s (%s)',
+            (SELECT string_agg('l.' || k, ', ') FROM unnest(p_keys) AS k), CASE WHEN p_down THEN '<' ELSE '>' END,
+            (SELECT string_agg(format('%L::%s', p_after[n], outreach.search_type(k)), ', ' ORDER BY n)
+             FROM unnest(p_keys) WITH ORDINALITY AS u (k, n))) END;
+    found bigint[];
+BEGIN
+    found := outreach.search_in_order(format(
+        'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s ORDER BY %s LIMIT %s) AS l '
+        'WHERE %s LIMIT %s) AS f', scope, ordered, step, p_condition, p_rows), p_workspace);
+    IF cardinality(found) = p_rows OR p_condition = 'true' OR outreach.search_in_order(format(
+        'SELECT array_agg(f.id) FROM (SELECT l.id FROM outreach.leads AS l WHERE %s ORDER BY %s OFFSET %s LIMIT 1) AS f',
+        scope, ordered, step), p_workspace) IS NULL
+    THEN
+        RETURN coalesce(found, '{}');
+    END IF;
+    -- OFFSET 0: first what matches, then the order; walking in the order once more is what has just failed.
+    found := outreach.search_by_index(format(
+        'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s AND (%s) OFFSET 0) AS l '
+        'ORDER BY %s LIMIT %s) AS f', scope, p_condition, ordered, p_rows), p_workspace);
+    RETURN coalesce(found, '{}');
+END
+$$;
+
+-- Nearest spellings, best first. The threshold is a setting of pg_trgm; it is put back, and an error rolls it back.
+CREATE OR REPLACE FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer)
+RETURNS bigint[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    threshold text;
+    found bigint[];
+    named constant text := 'lower(coalesce(l.first_name, '''') || '' '' || coalesce(l.last_name, '''') || '' '' || '
+        'coalesce(l.email, '''') || '' '' || coalesce(l.company_name, ''''))';
+    before constant text := coalesce(nullif(current_setting('pg_trgm.word_similarity_threshold', true), ''), '0.6');
+BEGIN
+    IF cardinality(public.show_trgm(p_query)) < 4 THEN
+        RETURN '{}';
+    END IF;
+    FOREACH threshold IN ARRAY '{0.6,0.4}'::text[] LOOP
+        PERFORM set_config('pg_trgm.word_similarity_threshold', threshold, true);
+        -- The first thousand are enough to choose from; a name that is like a tenth of all others is no typo.
+        found := outreach.search_by_index(format(
+            'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE l.workspace_id = (SELECT $1) '
+            'AND %1$s OPERATOR(public.%%>) %2$L AND (%3$s) LIMIT 1000) AS l '
+            'ORDER BY public.word_similarity(%2$L, %1$s) DESC, l.id LIMIT %4$s) AS f',
+            named, p_query, p_condition, p_rows), p_workspace);
+        EXIT WHEN found IS NOT NULL;
+    END LOOP;
+    PERFORM set_config('pg_trgm.word_similarity_threshold', before, true);
+    RETURN coalesce(found, '{}');
+END
+$$;
+
+CREATE OR REPLACE FUNCTION outreach.search_type(p_key text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN p_key = 'id' THEN 'bigint' WHEN p_key = 'qualification_score' THEN 'real'
+    WHEN p_key IN ('email_key', 'company_name') THEN 'text' ELSE 'timestamptz' END;
+
+-- A cursor is JSON in URL-safe base64: the search it belongs to, the part of the list, the last key there.
+CREATE OR REPLACE FUNCTION outreach.search_cursor(p_search text, p_part integer, p_key jsonb) RETURNS text
+LANGUAGE sql STABLE
+RETURN translate(encode(convert_to(jsonb_build_object('s', p_search, 'p', p_part, 'k', p_key)::text, 'UTF8'), 'base64'),
+    E'+/=\n', '-_');
+
+CREATE OR REPLACE FUNCTION outreach.search_cursor_read(p_cursor text, p_search text, p_keys text[], p_rest text[])
+RETURNS TABLE (part integer, after text[])
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given jsonb;
+    n integer;
+BEGIN
+    BEGIN
+        IF length(p_cursor) > 4000 OR p_cursor !~ '^[A-Za-z0-9_-]+$' THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        given := convert_from(decode(
+            rpad(translate(p_cursor, '-_', '+/'), (length(p_cursor) + 3) / 4 * 4, '='), 'base64'), 'UTF8')::jsonb;
+        part := (given ->> 'p')::integer;
+        after := ARRAY(SELECT jsonb_array_elements_text(given -> 'k'));
+        IF part = 1 THEN
+            p_keys := p_rest;
+        END IF;
+        IF given ->> 's' IS NULL OR part NOT IN (0, 1) OR p_keys IS NULL OR array_position(after, NULL) IS NOT NULL
+            OR (given ->> 's' = p_search AND cardinality(after) <> cardinality(p_keys))
+        THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value';
+        ELSIF given ->> 's' = p_search THEN
+            FOR n IN 1 .. cardinality(p_keys) LOOP
+                EXECUTE format('SELECT %L::%s', after[n], outreach.search_type(p_keys[n]));
+            END LOOP;
+        END IF;
+    EXCEPTION WHEN data_exception OR raise_exception THEN
+        RAISE EXCEPTION 'cursor: is not one that a search gave' USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'pass the cursor of the last row unchanged, or none for the first page';
+    END;
+    IF given ->> 's' <> p_search THEN
+        RAISE EXCEPTION 'cursor: belongs to another search or sort' USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'a cursor goes on with the query, filters and sort that gave it';
+    END IF;
+    RETURN NEXT;
+END
+$$;
+
+-- Leads whose name, address or company contains every word of the query, within a filter (a segment definition), page by page.
+-- sort: id, created_at, updated_at, score, qualified_at, email or company_name; a minus before it turns it round; leads without
+-- that value come last, in the order of their creation. cursor: that of the last row seen. match says "exact", or "similar"
+-- where nothing contains the words and these are the nearest spellings: one page, best first, without cursors.
+-- owner: outreachdb_trusted
+CREATE OR REPLACE FUNCTION outreach.search_leads_optimized(
+    query text DEFAULT NULL, filters jsonb DEFAULT NULL, sort text DEFAULT '-created_at', max_rows integer DEFAULT 50,
+    cursor text DEFAULT NULL)
+RETURNS TABLE (
+    id bigint, email text, first_name text, last_name text, title text, company_name text, industry text, country text,
+    status text, tags text[], qualification_score real, created_at timestamptz, updated_at timestamptz, match text, next_cursor text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC'
+SET extra_float_digits = 1
+AS $$
+#variable_conflict use_column
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    wanted constant text := nullif(btrim(regexp_replace(lower(search_leads_optimized.query), '\s+', ' ', 'g')), '');
+    filter constant text := CASE WHEN filters IS NULL OR filters = '{}' THEN 'true' ELSE outreach.segment_condition(filters) END;
+    condition text := filter;
+    down constant boolean := sort LIKE '-%';
+    keys constant text[] := CASE ltrim(sort, '-')
+        WHEN 'id' THEN '{id}' WHEN 'created_at' THEN '{created_at,id}' WHEN 'updated_at' THEN '{updated_at,id}'
+        WHEN 'score' THEN '{qualification_score,created_at,id}' WHEN 'qualified_at' THEN '{qualified_at,id}'
+        WHEN 'email' THEN '{email_key,id}' WHEN 'company_name' THEN '{company_name,id}' END;
+    rest constant text[] := CASE WHEN keys[1] NOT IN ('id', 'created_at', 'updated_at') THEN '{created_at,id}'::text[] END;
+    search constant text := md5(jsonb_build_array(sort, wanted, filters)::text);
+    start integer := 0;
+    after text[];
+    found bigint[] := '{}';
+    with_value integer := 0;
+    kind text := 'exact';
+BEGIN
+    IF keys IS NULL OR sort LIKE '--%' THEN
+        RAISE EXCEPTION 'sort: there is no order %', coalesce(sort, 'NULL') USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'id, created_at, updated_at, score, qualified_at, email or company_name; a minus before it turns it round';
+    ELSIF max_rows IS NULL OR max_rows NOT BETWEEN 1 AND 1001 THEN
+        RAISE EXCEPTION 'max_rows: must lie between 1 and 1001' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF wanted IS NOT NULL THEN
+        condition := CASE WHEN filter = 'true' THEN outreach.search_condition(wanted)
+            ELSE format('(%s) AND (%s)', outreach.search_condition(wanted), filter) END;
+    END IF;
+    IF search_leads_optimized.cursor IS NOT NULL THEN
+        SELECT c.part, c.after INTO start, after
+        FROM outreach.search_cursor_read(search_leads_optimized.cursor, search, keys, rest) AS c;
+    END IF;
+    IF start = 0 THEN
+        found := outreach.search_part(ws, condition, keys, down, after, max_rows);
+        after := NULL;
+        with_value := cardinality(found);
+    END IF;
+    IF rest IS NOT NULL AND cardinality(found) < max_rows THEN
+        found := found || outreach.search_part(ws, format('l.%I IS NULL AND (%s)', keys[1], condition), rest, down, after,
+            max_rows - cardinality(found));
+    END IF;
+    IF found = '{}' AND wanted IS NOT NULL AND search_leads_optimized.cursor IS NULL THEN
+        kind := 'similar';
+        found := outreach.search_similar(ws, wanted, filter, max_rows);
+    END IF;
+    RETURN QUERY
+    SELECT l.id, l.email, l.first_name, l.last_name, l.title, l.company_name, l.industry, l.country, l.status, l.tags,
+           l.qualification_score, l.created_at, l.updated_at, kind,
+           CASE WHEN kind = 'exact' THEN outreach.search_cursor(search, (f.n > with_value)::integer,
+               (SELECT jsonb_agg(CASE k.name
+                    WHEN 'id' THEN to_jsonb(l.id) WHEN 'created_at' THEN to_jsonb(l.created_at)
+                    WHEN 'updated_at' THEN to_jsonb(l.updated_at) WHEN 'qualification_score' THEN to_jsonb(l.qualification_score)
+                    WHEN 'qualified_at' THEN to_jsonb(l.qualified_at) WHEN 'email_key' THEN to_jsonb(l.email_key)
+                    ELSE to_jsonb(l.company_name) END ORDER BY k.n)
+                FROM unnest(CASE WHEN f.n > with_value THEN rest ELSE keys END) WITH ORDINALITY AS k (name, n))) END
+    FROM unnest(found) WITH ORDINALITY AS f (id, n)
+    -- One look-up by key each, whatever the statistics think of the workspace.
+    CROSS JOIN LATERAL (SELECT * FROM outreach.leads AS e WHERE e.workspace_id = (SELECT ws) AND e.id = f.id OFFSET 0) AS l
+    ORDER BY f.n;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.search_leads_optimized(text, jsonb, text, integer, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.search_leads_optimized(text, jsonb, text, integer, text) TO outreachdb_app, outreachdb_trusted;

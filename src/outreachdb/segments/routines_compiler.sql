@@ -1,0 +1,164 @@
+-- One {"field", "op", "value"}.
+CREATE OR REPLACE FUNCTION outreach.segment_test(p_node jsonb, p_path text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    field text := p_node ->> 'field';
+    op text := p_node ->> 'op';
+    positive text := CASE op
+        WHEN 'not_equals' THEN 'equals' WHEN 'not_in' THEN 'in' WHEN 'not_contains' THEN 'contains'
+        WHEN 'is_not_set' THEN 'is_set' WHEN 'has_none' THEN 'has_any' ELSE op END;
+    kind text := CASE
+        WHEN field IN ('email', 'first_name', 'last_name', 'phone', 'title', 'company_name', 'company_website',
+            'linkedin_url', 'industry', 'country', 'city', 'timezone', 'source', 'source_key', 'status', 'notes',
+            'email_status') THEN 'text'
+        WHEN field IN ('id', 'company_id', 'qualification_latency_ms') THEN 'integer'
+        WHEN field = 'qualification_score' THEN 'real'
+        WHEN field IN ('created_at', 'updated_at', 'qualified_at', 'email_checked_at', 'profile_checked_at') THEN 'date'
+        WHEN field = 'tags' THEN 'tags'
+        WHEN field IN ('company.name', 'company.domain', 'company.industry', 'company.website_url') THEN 'company text'
+        WHEN field = 'company.renewal_month' THEN 'month'
+        WHEN field = 'company.last_crawled_at' THEN 'company date'
+        WHEN field = 'engagement' THEN 'level'
+        WHEN field = 'suppressed' THEN 'suppressed'
+        WHEN field LIKE 'custom._%' THEN 'custom' END;
+    offered text[] := CASE
+        WHEN kind IN ('text', 'company text') THEN '{equals,in,contains,starts_with,ends_with,matches,is_set}'::text[]
+        WHEN kind IN ('integer', 'real') THEN '{equals,in,gt,gte,lt,lte,between,is_set}'::text[]
+        WHEN kind = 'month' THEN '{equals,in,gt,gte,lt,lte,between,within_next_months,is_set}'::text[]
+        WHEN kind = 'level' THEN '{equals,in}'::text[]
+        WHEN kind = 'suppressed' THEN '{equals}'::text[]
+        WHEN kind IN ('date', 'company date') THEN '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}'::text[]
+        WHEN kind = 'tags' THEN '{has_any,has_all,is_set}'::text[]
+        WHEN kind = 'custom' THEN
+            '{equals,in,contains,starts_with,ends_with,matches,gt,gte,lt,lte,between,before,after,within_last,is_set}'::text[] END;
+    test text;
+BEGIN
+    IF kind IS NULL THEN
+        PERFORM outreach.segment_error(p_path || '.field', format('there is no field %s', p_node -> 'field'),
+            'a field of leads, tags, engagement, suppressed, company.<field>, or custom.<column name>');
+    ELSIF positive IS NULL OR positive <> ALL (offered) THEN
+        PERFORM outreach.segment_error(p_path || '.op', format('%s does not go with the field %s', p_node -> 'op', field),
+            'this field takes ' || array_to_string(offered, ', ') || ' and their opposites');
+    ELSIF p_node - '{field,op,value}'::text[] <> '{}' THEN
+        PERFORM outreach.segment_error(p_path, 'a condition has the keys field, op and value, and no others');
+    ELSIF (p_node ? 'value') = (positive = 'is_set') THEN
+        PERFORM outreach.segment_error(p_path || '.value',
+            CASE WHEN positive = 'is_set' THEN op || ' takes no value' ELSE 'is missing' END);
+    END IF;
+    test := CASE kind
+        WHEN 'text' THEN outreach.segment_text_test(field, positive, p_node -> 'value', p_path)
+        WHEN 'integer' THEN outreach.segment_number_test(format('l.%I', field), 'numeric', positive, p_node -> 'value', p_path)
+        WHEN 'real' THEN outreach.segment_number_test(format('l.%I', field), 'real', positive, p_node -> 'value', p_path)
+        WHEN 'date' THEN outreach.segment_date_test(field, positive, p_node -> 'value', p_path)
+        WHEN 'tags' THEN outreach.segment_tags_test(positive, p_node -> 'value', p_path)
+        WHEN 'level' THEN outreach.segment_level_test(p_node -> 'value', p_path)
+        WHEN 'suppressed' THEN outreach.segment_suppressed_test(p_node -> 'value', p_path)
+        -- The table of companies takes the alias l there: the tests are those of leads.
+        WHEN 'company text' THEN outreach.segment_company_test(
+            outreach.segment_text_test(substr(field, 9), positive, p_node -> 'value', p_path))
+        WHEN 'company date' THEN outreach.segment_company_test(
+            outreach.segment_date_test(substr(field, 9), positive, p_node -> 'value', p_path))
+        WHEN 'month' THEN outreach.segment_company_test(
+            outreach.segment_month_test(positive, p_node -> 'value', p_path))
+        ELSE outreach.segment_custom_test(substr(field, 8), positive, p_node -> 'value', p_path) END;
+    RETURN CASE WHEN positive = op THEN test ELSE format('(%s) IS NOT TRUE', test) END;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION outreach.segment_node(p_node jsonb, p_path text, p_depth integer, p_inside bigint[]) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    word text := CASE WHEN p_node ? 'all' THEN 'all' WHEN p_node ? 'any' THEN 'any' WHEN p_node ? 'not' THEN 'not' END;
+    parts text;
+BEGIN
+    IF p_depth > 32 THEN
+        PERFORM outreach.segment_error(p_path, 'nested too deep', 'at most 32 levels');
+    ELSIF jsonb_typeof(p_node) IS DISTINCT FROM 'object' THEN
+        PERFORM outreach.segment_error(p_path, 'must be an object');
+    ELSIF p_node = '{}' THEN
+        RETURN 'true';
+    ELSIF word IS NULL AND p_node ? 'event' THEN
+        RETURN outreach.segment_event_test(p_node, p_path);
+    ELSIF word IS NULL AND p_node ? 'random_percent' AND p_node - '{random_percent,seed}'::text[] = '{}' THEN
+        RETURN outreach.segment_random_test(p_node, p_path);
+    ELSIF word IS NULL AND p_node ? 'import' AND p_node - 'import' = '{}' THEN
+        RETURN outreach.segment_import_test(p_node, p_path);
+    ELSIF word IS NULL AND p_node ? 'segment' AND p_node - 'segment' = '{}' THEN
+        RETURN outreach.segment_segment_test(p_node, p_path, p_depth + 1, p_inside);
+    ELSIF word IS NULL THEN
+        RETURN outreach.segment_test(p_node, p_path);
+    ELSIF p_node - word <> '{}' THEN
+        PERFORM outreach.segment_error(p_path, format('"%s" must be the only key of its object', word));
+    ELSIF word = 'not' THEN
+        RETURN format('((%s) IS NOT TRUE)', outreach.segment_node(p_node -> 'not', p_path || '.not', p_depth + 1, p_inside));
+    ELSIF jsonb_typeof(p_node -> word) IS DISTINCT FROM 'array' THEN
+        PERFORM outreach.segment_error(p_path || '.' || word, 'must be a list');
+    END IF;
+    SELECT string_agg('(' || outreach.segment_node(
+               e.value, format('%s.%s[%s]', p_path, word, e.ordinality - 1), p_depth + 1, p_inside) || ')',
+               CASE word WHEN 'all' THEN ' AND ' ELSE ' OR ' END)
+    INTO parts
+    FROM jsonb_array_elements(p_node -> word) WITH ORDINALITY AS e;
+    IF length(parts) > 4000000 THEN
+        PERFORM outreach.segment_error(p_path, 'is too large with the segments that it is made of');
+    END IF;
+    -- Nothing is asked of all: true. None of nothing can be met: false.
+    RETURN '(' || coalesce(parts, CASE word WHEN 'all' THEN 'true' ELSE 'false' END) || ')';
+END
+$$;
+
+CREATE OR REPLACE FUNCTION outreach.segment_condition(definition jsonb) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF octet_length(definition::text) > 262144 THEN
+        PERFORM outreach.segment_error('', 'is too large', 'at most 256 kB');
+    ELSIF jsonb_array_length(jsonb_path_query_array(definition, 'strict $.**.field'))
+        + jsonb_array_length(jsonb_path_query_array(definition, 'strict $.**.random_percent')) > 500
+    THEN
+        PERFORM outreach.segment_error('', 'has too many conditions', 'at most 500');
+    ELSIF jsonb_array_length(jsonb_path_query_array(definition, 'strict $.**.event')) > 50
+        OR jsonb_array_length(jsonb_path_query_array(definition, 'strict $.**.segment'))
+            + jsonb_array_length(jsonb_path_query_array(definition, 'strict $.**.import')) > 20
+    THEN
+        PERFORM outreach.segment_error('', 'has too many conditions', 'at most 50 on events, and 20 on segments and imports');
+    END IF;
+    RETURN outreach.segment_node(definition, '', 1, '{}');
+END
+$$;
+
+-- owner: outreachdb_trusted
+CREATE OR REPLACE FUNCTION outreach.count_segmented_leads(definition jsonb) RETURNS bigint
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    found bigint;
+BEGIN
+    EXECUTE format('SELECT count(*) FROM outreach.leads AS l WHERE l.workspace_id = %s AND (%s)',
+        outreach.required_workspace(), outreach.segment_condition(definition)) INTO found;
+    RETURN found;
+END
+$$;
+GRANT EXECUTE ON FUNCTION outreach.count_segmented_leads(jsonb) TO outreachdb_app;
+
+-- Members in the order of their ids, those after after_id: page by passing the last id seen.
+-- owner: outreachdb_trusted
+CREATE OR REPLACE FUNCTION outreach.get_segmented_leads(
+    definition jsonb, max_rows integer DEFAULT 100, after_id bigint DEFAULT 0)
+RETURNS SETOF outreach.leads
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT l.* FROM outreach.leads AS l WHERE l.workspace_id = %s AND l.id > %L::bigint AND (%s) ORDER BY l.id LIMIT %L::integer',
+        outreach.required_workspace(), after_id, outreach.segment_condition(definition), max_rows);
+END
+$$;
+GRANT EXECUTE ON FUNCTION outreach.get_segmented_leads(jsonb, integer, bigint) TO outreachdb_app;

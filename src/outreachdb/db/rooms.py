@@ -45,8 +45,8 @@ _OWNER = re.compile(
 class RoutineFile:
     """A room's ``routines.sql``: functions, procedures and plain views, each with ``CREATE OR REPLACE``.
 
-    A large room goes on in ``routines_<part>.sql``, read behind it in order of name as one text; ``parts`` are the files'
-    names with the numbers of their first lines in it.
+    A large room goes on in ``routines_<part>.sql``, read behind it in order of name as one text; ``parts`` are the
+    files' names with the numbers of their first lines in it.
 
     Its first line names the revision that must be there: ``-- requires: 0005``. A line ``-- owner: outreachdb_trusted``
     directly before a function gives the function to that role.

@@ -1,22 +1,18 @@
-"""The far end: an SMTP server on loopback that notes who got which message, in a process of its own.
-
-Run as ``python -m outreachdb.demo.sink NOTES``: prints its port once it listens, appends a line of JSON to NOTES for
-each message, and ends when its standard input closes (so it can't outlive whoever started it).
-"""
+"""The far end of the demo: starts the SMTP server and reads what it noted."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import sys
 from dataclasses import dataclass, field
-from email.parser import BytesHeaderParser
 from pathlib import Path
-from typing import IO, Self
-
-from aiosmtpd.smtp import SMTP, Envelope, Session
+from typing import Self
 
 from outreachdb.errors import OutreachDBError
+
+SERVER = "outreachdb.demo.sink_server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,28 +24,6 @@ class Received:
     arguments: dict[str, str] = field(default_factory=dict)
 
 
-class Noting:
-    """Takes every message and notes its recipient, Message-ID and unique arguments before it says yes."""
-
-    def __init__(self, notes: IO[str]) -> None:
-        self._notes = notes
-
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
-        """Note the message; aiosmtpd calls this by name."""
-        content = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()
-        headers = BytesHeaderParser().parsebytes(content)
-        arguments = json.loads(str(headers["X-SMTPAPI"] or "{}")).get("unique_args", {})
-        for recipient in envelope.rcpt_tos:
-            line = {
-                "recipient": recipient,
-                "message_id": str(headers["Message-ID"]).strip(),
-                "arguments": arguments,
-            }
-            self._notes.write(json.dumps(line) + "\n")
-        self._notes.flush()
-        return "250 noted"
-
-
 class Sink:
     """Start it with ``async with``; ``port`` is where it listens."""
 
@@ -58,14 +32,16 @@ class Sink:
         self.port = 0
 
     async def __aenter__(self) -> Self:
+        if importlib.util.find_spec("aiosmtpd") is None:
+            raise OutreachDBError("the demo needs aiosmtpd", hint="pip install outreachdb[demo]")
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", __name__, str(self._notes),
+            sys.executable, "-m", SERVER, str(self._notes),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert self._process.stdout is not None  # noqa: S101  (asked for above)
         line = await self._process.stdout.readline()
         if not line.strip().isdigit():
-            raise OutreachDBError("the SMTP sink did not start", hint="pip install outreachdb[demo]")
+            raise OutreachDBError("the SMTP sink did not start; what it said stands above")
         self.port = int(line)
         return self
 
@@ -78,21 +54,3 @@ class Sink:
         """All messages so far."""
         with self._notes.open(encoding="utf-8") as file:
             return [Received(**json.loads(line)) for line in file]
-
-
-async def serve(notes: Path) -> None:
-    """Listen until standard input closes."""
-    loop = asyncio.get_running_loop()
-    with notes.open("a", encoding="utf-8") as file:
-        handler = Noting(file)
-        server = await loop.create_server(
-            lambda: SMTP(handler, enable_SMTPUTF8=True, hostname="sink.example"), host="127.0.0.1", port=0
-        )
-        sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
-        sys.stdout.flush()
-        await loop.run_in_executor(None, sys.stdin.read)
-        server.close()
-
-
-if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1])))

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import psycopg
 import pytest
-from planted import Case, cases, identity, plant
+from planted import Case, cases, identity
 
-from outreachdb.advisor import Report, advise, rules
-from outreachdb.db.embedded import EmbeddedServer
-
-
-@pytest.fixture(scope="module")
-def planted_url(server: EmbeddedServer) -> Iterator[str]:
-    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        connection.execute("CREATE DATABASE planted TEMPLATE template0")
-        plant(server.url("planted"))
-        yield server.url("planted")
-        connection.execute("DROP DATABASE planted WITH (FORCE)")
-
-
-@pytest.fixture(scope="module")
-def report(planted_url: str) -> Report:
-    import asyncio
-
-    return asyncio.run(advise(planted_url))
+from outreachdb.advisor import Report, rules
 
 
 def test_every_rule_has_cases() -> None:
     assert {case.rule for case in cases()} == set(rules())
+    assert all(case.finds for case in cases())
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.rule)
@@ -42,6 +23,5 @@ def test_finds_what_is_there(report: Report, case: Case) -> None:
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.rule)
 def test_leaves_alone_what_is_right(report: Report, case: Case) -> None:
-    assert [
-        each.document() for each in report.findings if (each.rule, each.schema) == (case.rule, f"no_{case.rule}")
-    ] == []
+    found = [each for each in report.findings if (each.rule, each.schema) == (case.rule, f"no_{case.rule}")]
+    assert [each.document() for each in found] == []

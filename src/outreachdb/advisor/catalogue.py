@@ -76,6 +76,7 @@ class Catalogue:
     reads_statistics: bool
     statements_schema: str | None
     hypopg_schema: str | None
+    trgm_schema: str | None
     hidden_sequences: int
     relations: dict[int, Relation]
     names: set[tuple[str, str]]
@@ -129,9 +130,10 @@ async def read(connection: Connection) -> Catalogue:
 async def read_details(connection: Connection, catalogue: Catalogue) -> None:
     """Read columns with their statistics, and indexes: for what is judged by queries."""
     for row in await (await connection.execute(Q.columns.encode())).fetchall():
+        relation = row.pop("relation")
         values, frequencies = row.pop("common_values") or (), row.pop("common_frequencies") or ()
         common = dict(zip(values, frequencies, strict=False))
-        catalogue.columns.setdefault(row.pop("relation"), {})[row["name"]] = Column(**row, common=common)
+        catalogue.columns.setdefault(relation, {})[row["name"]] = Column(**row, common=common)
     for row in await (await connection.execute(Q.indexes.encode())).fetchall():
         made = Index(**(row | {"keys": tuple(row["keys"]), "classes": tuple(row["classes"])}))
         catalogue.indexes.setdefault(made.relation, []).append(made)

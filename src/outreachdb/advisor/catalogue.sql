@@ -92,6 +92,10 @@ SELECT
         WHERE e.extname = 'hypopg'
     ) AS hypopg_schema,
     (
+        SELECT format('%I', n.nspname) FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
+        WHERE e.extname = 'pg_trgm'
+    ) AS trgm_schema,
+    (
         SELECT count(*)::int FROM pg_sequences AS s
         WHERE NOT has_sequence_privilege(format('%I.%I', s.schemaname, s.sequencename), 'USAGE, SELECT')
     ) AS hidden_sequences

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from outreachdb.errors import UsageError
 
@@ -20,7 +20,7 @@ def severity(text: str) -> Severity:
     known = _ALIASES.get(text.lower(), text.lower())
     if known not in SEVERITIES:
         raise UsageError(f"there is no level {text!r}", hint=f"one of: {', '.join(SEVERITIES)}")
-    return cast("Severity", known)
+    return known
 
 
 def lower(level: Severity) -> Severity:

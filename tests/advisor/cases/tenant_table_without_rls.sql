@@ -21,3 +21,7 @@ CREATE POLICY p ON a USING (group_id = 1);
 CREATE POLICY p ON b USING (group_id = 1);
 CREATE POLICY p ON c USING (group_id = 1);
 GRANT SELECT ON c, d TO advisor_tenant;
+-- A role that sees all rows anyway.
+CREATE TABLE e (group_id int);
+GRANT SELECT ON e TO advisor_owner;
+CREATE POLICY all_rows ON a TO advisor_owner USING (true);

@@ -13,4 +13,4 @@ JOIN pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_index AS i ON i.indexrelid = c.oid
 WHERE
     octet_length(c.relname) >= 63 AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-    AND c.relpersistence <> 't'
+    AND c.relpersistence <> 't' AND NOT c.relispartition

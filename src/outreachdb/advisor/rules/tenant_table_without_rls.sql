@@ -33,5 +33,12 @@ JOIN LATERAL (
     FROM aclexplode(t.relacl) AS x
     LEFT JOIN pg_roles AS r ON r.oid = x.grantee
     WHERE x.privilege_type = 'SELECT' AND x.grantee <> t.relowner AND NOT coalesce(r.rolbypassrls, false)
+        -- Roles that may see all rows of the protected tables, by a policy of their own, see no more here.
+        AND NOT EXISTS (
+            SELECT FROM pg_policy AS p
+            WHERE
+                x.grantee = ANY (p.polroles) AND x.grantee <> 0 AND p.polcmd IN ('*', 'r')
+                AND pg_get_expr(p.polqual, p.polrelid) = 'true'
+        )
 ) AS g ON g.names IS NOT NULL
 WHERE NOT t.relrowsecurity

@@ -35,8 +35,8 @@ SELECT
     CASE WHEN coalesce(r.days, 0) < 30 OR r.standbys > 0 THEN 'info' END AS severity,
     jsonb_strip_nulls(jsonb_build_object(
         'summary', format(
-            'no scan %s; %s', coalesce(format('in the %s days that statistics count', r.days),
-                'since the statistics began, at a time that the server does not know'),
+            'no scan %s; %s', CASE WHEN r.days IS NULL THEN 'since the statistics began, at a time that the server does not know'
+            ELSE format('in the %s days that statistics count', r.days) END,
             CASE
                 WHEN r.standby THEN 'this is a standby: look at the primary and the others too'
                 WHEN r.standbys > 0 THEN format('%s standbys keep counts of their own: look there', r.standbys)

@@ -10,6 +10,6 @@ SELECT
     jsonb_build_object('summary', format('the key holds %s', string_agg(c.name || ' ' || c.type, ', '))) AS evidence,
     NULL::jsonb AS fix
 FROM columns AS c
-JOIN pg_index AS i ON i.indrelid = c.relation AND i.indisprimary AND c.attnum = ANY (i.indkey::int2[])
+JOIN pg_index AS i ON i.indrelid = c.relation AND i.indisprimary AND i.indnkeyatts = 1 AND c.attnum = ANY (i.indkey::int2[])
 WHERE c.base IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype)
 GROUP BY c.relation

@@ -40,13 +40,14 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True)
 class CampaignDetails:
-    """A campaign with its steps, mailboxes (never their secrets), sends by status and exclusions by reason."""
+    """A campaign with its steps, mailboxes (never their secrets), sends by status, exclusions by reason, variants."""
 
     campaign: Campaign
     steps: list[Row]
     mailboxes: list[Row]
     sends: dict[str, int]
     excluded: dict[str, int]
+    variants: list[Row]
 
 
 async def create(tenant: Tenant, keyring: Keyring, campaign: CampaignFile | Mapping[str, Any]) -> Campaign:
@@ -107,12 +108,14 @@ async def show(tenant: Tenant, campaign: str | int) -> CampaignDetails:
         mailboxes = await session.all(Q.campaign_mailboxes, key)
         sends = await session.all(Q.campaign_sends, key) if found.launched_at else []
         excluded = await session.all(Q.campaign_exclusions, key)
+        variants = await session.all(Q.campaign_variants, key) if found.launched_at else []
     return CampaignDetails(
         found,
         steps,
         mailboxes,
         {row["status"]: row["sends"] for row in sends},
         {row["reason"]: row["leads"] for row in excluded},
+        variants,
     )
 
 
@@ -190,7 +193,7 @@ def _limits(mailbox: MailboxEntry) -> dict[str, Any]:
 
 def _settings(campaign: CampaignFile) -> dict[str, Any]:
     start = {"start": campaign.start.isoformat()} if campaign.start else {}
-    return {"missing": campaign.missing} | start
+    return {"missing": campaign.missing, "track": campaign.track} | start
 
 
 def _window(campaign: CampaignFile) -> dict[str, Any]:

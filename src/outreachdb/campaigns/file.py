@@ -172,6 +172,7 @@ class CampaignFile(_Strict):
 
     ``missing`` says what becomes of a lead that lacks what a template names: ``strict`` refuses empty fields too,
     ``error`` refuses unknown names and custom fields that the lead doesn't have, ``empty`` writes nothing there.
+    ``track`` is told by the HTML part, where the setting ``public_url`` says who hears of it.
     ``priority``: of a mailbox's campaigns, those with a higher one come first, those with the same take turns.
     """
 
@@ -183,6 +184,7 @@ class CampaignFile(_Strict):
     window: Window | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     missing: MissingPolicy = "error"
+    track: list[Literal["opens", "clicks"]] = ["opens", "clicks"]
 
 
 def parse(data: Any, *, where: str = "campaign") -> CampaignFile:
@@ -206,6 +208,12 @@ def parse(data: Any, *, where: str = "campaign") -> CampaignFile:
             except InvalidInput as error:
                 raise InvalidInput(f"{where}: {spot}.{error.detail}", hint=error.hint) from None
     return campaign
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of campaign files (draft 2020-12), for editors; :func:`parse` checks more than it can say."""
+    made = CampaignFile.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "OutreachDB campaign"} | made
 
 
 def load(path: str | Path) -> CampaignFile:

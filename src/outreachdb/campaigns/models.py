@@ -55,7 +55,7 @@ class Campaign(Base):
     definition: Mapped[Document]
     status: Mapped[str] = mapped_column(server_default="draft")
     priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    # When a mail may leave, by the clock of its lead; window_zone is the clock of leads without one. Days as ISO counts.
+    # When a mail may leave, by the clock of its lead (window_zone: of leads without one); days as ISO counts them.
     window_from: Mapped[time | None] = mapped_column(Time)
     window_to: Mapped[time | None] = mapped_column(Time)
     window_days: Mapped[list[int] | None] = mapped_column(ARRAY(SmallInteger))

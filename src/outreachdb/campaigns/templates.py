@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 import jinja2
 from jinja2 import nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from outreachdb.errors import InvalidInput
 
@@ -61,10 +62,54 @@ _FILTERS = (
     "trim", "truncate", "unique", "upper", "urlencode", "wordcount", "wordwrap",
 )  # fmt: skip
 _METHODS = frozenset(
-    "capitalize casefold count endswith find get index isalnum isalpha isdigit islower isnumeric isspace istitle "
-    "isupper items keys lower lstrip partition removeprefix removesuffix rfind rpartition rsplit rstrip split "
-    "splitlines startswith strip swapcase title upper values index0 depth first last length previtem nextitem "
-    "changed cycle revindex revindex0 depth0".split()
+    [
+        "capitalize",
+        "casefold",
+        "count",
+        "endswith",
+        "find",
+        "get",
+        "index",
+        "isalnum",
+        "isalpha",
+        "isdigit",
+        "islower",
+        "isnumeric",
+        "isspace",
+        "istitle",
+        "isupper",
+        "items",
+        "keys",
+        "lower",
+        "lstrip",
+        "partition",
+        "removeprefix",
+        "removesuffix",
+        "rfind",
+        "rpartition",
+        "rsplit",
+        "rstrip",
+        "split",
+        "splitlines",
+        "startswith",
+        "strip",
+        "swapcase",
+        "title",
+        "upper",
+        "values",
+        "index0",
+        "depth",
+        "first",
+        "last",
+        "length",
+        "previtem",
+        "nextitem",
+        "changed",
+        "cycle",
+        "revindex",
+        "revindex0",
+        "depth0",
+    ]
 )
 _spent: ContextVar[list[float]] = ContextVar("spent")
 

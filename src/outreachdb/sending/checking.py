@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import make_msgid
 from typing import Any
@@ -34,7 +34,7 @@ async def check_templates(tenant: Tenant, campaign: str | int) -> int:
     async with tenant.session("jobs", doing="reading leads to try the templates on") as session:
         leads = await session.all(Q.leads_to_check, {"campaign_id": found.id, "all": ALL})
     templates = await rendering.load(tenant, [found.id])
-    problems = await asyncio.to_thread(_problems, templates, leads)
+    problems = await asyncio.to_thread(_problems, templates, leads, links.sample(tenant.pools.settings))
     if problems:
         more = f" (and {len(problems) - SHOWN} more)" if len(problems) > SHOWN else ""
         raise InvalidInput(
@@ -44,12 +44,12 @@ async def check_templates(tenant: Tenant, campaign: str | int) -> int:
     return len(leads)
 
 
-def _problems(templates: rendering.Templates, leads: Iterable[Row]) -> list[str]:
+def _problems(templates: rendering.Templates, leads: Iterable[Row], given: Mapping[str, Any]) -> list[str]:
     problems = []
     for lead in leads:
         for (_, step, variant), each in templates.items():
             try:
-                each.render(lead["lead"] | links.sample())
+                each.render(lead["lead"] | given)
             except InvalidInput as error:
                 spot = f"step {step}" + (f", variant {variant}" if variant else "")
                 problems.append(f"{spot}, lead {lead['lead_id']} ({lead['email']}): {error.detail}")
@@ -77,11 +77,13 @@ async def send_test(
     templates = await rendering.load(tenant, [found.id])
     choices = {key: each for key, each in templates.items() if key[1] == step and (variant or key[2]) == key[2]}
     if not choices:
-        raise NotFound(f"campaign {found.name} has no step {step}" + (f" with the variant {variant}" if variant else ""))
+        raise NotFound(
+            f"campaign {found.name} has no step {step}" + (f" with the variant {variant}" if variant else "")
+        )
     (_, _, used), chosen = min(choices.items(), key=lambda item: item[0][2] or "")
     row = await _sample(tenant, found.id, lead)
     box = await _mailbox(tenant, keyring, found.id)
-    rendered = chosen.render(row["lead"] | links.sample())
+    rendered = chosen.render(row["lead"] | links.sample(tenant.pools.settings))
     message = build(box.display_name, box.address, to, rendered, make_msgid(domain=box.domain))
     outcome = await _send(Outbox(box, 1, links.tls_context(tenant.pools.settings)), message)
     if outcome.verdict != "sent":
@@ -103,9 +105,7 @@ async def _sample(tenant: Tenant, campaign_id: int, lead: str | None) -> Row:
     if lead is not None:
         wanted = (await find_lead(tenant, lead))["id"]
         async with tenant.session(doing="reading the lead") as session:
-            row = await session.one(
-                Q.lead_for_test, {"workspace_id": tenant.workspace_id, "lead_id": wanted}
-            )
+            row = await session.one(Q.lead_for_test, {"workspace_id": tenant.workspace_id, "lead_id": wanted})
     else:
         async with tenant.session(doing="reading a lead") as session:
             row = await session.one(Q.leads_to_check, {"campaign_id": campaign_id, "all": 1})

@@ -14,7 +14,7 @@ _POSIX = re.compile(r"<ZONE>([+-])(\d{1,2}):(\d{2})")
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From ``opens`` to ``closes`` (outside) by the lead's clock, on ``days`` (ISO, Monday is 1); ``None`` is every day."""
+    """From ``opens`` to ``closes`` (outside) by the lead's clock, on ``days`` (Monday is 1); ``None`` is every day."""
 
     opens: time
     closes: time

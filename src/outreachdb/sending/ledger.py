@@ -110,6 +110,12 @@ class Ledger:
         async with self.tenant.session("jobs", doing="folding rollups") as session:
             await session.execute(Q.fold, {"least": least, "limit": FOLD_AT_MOST})
 
+    async def next_distance(self) -> float | None:
+        """Seconds until a mailbox with something due has kept its distance; ``None`` where none is waiting."""
+        async with self.tenant.session("jobs", doing="asking for mailboxes that wait") as session:
+            seconds: float | None = await session.value(Q.seconds_to_next_distance)
+        return seconds
+
     async def due(self) -> int:
         """How many sends are due now."""
         async with self.tenant.session("jobs", doing="counting due sends") as session:

@@ -139,3 +139,7 @@ SELECT x.mailbox_id FROM outreach.campaign_mailboxes AS x
 WHERE x.workspace_id = %(workspace_id)s AND x.campaign_id = %(campaign_id)s
 ORDER BY x.mailbox_id
 LIMIT 1;
+
+-- name: tracking
+SELECT c.id, c.settings -> 'track' AS track FROM outreach.campaigns AS c
+WHERE c.workspace_id = %(workspace_id)s AND c.id = ANY (%(campaigns)s::bigint[]);

@@ -104,37 +104,30 @@ class Plan:
 
     def without(self, limit: str) -> Plan:
         """The same, had a limit not been set."""
-        match limit:
-            case "daily_cap":
-                return replace(self, boxes=tuple(replace(box, cap=None) for box in self.boxes))
-            case "ramp_up":
-                return replace(self, boxes=tuple(replace(box, ramp=None) for box in self.boxes))
-            case "min_spacing":
-                return replace(self, boxes=tuple(replace(box, spacing=0.0) for box in self.boxes))
-            case "window":
-                return replace(self._due_now(later_steps=False), window=None)
-            case "frequency_cap":
-                return replace(self, frequency=None)
-            case "start":
-                return replace(self._due_now(later_steps=False), start=None)
-            case "step_delays":
-                return replace(self._due_now(later_steps=True), delays=tuple(timedelta(0) for _ in self.delays))
-            case _:
-                mine = {box: tuple(group for group in of if group.mine) for box, of in self.groups.items()}
-                return replace(self, groups=mine)
+        unlimited: dict[str, dict[str, Any]] = {
+            "daily_cap": {"cap": None},
+            "min_spacing": {"spacing": 0.0},
+            "ramp_up": {"ramp": None},
+        }
+        if limit in unlimited:
+            return replace(self, boxes=tuple(replace(box, **unlimited[limit]) for box in self.boxes))
+        if limit == "other_campaigns":
+            mine = {box: tuple(group for group in of if group.mine) for box, of in self.groups.items()}
+            return replace(self, groups=mine)
+        if limit == "frequency_cap":
+            return replace(self, frequency=None)
+        if limit == "step_delays":
+            return replace(self._due_now(first=False), delays=tuple(timedelta(0) for _ in self.delays))
+        changed: dict[str, Any] = {limit: None}
+        return replace(self._due_now(first=True, at=self.start if limit == "window" else None), **changed)
 
-    def _due_now(self, *, later_steps: bool) -> Plan:
-        """What was put off by the limit is not any more: the ledger holds only when it is due with it."""
-        start = self.now if later_steps or self.start is None else self.now
-        return replace(
-            self,
-            groups={
-                box: tuple(
-                    replace(group, due=start) if group.mine and (group.step > 1) == later_steps else group for group in of
-                )
-                for box, of in self.groups.items()
-            },
-        )
+    def _due_now(self, *, first: bool, at: datetime | None = None) -> Plan:
+        """The first steps (or the others) due at once: the ledger tells only when they are due under the limit."""
+
+        def freed(group: Group) -> Group:
+            return replace(group, due=at or self.now) if group.mine and (group.step == 1) == first else group
+
+        return replace(self, groups={box: tuple(freed(group) for group in of) for box, of in self.groups.items()})
 
 
 async def forecast(tenant: Tenant, campaign: str | int, *, now: datetime | None = None) -> Forecast:
@@ -268,7 +261,9 @@ async def _read(tenant: Tenant, campaign_id: int, now: datetime) -> tuple[Plan, 
         Window(campaign["window_from"], campaign["window_to"], campaign["window_days"])
         if campaign["window_from"] is not None
         else None,
-        (campaign["frequency_sends"], timedelta(days=campaign["frequency_days"])) if campaign["frequency_sends"] else None,
+        (campaign["frequency_sends"], timedelta(days=campaign["frequency_days"]))
+        if campaign["frequency_sends"]
+        else None,
         boxes,
         groups,
     )

@@ -18,6 +18,7 @@ import jinja2
 from jinja2 import nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
 from outreachdb.errors import InvalidInput
 
@@ -52,11 +53,15 @@ _FORBIDDEN: tuple[type[nodes.Node], ...] = (
     nodes.Extends,
     nodes.Block,
     nodes.NSRef,
+    nodes.AssignBlock,
+    nodes.FilterBlock,
     nodes.Pow,
 )
+# A list of a list of a list ... twice each is a text of any length when it is printed.
+_VARYING: tuple[type[nodes.Node], ...] = (nodes.Name, nodes.List, nodes.Tuple, nodes.Dict, nodes.Call, nodes.Filter)
 # Filters that make no more than they are given, or whose measure is checked below.
 _FILTERS = (
-    "abs", "attr", "capitalize", "center", "count", "d", "default", "e", "escape", "first", "float", "forceescape",
+    "abs", "capitalize", "center", "count", "d", "default", "e", "escape", "first", "float", "forceescape",
     "indent", "int", "items", "join", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr",
     "replace", "reverse", "round", "safe", "select", "selectattr", "sort", "string", "striptags", "title", "tojson",
     "trim", "truncate", "unique", "upper", "urlencode", "wordcount", "wordwrap",
@@ -111,6 +116,8 @@ _METHODS = frozenset(
         "depth0",
     ]
 )
+# Where their measures begin among a filter's arguments.
+_WIDTHS = {"center": 1, "indent": 1, "tojson": 2, "wordwrap": 2}
 _spent: ContextVar[list[float]] = ContextVar("spent")
 
 
@@ -132,11 +139,19 @@ class _Environment(ImmutableSandboxedEnvironment):
         tree = super()._parse(source, name, filename)
         for node in tree.find_all(_FORBIDDEN):
             raise jinja2.TemplateSyntaxError(f"{type(node).__name__.lower()} is not available here", node.lineno)
+        for literal in tree.find_all((nodes.List, nodes.Tuple, nodes.Dict)):
+            if getattr(literal, "ctx", "load") == "load" and any(True for _ in literal.find_all(_VARYING)):
+                raise jinja2.TemplateSyntaxError("lists hold constants only here", literal.lineno)
         for loop in tree.find_all(nodes.For):
             if loop.recursive:
                 raise jinja2.TemplateSyntaxError("recursive loops are not available here", loop.lineno)
             loop.iter = nodes.Filter(loop.iter, "metered", [], [], None, None, lineno=loop.lineno)
-        return tree
+        checked: nodes.Template = _Bounding().visit(tree)
+        return checked
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """The sandbox's own ``format`` keeps secrets in, but makes texts of any width."""
+        return None
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         if callable(value) and attr not in _METHODS:
@@ -150,6 +165,20 @@ class _Environment(ImmutableSandboxedEnvironment):
         elif not number or max(abs(left), abs(right)) > 1e15:
             raise SecurityError(f"{operator} takes numbers, and no huge ones")
         return super().call_binop(context, operator, left, right)
+
+
+class _Bounding(NodeTransformer):
+    """Texts joined by ``~`` are measured: twenty doublings make a million characters of one."""
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802 - the visitor's own form
+        """Send the result through a filter."""
+        self.generic_visit(node)
+        return nodes.Filter(node, "measured", [], [], None, None, lineno=node.lineno)
+
+
+def _measured(value: Any) -> Any:
+    _bounded(len(value))
+    return value
 
 
 def _bounded(length: int) -> None:
@@ -172,8 +201,8 @@ def _limited(name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
 
     def checked(*args: Any, **kwargs: Any) -> Any:
         given = [*args, *kwargs.values()]
-        if name in {"center", "indent", "wordwrap"} and any(isinstance(each, int) and each > 1000 for each in given):
-            raise SecurityError(f"{name} takes widths up to 1,000")
+        if name in _WIDTHS and any(not isinstance(each, int) or each > 1000 for each in given[_WIDTHS[name] :]):
+            raise SecurityError(f"{name} takes widths up to 1,000 only")
         if name == "replace":
             text, old, new = (str(each) for each in given[1:4])
             _bounded(len(text) + text.count(old) * len(new))
@@ -223,7 +252,7 @@ def _environment(*, html: bool, missing: MissingPolicy) -> jinja2.Environment:
     )
     kept: dict[str, Any] = {name: made.filters[name] for name in _FILTERS if name in made.filters}
     made.filters = {name: _limited(name, inner) for name, inner in kept.items()}
-    made.filters |= {"join": _join, "metered": _metered}
+    made.filters |= {"join": _join, "measured": _measured, "metered": _metered}
     made.globals = {"range": _range}
     return made
 

@@ -76,7 +76,7 @@ def check(campaign: Named) -> None:
 
 
 @commands.command("test")
-def test_(
+def send_test(
     campaign: Named,
     to: Annotated[str, typer.Option("--to", help="Who gets the message.")],
     lead: Annotated[str | None, typer.Option("--lead", help="Whose data to use, id or address.")] = None,

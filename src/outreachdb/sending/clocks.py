@@ -32,10 +32,10 @@ class Window:
         local = zone(clock)
         today = at.astimezone(local).date()
         for days in range(17):
-            naive = datetime.combine(today + timedelta(days=days), self.opens)
-            found = _instant(naive, local)
-            if found >= at and self.holds(found, clock):
-                return found
+            candidates = _instants(datetime.combine(today + timedelta(days=days), self.opens), local)
+            found = [each for each in candidates if each >= at and self.holds(each, clock)]
+            if found:
+                return min(found)
         return at + timedelta(days=17)
 
     def closing(self, at: datetime, clock: str) -> datetime:
@@ -58,12 +58,13 @@ def zone(clock: str) -> tzinfo:
 
 
 def _instant(naive: datetime, local: tzinfo) -> datetime:
-    """The instant of a wall clock's time; in a gap, the gap's end."""
-    found = naive.replace(tzinfo=local).astimezone(UTC)
-    shown = found.astimezone(local).replace(tzinfo=None)
-    while shown > naive and found.astimezone(local).replace(tzinfo=None) > naive:
-        earlier = found - timedelta(minutes=30)
-        if earlier.astimezone(local).replace(tzinfo=None) < naive:
-            break
-        found = earlier
-    return found
+    """The instant of a wall clock's time."""
+    return naive.replace(tzinfo=local).astimezone(UTC)
+
+
+def _instants(naive: datetime, local: tzinfo) -> list[datetime]:
+    """The same and those before it at which a gap may end or the clock may show it a first time."""
+    found = naive.replace(tzinfo=local, fold=1).astimezone(UTC), _instant(naive, local)
+    cut = timedelta(seconds=(naive.minute * 60 + naive.second) % 1800)
+    back = [timedelta(minutes=minutes) for minutes in (0, 30, 60)]
+    return [each - step - off for each in found for step in back for off in (timedelta(0), cut)]

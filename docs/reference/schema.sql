@@ -8,6 +8,33 @@ CREATE SCHEMA outreach;
 ALTER SCHEMA outreach OWNER TO outreachdb_owner;
 CREATE SCHEMA staging;
 ALTER SCHEMA staging OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.add_campaign_leads(campaign_id bigint) RETURNS TABLE(scheduled bigint, excluded jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    workspace bigint := outreach.required_workspace();
+    campaign outreach.campaigns;
+BEGIN
+    -- Two adds at once would find the same leads missing. Taken before the campaign: whoever waits here holds nothing.
+    PERFORM pg_advisory_xact_lock(hashtextextended('outreachdb.add.' || campaign_id, 0));
+    SELECT c.* INTO campaign FROM outreach.campaigns AS c
+    WHERE c.workspace_id = workspace AND c.id = campaign_id
+    FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no campaign with the id %', campaign_id USING ERRCODE = 'no_data_found';
+    ELSIF campaign.status NOT IN ('running', 'paused') THEN
+        RAISE EXCEPTION 'a campaign that is % takes no more leads', campaign.status
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = CASE WHEN campaign.launched_at IS NULL THEN 'launch it' ELSE 'it is closed; make its next run' END;
+    END IF;
+    campaign.definition := outreach.campaign_definition(campaign);
+    RETURN QUERY
+    SELECT m.scheduled, m.excluded
+    FROM outreach.schedule_members(campaign, greatest(now(), (campaign.settings ->> 'start')::timestamptz), true) AS m;
+END
+$$;
+ALTER FUNCTION outreach.add_campaign_leads(campaign_id bigint) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.batch_update_email_status(p_events jsonb) RETURNS TABLE(received bigint, stored bigint, duplicates bigint, rejected bigint, unknown bigint, reasons jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -340,6 +367,13 @@ BEGIN
     WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at = j.created_at
       AND s.created_at = ANY (created_ats)
     RETURNING s.id, CASE s.status WHEN 'claimed' THEN 'begun' WHEN 'scheduled' THEN 'returned' ELSE s.status END, j.stop;
+    -- The distance counts from here, the last moment before SMTP that everybody sees.
+    UPDATE outreach.mailboxes AS m
+    SET next_free_at = clock_timestamp() + m.min_spacing_ms * interval '1 millisecond'
+    WHERE m.workspace_id = v_workspace AND m.min_spacing_ms > 0
+      AND m.id = ANY (ARRAY(SELECT s.mailbox_id FROM outreach.email_sends AS s
+                            WHERE s.workspace_id = v_workspace AND s.id = ANY (send_ids)
+                              AND s.created_at = ANY (created_ats) AND s.status = 'claimed' AND s.claimed_by = worker));
 END
 $$;
 ALTER FUNCTION outreach.begin_sends(send_ids bigint[], created_ats timestamp with time zone[], worker text, lease interval) OWNER TO outreachdb_trusted;
@@ -487,18 +521,12 @@ ALTER FUNCTION outreach.bulk_insert_leads(leads jsonb, on_conflict text) OWNER T
 CREATE FUNCTION outreach.bulk_schedule_email_sends(campaign_id bigint, launched_at timestamp with time zone) RETURNS TABLE(scheduled bigint, excluded jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_nestloop TO 'off'
-    SET enable_mergejoin TO 'off'
-    AS $_$
+    AS $$
 DECLARE
     workspace bigint := outreach.required_workspace();
     instant timestamptz := launched_at;
     campaign outreach.campaigns;
-    wanted jsonb;
-    mailboxes bigint[];
-    steps smallint[];
-    delays bigint[];
-    leads bigint;
+    made record;
 BEGIN
     SELECT c.* INTO campaign FROM outreach.campaigns AS c
     WHERE c.workspace_id = workspace AND c.id = campaign_id
@@ -507,77 +535,75 @@ BEGIN
         RAISE EXCEPTION 'no campaign with the id %', campaign_id USING ERRCODE = 'no_data_found';
     ELSIF campaign.status NOT IN ('draft', 'scheduled') OR campaign.launched_at IS NOT NULL THEN
         RAISE EXCEPTION 'it was launched already, it is %', campaign.status
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'a campaign is launched once';
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'a campaign is launched once; leads that came later are added to it';
+    ELSIF instant IS NULL THEN
+        RAISE EXCEPTION 'a launch needs an instant' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    mailboxes := ARRAY(SELECT m.mailbox_id FROM outreach.campaign_mailboxes AS m
-                       WHERE m.workspace_id = workspace AND m.campaign_id = campaign.id ORDER BY m.mailbox_id);
-    SELECT array_agg(t.step ORDER BY t.step), array_agg(t.until ORDER BY t.step) INTO steps, delays
-    FROM (SELECT s.step, (sum(s.delay_seconds) OVER (ORDER BY s.step))::bigint AS until FROM outreach.campaign_steps AS s
-          WHERE s.workspace_id = workspace AND s.campaign_id = campaign.id) AS t;
-    IF instant IS NULL OR mailboxes = '{}' OR steps IS NULL THEN
-        RAISE EXCEPTION 'a launch needs an instant, a mailbox and a step' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    -- A saved segment counts as it is now; what was used is kept with the campaign.
-    wanted := coalesce((SELECT g.definition FROM outreach.segments AS g
-                        WHERE g.workspace_id = workspace AND g.id = campaign.segment_id), campaign.definition);
+    campaign.definition := outreach.campaign_definition(campaign);
+    campaign.launched_at := instant;
     PERFORM outreach.ensure_partitions('email_sends', instant, instant);
     UPDATE outreach.campaigns AS c
-    SET status = 'running', launched_at = instant, definition = wanted, updated_at = clock_timestamp()
+    SET status = 'running', launched_at = instant, definition = campaign.definition, updated_at = clock_timestamp()
     WHERE c.workspace_id = workspace AND c.id = campaign.id;
-    EXECUTE format($sql$
-        WITH members AS MATERIALIZED (
-            SELECT l.id, l.email, row_number() OVER () AS place,
-                   CASE WHEN l.email IS NULL THEN 'no_address'
-                        WHEN a.target IS NOT NULL OR d.target IS NOT NULL THEN 'suppressed'
-                        WHEN l.status IN ('unsubscribed', 'bounced') THEN l.status
-                        WHEN l.email_status = 'invalid' THEN 'invalid'
-                        WHEN l.status = 'archived' THEN 'archived' END AS reason
-            FROM outreach.leads AS l
-            LEFT JOIN outreach.suppressions AS a ON a.workspace_id = %1$s AND a.target = l.email_key
-                AND (a.expires_at IS NULL OR a.expires_at > now())
-            LEFT JOIN outreach.suppressions AS d ON d.workspace_id = %1$s AND d.target = split_part(l.email_key, '@', 2)
-                AND (d.expires_at IS NULL OR d.expires_at > now())
-            WHERE l.workspace_id = %1$s AND (%2$s)
-        ), sends AS (
-            INSERT INTO outreach.email_sends
-                (workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, recipient, scheduled_at)
-            SELECT %1$s, $1, $2, m.id, $3[1 + m.place %% cardinality($3)], s.step, m.email, s.at
-            FROM members AS m CROSS JOIN unnest($4, $5) AS s (step, at)
-            WHERE m.reason IS NULL
-        ), left_out AS (
-            INSERT INTO outreach.send_exclusions (workspace_id, campaign_id, lead_id, reason, created_at)
-            SELECT %1$s, $2, m.id, m.reason, $1 FROM members AS m WHERE m.reason IS NOT NULL
-        ), counted AS (
-            SELECT m.reason, count(*) AS n FROM members AS m GROUP BY m.reason
-        )
-        SELECT coalesce(sum(n) FILTER (WHERE reason IS NULL), 0),
-               coalesce(jsonb_object_agg(reason, n) FILTER (WHERE reason IS NOT NULL), '{}')
-        FROM counted
-        $sql$, workspace, outreach.segment_condition(wanted))
-    INTO leads, excluded
-    USING instant, campaign.id, mailboxes, steps, ARRAY(
-        SELECT greatest(instant, (campaign.settings ->> 'start')::timestamptz) + make_interval(secs => d)
-        FROM unnest(delays) WITH ORDINALITY AS u (d, place) ORDER BY place);
-    scheduled := leads * cardinality(steps);
-    INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
-    SELECT workspace, t.grain, t.key, 'scheduled', timezone('UTC', instant)::date, t.total, leads
-    FROM (SELECT 'workspace' AS grain, '' AS key, scheduled AS total
-          UNION ALL SELECT 'campaign', campaign.id::text, scheduled
-          UNION ALL SELECT 'step', campaign.id || ':' || s, leads FROM unnest(steps) AS s) AS t
-    WHERE leads > 0;
-    IF leads = 0 THEN
+    -- Ramp-up begins with a mailbox's first campaign. In the order of ids, as two launches at once lock them.
+    WITH beginning AS MATERIALIZED (
+        SELECT m.id FROM outreach.mailboxes AS m
+        WHERE m.workspace_id = workspace AND m.ramp_first IS NOT NULL AND m.ramp_from IS NULL
+          AND m.id IN (SELECT x.mailbox_id FROM outreach.campaign_mailboxes AS x
+                       WHERE x.workspace_id = workspace AND x.campaign_id = campaign.id)
+        ORDER BY m.id FOR NO KEY UPDATE
+    )
+    UPDATE outreach.mailboxes AS m SET ramp_from = timezone('UTC', now())::date
+    FROM beginning AS b WHERE m.workspace_id = workspace AND m.id = b.id;
+    SELECT m.* INTO made
+    FROM outreach.schedule_members(campaign, greatest(instant, (campaign.settings ->> 'start')::timestamptz), false) AS m;
+    IF made.leads = 0 THEN
         PERFORM outreach.set_campaign_status(campaign.id, 'completed');
     END IF;
-    RETURN NEXT;
+    RETURN QUERY SELECT made.scheduled, made.excluded;
 END
-$_$;
+$$;
 ALTER FUNCTION outreach.bulk_schedule_email_sends(campaign_id bigint, launched_at timestamp with time zone) OWNER TO outreachdb_trusted;
+CREATE TABLE outreach.campaigns (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    name text NOT NULL,
+    run bigint DEFAULT '1'::bigint NOT NULL,
+    segment_id bigint,
+    definition jsonb DEFAULT '{}'::jsonb NOT NULL,
+    status text DEFAULT 'draft'::text NOT NULL,
+    priority smallint DEFAULT '0'::smallint NOT NULL,
+    window_from time without time zone,
+    window_to time without time zone,
+    window_days smallint[],
+    window_zone text DEFAULT 'UTC'::text NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    launched_at timestamp with time zone,
+    completed_at timestamp with time zone,
+    CONSTRAINT ck_campaigns_launched CHECK (((status = ANY (ARRAY['draft'::text, 'scheduled'::text, 'cancelled'::text])) OR (launched_at IS NOT NULL))),
+    CONSTRAINT ck_campaigns_run_positive CHECK ((run > 0)),
+    CONSTRAINT ck_campaigns_status_known CHECK ((status = ANY (ARRAY['draft'::text, 'scheduled'::text, 'running'::text, 'paused'::text, 'completed'::text, 'cancelled'::text]))),
+    CONSTRAINT ck_campaigns_window_days_known CHECK (((window_days <@ '{1,2,3,4,5,6,7}'::smallint[]) AND (cardinality(window_days) > 0))),
+    CONSTRAINT ck_campaigns_window_in_order CHECK ((((window_from IS NULL) = (window_to IS NULL)) AND ((window_from IS NULL) OR (window_from < window_to))))
+);
+ALTER TABLE outreach.campaigns OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.campaign_definition(p_campaign outreach.campaigns) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce((SELECT g.definition FROM outreach.segments AS g
+                     WHERE g.workspace_id = p_campaign.workspace_id AND g.id = p_campaign.segment_id), p_campaign.definition)
+$$;
+ALTER FUNCTION outreach.campaign_definition(p_campaign outreach.campaigns) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.cell_of(p_text text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN NULLIF(btrim(NORMALIZE(p_text, NFC), ' 	
 '::text), ''::text);
 ALTER FUNCTION outreach.cell_of(p_text text) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(send_id bigint, created_at timestamp with time zone, campaign_id bigint, step smallint, lead_id bigint, mailbox_id bigint, recipient text, verdict text, reason text, lead jsonb)
+CREATE FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(send_id bigint, created_at timestamp with time zone, campaign_id bigint, step smallint, variant text, lead_id bigint, mailbox_id bigint, recipient text, verdict text, reason text, lead jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -585,59 +611,102 @@ CREATE FUNCTION outreach.claim_sends(n integer, worker text, lease interval, ski
 #variable_conflict use_column
 DECLARE
     v_workspace bigint := outreach.required_workspace();
+    v_sends bigint;
+    v_days integer;
+    v_since timestamptz;
+    v_running bigint;
     v_campaigns bigint[];
-    v_instants timestamptz[];
+    v_launched timestamptz[];
+    v_priorities smallint[];
+    v_pairs record;
+    v_limited bigint[];
+    v_locked bigint[];
     v_mailboxes bigint[];
     v_room integer[];
     v_share integer;
-    v_now timestamptz := clock_timestamp();
+    v_now timestamptz;
 BEGIN
     IF n < 1 OR n > 10000 OR lease <= interval '0' OR worker IS NULL THEN
         RAISE EXCEPTION 'a claim takes 1 to 10000 sends, a worker''s name and a lease'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT array_agg(c.id), array_agg(DISTINCT c.launched_at) INTO v_campaigns, v_instants
-    FROM (SELECT id, launched_at FROM outreach.campaigns
-          WHERE workspace_id = v_workspace AND status = 'running' ORDER BY id FOR SHARE SKIP LOCKED) AS c;
-    IF v_campaigns IS NULL THEN
-        RETURN;
+    SELECT f.frequency_sends, f.frequency_days INTO v_sends, v_days
+    FROM outreach.sending_limits AS f WHERE f.workspace_id = v_workspace;
+    IF FOUND THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended('outreachdb.claim.' || v_workspace, 0));
+        v_since := coalesce(outreach.oldest_run_within(v_workspace, v_days), '-infinity');
     END IF;
-    -- A capped mailbox is counted by one claim at a time; the counting below is a statement of its own because only
-    -- that one sees what the holder of the lock before us has committed.
-    SELECT array_agg(m.id ORDER BY m.id) INTO v_mailboxes
-    FROM (SELECT id FROM outreach.mailboxes AS b
-          WHERE b.workspace_id = v_workspace AND b.status = 'active' AND b.daily_cap IS NOT NULL
-            AND b.id <> ALL (skip_mailboxes)
-          ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) AS m;
-    SELECT array_agg(r.id), array_agg(r.room) INTO v_mailboxes, v_room
-    FROM outreach.mailboxes_room(v_workspace, coalesce(v_mailboxes, '{}'), n) AS r
-    WHERE r.room > 0 AND r.id <> ALL (skip_mailboxes)
-      AND EXISTS (SELECT FROM outreach.campaign_mailboxes AS cm
-                  WHERE cm.workspace_id = v_workspace AND cm.mailbox_id = r.id AND cm.campaign_id = ANY (v_campaigns));
-    IF v_mailboxes IS NULL THEN
-        RETURN;
+    v_now := clock_timestamp();
+    SELECT count(*) INTO v_running FROM outreach.campaigns AS c WHERE c.workspace_id = v_workspace AND c.status = 'running';
+    SELECT array_agg(c.id), array_agg(c.launched_at), array_agg(c.priority) INTO v_campaigns, v_launched, v_priorities
+    FROM (SELECT a.id, a.launched_at, a.priority FROM outreach.campaigns AS a
+          WHERE a.workspace_id = v_workspace AND a.status = 'running' ORDER BY a.id FOR SHARE SKIP LOCKED) AS c;
+    -- Which campaigns have something due from which mailboxes.
+    SELECT array_agg(p.campaign_id) AS campaigns, array_agg(p.launched_at) AS launched, array_agg(p.priority) AS priorities,
+           array_agg(p.mailbox_id) AS mailboxes,
+           array_agg(DISTINCT p.mailbox_id) FILTER (WHERE NOT p.limited) AS free,
+           array_agg(DISTINCT p.mailbox_id) FILTER (WHERE p.limited) AS limited
+    INTO v_pairs
+    FROM (
+        SELECT c.*, m.id AS mailbox_id,
+               (m.daily_cap IS NOT NULL OR m.ramp_first IS NOT NULL OR m.min_spacing_ms > 0) AS limited
+        FROM unnest(v_campaigns, v_launched, v_priorities) AS c (campaign_id, launched_at, priority)
+        JOIN outreach.campaign_mailboxes AS x ON x.workspace_id = v_workspace AND x.campaign_id = c.campaign_id
+        JOIN outreach.mailboxes AS m ON m.workspace_id = v_workspace AND m.id = x.mailbox_id
+        CROSS JOIN LATERAL (
+            SELECT FROM outreach.email_sends AS e
+            WHERE e.workspace_id = v_workspace AND e.mailbox_id = x.mailbox_id AND e.campaign_id = x.campaign_id
+              AND e.status = 'scheduled' AND e.scheduled_at <= v_now AND e.created_at = c.launched_at
+              AND e.created_at = ANY (v_launched)
+            LIMIT 1) AS due
+        WHERE m.status = 'active' AND m.id <> ALL (skip_mailboxes)) AS p;
+    v_mailboxes := coalesce(v_pairs.free, '{}');
+    v_room := array_fill(n, ARRAY[cardinality(v_mailboxes)]);
+    IF v_pairs.limited IS NOT NULL THEN
+        SELECT array_agg(r.id) INTO v_limited
+        FROM outreach.mailboxes_room(v_workspace, v_pairs.limited, n) AS r WHERE r.room > 0;
+        -- A limited mailbox is counted by one claim at a time; the counting below is a statement of its own because only
+        -- that one sees what the holder of the lock before us has committed. A part of them, so that other claims find some.
+        SELECT array_agg(m.id) INTO v_locked
+        FROM (SELECT b.id FROM outreach.mailboxes AS b
+              WHERE b.workspace_id = v_workspace AND b.id = ANY (v_limited)
+              ORDER BY random() LIMIT greatest(8, cardinality(v_limited) / 4) FOR NO KEY UPDATE SKIP LOCKED) AS m;
+        SELECT v_mailboxes || coalesce(array_agg(r.id), '{}'), v_room || coalesce(array_agg(r.room), '{}')
+        INTO v_mailboxes, v_room
+        FROM outreach.mailboxes_room(v_workspace, v_locked, n) AS r WHERE r.room > 0;
     END IF;
-    v_share := (n + cardinality(v_mailboxes) - 1) / cardinality(v_mailboxes);
+    v_share := (n + greatest(1, cardinality(v_mailboxes)) - 1) / greatest(1, cardinality(v_mailboxes));
     RETURN QUERY
     WITH due AS MATERIALIZED (
-        SELECT s.*, m.room, row_number() OVER (PARTITION BY s.mailbox_id ORDER BY s.scheduled_at) AS place
+        SELECT s.*, p.priority, m.room,
+               row_number() OVER (PARTITION BY s.mailbox_id, s.campaign_id ORDER BY s.scheduled_at) AS turn
         FROM unnest(v_mailboxes, v_room) AS m (id, room)
+        JOIN unnest(v_pairs.campaigns, v_pairs.launched, v_pairs.priorities, v_pairs.mailboxes)
+            AS p (campaign_id, launched_at, priority, mailbox_id) ON p.mailbox_id = m.id
         CROSS JOIN LATERAL (
             SELECT e.id, e.created_at, e.campaign_id, e.lead_id, e.mailbox_id, e.step, e.recipient, e.scheduled_at
             FROM outreach.email_sends AS e
-            WHERE e.workspace_id = v_workspace AND e.mailbox_id = m.id AND e.status = 'scheduled'
-              AND e.scheduled_at <= v_now AND e.created_at = ANY (v_instants) AND e.campaign_id = ANY (v_campaigns)
+            WHERE e.workspace_id = v_workspace AND e.mailbox_id = m.id AND e.campaign_id = p.campaign_id
+              AND e.status = 'scheduled' AND e.scheduled_at <= v_now AND e.created_at = p.launched_at
+              AND e.created_at = ANY (v_launched)
             ORDER BY e.scheduled_at
-            LIMIT v_share
+            LIMIT least(v_share, m.room)
             FOR UPDATE SKIP LOCKED) AS s
+    ), shared AS MATERIALIZED (
+        SELECT d.*, row_number() OVER (
+            PARTITION BY d.mailbox_id ORDER BY d.priority DESC, d.turn, d.scheduled_at) AS place
+        FROM due AS d
     ), chosen AS MATERIALIZED (
         -- Shares are rounded up, so that no mailbox's is nothing; from the mailboxes in turn, n are taken.
-        SELECT d.* FROM due AS d WHERE d.place <= d.room ORDER BY d.place, d.scheduled_at LIMIT n
+        SELECT s.*, row_number() OVER (PARTITION BY s.lead_id ORDER BY s.place, s.id) AS lead_turn
+        FROM (SELECT * FROM shared AS d WHERE d.place <= d.room
+              ORDER BY d.priority DESC, d.place, d.scheduled_at LIMIT n) AS s
     ), judged AS MATERIALIZED (
         SELECT d.id, d.created_at, j.stop, j.until, l.lead
         FROM chosen AS d
+        JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = d.campaign_id
         CROSS JOIN LATERAL outreach.judge_send(
-            v_workspace, d.campaign_id, d.created_at, d.lead_id, d.step, d.recipient) AS j (stop, until)
+            v_workspace, c, d.lead_id, d.step, d.recipient, v_sends, v_days, v_since, d.lead_turn) AS j (stop, until)
         CROSS JOIN LATERAL outreach.lead_for_templates(v_workspace, d.lead_id) AS l (lead)
     )
     UPDATE outreach.email_sends AS s
@@ -648,10 +717,15 @@ BEGIN
         lease_expires_at = CASE WHEN j.stop IS NULL AND j.until IS NULL THEN v_now + lease END,
         begun_at = NULL
     FROM judged AS j
-    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at = j.created_at AND s.created_at = ANY (v_instants)
-    RETURNING s.id, s.created_at, s.campaign_id, s.step, s.lead_id, s.mailbox_id, s.recipient,
+    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at = j.created_at AND s.created_at = ANY (v_launched)
+    RETURNING s.id, s.created_at, s.campaign_id, s.step, s.variant, s.lead_id, s.mailbox_id, s.recipient,
         CASE WHEN s.status = 'scheduled' THEN 'postponed' ELSE s.status END, j.stop,
         CASE WHEN s.status = 'claimed' THEN j.lead END;
+    IF NOT FOUND AND (v_running > coalesce(cardinality(v_campaigns), 0)
+                      OR coalesce(cardinality(v_limited), 0) > coalesce(cardinality(v_locked), 0)) THEN
+        verdict := 'busy';
+        RETURN NEXT;
+    END IF;
 END
 $$;
 ALTER FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[]) OWNER TO outreachdb_trusted;
@@ -672,6 +746,10 @@ BEGIN
             SELECT FROM outreach.email_sends AS s
             WHERE s.workspace_id = v_workspace AND s.campaign_id = v_campaign.id AND s.created_at = v_campaign.launched_at
               AND s.status IN ('scheduled', 'claimed'))
+           AND NOT EXISTS (
+            SELECT FROM outreach.email_sends AS s
+            WHERE s.workspace_id = v_workspace AND s.campaign_id = v_campaign.id AND s.created_at = v_campaign.launched_at
+              AND s.status = 'unknown' AND s.begun_at > now() - interval '3 days')
         THEN
             PERFORM outreach.set_campaign_status(v_campaign.id, 'completed');
             RETURN NEXT v_campaign.id;
@@ -705,10 +783,113 @@ CREATE FUNCTION outreach.create_monthly_partitions(p_ahead integer DEFAULT NULL:
     ORDER BY r.table_name
 $$;
 ALTER FUNCTION outreach.create_monthly_partitions(p_ahead integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.create_next_run(campaign_id bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    workspace bigint := outreach.required_workspace();
+    campaign outreach.campaigns;
+    made bigint;
+BEGIN
+    SELECT c.* INTO campaign FROM outreach.campaigns AS c
+    WHERE c.workspace_id = workspace AND c.id = campaign_id
+    FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no campaign with the id %', campaign_id USING ERRCODE = 'no_data_found';
+    ELSIF campaign.status NOT IN ('completed', 'cancelled') OR EXISTS (
+        SELECT FROM outreach.campaigns AS c
+        WHERE c.workspace_id = workspace AND c.name = campaign.name AND c.run > campaign.run)
+    THEN
+        RAISE EXCEPTION 'only the latest run, and only when it is closed, can be followed by another; it is %', campaign.status
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    INSERT INTO outreach.campaign_leads (workspace_id, name, lead_id)
+    SELECT DISTINCT workspace, campaign.name, s.lead_id FROM outreach.email_sends AS s
+    WHERE s.workspace_id = workspace AND s.campaign_id = campaign.id AND s.created_at = campaign.launched_at
+      AND s.attempts > 0
+    ON CONFLICT (workspace_id, name, lead_id) DO NOTHING;
+    INSERT INTO outreach.campaigns (workspace_id, name, run, segment_id, definition, priority, window_from, window_to,
+                                    window_days, window_zone, settings)
+    VALUES (workspace, campaign.name, campaign.run + 1, campaign.segment_id, campaign.definition, campaign.priority,
+            campaign.window_from, campaign.window_to, campaign.window_days, campaign.window_zone, campaign.settings - 'start')
+    RETURNING id INTO made;
+    INSERT INTO outreach.campaign_steps (workspace_id, campaign_id, step, delay_seconds, condition, subject, body_text,
+                                         body_html, variants)
+    SELECT workspace, made, s.step, s.delay_seconds, s.condition, s.subject, s.body_text, s.body_html, s.variants
+    FROM outreach.campaign_steps AS s WHERE s.workspace_id = workspace AND s.campaign_id = campaign.id;
+    INSERT INTO outreach.campaign_mailboxes (workspace_id, campaign_id, mailbox_id)
+    SELECT workspace, made, m.mailbox_id
+    FROM outreach.campaign_mailboxes AS m WHERE m.workspace_id = workspace AND m.campaign_id = campaign.id;
+    RETURN made;
+END
+$$;
+ALTER FUNCTION outreach.create_next_run(campaign_id bigint) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.current_workspace() RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (NULLIF(current_setting('app.workspace_id'::text, true), ''::text))::bigint;
 ALTER FUNCTION outreach.current_workspace() OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_workspace bigint := outreach.required_workspace();
+    v_group record;
+    v_count bigint := 0;
+BEGIN
+    IF decision IS NULL OR decision NOT IN ('sent', 'failed', 'resend') THEN
+        RAISE EXCEPTION 'a decision is sent, failed or resend' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM outreach.hold_campaigns(v_workspace, created_ats);
+    IF decision = 'resend' THEN
+        IF EXISTS (
+            SELECT FROM outreach.email_sends AS s
+            JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = s.campaign_id
+            WHERE s.workspace_id = v_workspace AND s.id = ANY (send_ids) AND s.created_at = ANY (created_ats)
+              AND s.status = 'unknown' AND c.status NOT IN ('running', 'paused'))
+        THEN
+            RAISE EXCEPTION 'a closed campaign sends nothing again' USING ERRCODE = 'object_not_in_prerequisite_state';
+        END IF;
+        PERFORM outreach.ensure_partitions('lead_activities', now(), now());
+        WITH held AS MATERIALIZED (
+            SELECT s.id, s.created_at FROM outreach.email_sends AS s
+            WHERE s.workspace_id = v_workspace AND s.id = ANY (send_ids) AND s.created_at = ANY (created_ats)
+              AND s.status = 'unknown'
+            ORDER BY s.id FOR UPDATE
+        ), moved AS (
+            UPDATE outreach.email_sends AS s
+            SET status = 'scheduled', scheduled_at = now(), begun_at = NULL, claimed_by = NULL,
+                last_error = 'a person decided to send it again'
+            FROM held AS h
+            WHERE s.workspace_id = v_workspace AND s.id = h.id AND s.created_at = h.created_at
+              AND s.created_at = ANY (created_ats)
+            RETURNING s.id, s.lead_id, s.campaign_id, s.step
+        ), told AS (
+            INSERT INTO outreach.lead_activities (workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)
+            SELECT v_workspace, now(), m.lead_id, 'email_resend_decided', m.campaign_id, m.id, jsonb_build_object('step', m.step)
+            FROM moved AS m
+        )
+        SELECT count(*) INTO v_count FROM moved;
+        RETURN v_count;
+    END IF;
+    FOR v_group IN
+        SELECT s.claimed_by AS worker, jsonb_agg(jsonb_build_object(
+                   'id', s.id, 'created_at', s.created_at, 'outcome', decision, 'error',
+                   CASE decision WHEN 'failed' THEN 'a person decided that it was not sent' END, 'response',
+                   'a person decided that it was sent')) AS results
+        FROM outreach.email_sends AS s
+        WHERE s.workspace_id = v_workspace AND s.id = ANY (send_ids) AND s.created_at = ANY (created_ats)
+          AND s.status = 'unknown'
+        GROUP BY s.claimed_by
+    LOOP
+        SELECT v_count + r.sent + r.failed INTO v_count FROM outreach.record_sends(v_group.results, v_group.worker) AS r;
+    END LOOP;
+    RETURN v_count;
+END
+$$;
+ALTER FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.email_problem(p_email text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN ((p_email ~ '^[^][@\s[:cntrl:]()<>,;:\\".]+(\.[^][@\s[:cntrl:]()<>,;:\\".]+)*@([^\s[:cntrl:]!-/:-@[-`{-~]+(-+[^\s[:cntrl:]!-/:-@[-`{-~]+)*\.)+[^\s[:cntrl:]!-/:-@[-`{-~0-9][^\s[:cntrl:]!-,./:-@[-`{-~]*[^\s[:cntrl:]!-/:-@[-`{-~]$'::text) AND (length(p_email) <= 254) AND (strpos(p_email, '@'::text) <= 65)) THEN NULL::text WHEN (length(p_email) > 254) THEN 'longer than the 254 characters that an address may have'::text WHEN (p_email IS NOT NULL) THEN 'not an e-mail address'::text ELSE NULL::text END;
@@ -876,6 +1057,67 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.folded_lead(p_rows outreach.leads[], p_fill boolean) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.forecast_sends(campaign_id bigint) RETURNS TABLE(mine boolean, mailbox_id bigint, step smallint, zone text, due timestamp with time zone, lately timestamp with time zone[], sends bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_nestloop TO 'off'
+    AS $_$
+DECLARE
+    v_workspace bigint := outreach.required_workspace();
+    v_campaign outreach.campaigns;
+    v_limits outreach.sending_limits;
+    v_since timestamptz;
+    v_lately text := $none$'{}'::timestamptz[]$none$;
+    v_join text := '';
+BEGIN
+    SELECT c.* INTO v_campaign FROM outreach.campaigns AS c WHERE c.workspace_id = v_workspace AND c.id = campaign_id;
+    SELECT f.* INTO v_limits FROM outreach.sending_limits AS f WHERE f.workspace_id = v_workspace;
+    v_since := CASE WHEN FOUND THEN outreach.oldest_run_within(v_workspace, v_limits.frequency_days) END;
+    IF v_since IS NOT NULL THEN
+        v_lately := $some$coalesce(f.lately, '{}')$some$;
+        v_join := format($join$
+            LEFT JOIN (SELECT e.lead_id, array_agg(date_trunc('hour', coalesce(e.sent_at, e.begun_at, now())) ORDER BY e.sent_at DESC) AS lately
+                       FROM outreach.email_sends AS e
+                       WHERE e.workspace_id = %s AND e.created_at >= %L AND e.status IN ('sent', 'claimed', 'unknown')
+                         AND coalesce(e.sent_at, e.begun_at, now()) > now() - make_interval(days => %s)
+                       GROUP BY e.lead_id) AS f ON f.lead_id = l.id$join$,
+            v_workspace, v_since, v_limits.frequency_days);
+    END IF;
+    IF v_campaign.launched_at IS NULL THEN
+        RETURN QUERY EXECUTE format($sql$
+            SELECT true, NULL::bigint, 1::smallint, m.zone, NULL::timestamptz, m.lately, count(*)
+            FROM (SELECT %4$s AS zone, %5$s AS lately
+                  FROM outreach.leads AS l
+                  LEFT JOIN outreach.suppressions AS a ON a.workspace_id = %1$s AND a.target = l.email_key
+                      AND (a.expires_at IS NULL OR a.expires_at > now())
+                  LEFT JOIN outreach.suppressions AS d ON d.workspace_id = %1$s
+                      AND d.target = split_part(l.email_key, '@', 2) AND (d.expires_at IS NULL OR d.expires_at > now())
+                  %3$s
+                  WHERE l.workspace_id = %1$s AND l.email IS NOT NULL AND a.target IS NULL AND d.target IS NULL
+                    AND l.status NOT IN ('unsubscribed', 'bounced', 'archived') AND l.email_status <> 'invalid'
+                    AND (%2$s)) AS m
+            GROUP BY m.zone, m.lately$sql$,
+            v_workspace, outreach.segment_condition(outreach.campaign_definition(v_campaign)), v_join,
+            CASE WHEN v_campaign.window_from IS NULL THEN quote_literal('') ELSE $q$coalesce(l.timezone, '')$q$ END, v_lately);
+    END IF;
+    RETURN QUERY EXECUTE format($sql$
+        SELECT s.campaign_id = %2$s, s.mailbox_id, s.step, coalesce(l.timezone, ''), date_trunc('hour', s.scheduled_at, 'UTC'),
+               %5$s, count(*)
+        FROM outreach.email_sends AS s
+        JOIN outreach.leads AS l ON l.workspace_id = s.workspace_id AND l.id = s.lead_id
+        %3$s
+        WHERE s.workspace_id = %1$s AND s.status IN ('scheduled', 'claimed')
+          AND s.mailbox_id IN (SELECT x.mailbox_id FROM outreach.campaign_mailboxes AS x
+                               WHERE x.workspace_id = %1$s AND x.campaign_id = %2$s)
+          AND s.created_at = ANY (%4$L)
+        GROUP BY 1, 2, 3, 4, 5, 6$sql$,
+        v_workspace, v_campaign.id, v_join,
+        ARRAY(SELECT c.launched_at FROM outreach.campaigns AS c
+              WHERE c.workspace_id = v_workspace AND c.launched_at IS NOT NULL
+                AND (c.status = 'running' OR c.id = v_campaign.id)), v_lately);
+END
+$_$;
+ALTER FUNCTION outreach.forecast_sends(campaign_id bigint) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer DEFAULT 100, after_id bigint DEFAULT 0) RETURNS SETOF outreach.leads
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -887,57 +1129,6 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer, after_id bigint) OWNER TO outreachdb_trusted;
-CREATE FUNCTION outreach.hold_campaigns(p_workspace bigint, p_instants timestamp with time zone[]) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-BEGIN
-    PERFORM FROM outreach.campaigns AS c
-    WHERE c.workspace_id = p_workspace AND c.launched_at = ANY (p_instants)
-    ORDER BY c.id
-    FOR SHARE;
-END
-$$;
-ALTER FUNCTION outreach.hold_campaigns(p_workspace bigint, p_instants timestamp with time zone[]) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.json_number(p_value jsonb) RETURNS numeric
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (jsonb_typeof(p_value) = 'number'::text) THEN (p_value)::numeric WHEN ((jsonb_typeof(p_value) = 'string'::text) AND ((p_value #>> '{}'::text[]) ~ '^\s*[-+]?[0-9]{1,40}([.][0-9]{1,40})?\s*$'::text)) THEN ((p_value #>> '{}'::text[]))::numeric ELSE NULL::numeric END;
-ALTER FUNCTION outreach.json_number(p_value jsonb) OWNER TO outreachdb_owner;
-CREATE TABLE outreach.suppressions (
-    workspace_id bigint NOT NULL,
-    id bigint NOT NULL,
-    target text NOT NULL,
-    reason text DEFAULT 'manual'::text NOT NULL,
-    source text,
-    expires_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT ck_suppressions_reason_known CHECK ((reason = ANY (ARRAY['unsubscribed'::text, 'bounced'::text, 'complained'::text, 'blocked'::text, 'erased'::text, 'imported'::text, 'manual'::text]))),
-    CONSTRAINT ck_suppressions_target_format CHECK (((target = lower(target)) AND (target ~ '^[^\s[:cntrl:]]+$'::text)))
-);
-ALTER TABLE outreach.suppressions OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.suppression_of(p_workspace bigint, p_recipient text) RETURNS TABLE(suppressed boolean)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT (EXISTS ( SELECT
-            FROM outreach.suppressions x
-           WHERE ((x.workspace_id = suppression_of.p_workspace) AND (x.target = ANY (ARRAY[lower(suppression_of.p_recipient), split_part(lower(suppression_of.p_recipient), '@'::text, 2)])) AND ((x.expires_at IS NULL) OR (x.expires_at > now()))))) AS "exists";
-END;
-ALTER FUNCTION outreach.suppression_of(p_workspace bigint, p_recipient text) OWNER TO outreachdb_owner;
-CREATE TABLE outreach.campaign_steps (
-    workspace_id bigint NOT NULL,
-    campaign_id bigint NOT NULL,
-    step smallint NOT NULL,
-    delay_seconds bigint DEFAULT '0'::bigint NOT NULL,
-    condition text DEFAULT 'always'::text NOT NULL,
-    subject text NOT NULL,
-    body_text text NOT NULL,
-    body_html text,
-    variants jsonb DEFAULT '{}'::jsonb NOT NULL,
-    CONSTRAINT ck_campaign_steps_condition_known CHECK ((condition = ANY (ARRAY['always'::text, 'no_reply'::text, 'no_click'::text, 'no_open'::text]))),
-    CONSTRAINT ck_campaign_steps_delay_positive CHECK ((delay_seconds >= 0)),
-    CONSTRAINT ck_campaign_steps_step_positive CHECK ((step > 0))
-);
-ALTER TABLE outreach.campaign_steps OWNER TO outreachdb_owner;
 CREATE TABLE outreach.email_sends (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -969,7 +1160,142 @@ CREATE TABLE outreach.email_sends (
 )
 PARTITION BY RANGE (created_at);
 ALTER TABLE outreach.email_sends OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.judge_send(p_workspace bigint, p_campaign bigint, p_launched timestamp with time zone, p_lead bigint, p_step smallint, p_recipient text) RETURNS TABLE(stop text, until timestamp with time zone)
+CREATE TABLE outreach.mailboxes (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    address text NOT NULL,
+    address_key text GENERATED ALWAYS AS (lower(address)) STORED,
+    display_name text,
+    smtp_host text NOT NULL,
+    smtp_port bigint DEFAULT '587'::bigint NOT NULL,
+    security text DEFAULT 'starttls'::text NOT NULL,
+    username text,
+    password_encrypted bytea,
+    daily_cap bigint,
+    ramp_first bigint,
+    ramp_increase bigint,
+    ramp_from date,
+    min_spacing_ms bigint DEFAULT '0'::bigint NOT NULL,
+    next_free_at timestamp with time zone,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_mailboxes_daily_cap_positive CHECK ((daily_cap > 0)),
+    CONSTRAINT ck_mailboxes_min_spacing_positive CHECK ((min_spacing_ms >= 0)),
+    CONSTRAINT ck_mailboxes_ramp_positive CHECK (((ramp_first > 0) AND (ramp_increase >= 0))),
+    CONSTRAINT ck_mailboxes_ramp_whole CHECK (((ramp_first IS NULL) = (ramp_increase IS NULL))),
+    CONSTRAINT ck_mailboxes_security_known CHECK ((security = ANY (ARRAY['plain'::text, 'starttls'::text, 'tls'::text]))),
+    CONSTRAINT ck_mailboxes_smtp_port_range CHECK (((smtp_port >= 1) AND (smtp_port <= 65535))),
+    CONSTRAINT ck_mailboxes_status_known CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text])))
+);
+ALTER TABLE outreach.mailboxes OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.held_up_by(p_send outreach.email_sends, p_campaign outreach.campaigns, p_mailbox outreach.mailboxes) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE
+        WHEN p_campaign.status = 'paused' THEN 'the campaign is paused'
+        WHEN p_mailbox.status = 'paused' THEN 'the mailbox ' || p_mailbox.address || ' is paused'
+        WHEN p_send.scheduled_at > now() THEN 'it waits until ' || to_char(timezone('UTC', p_send.scheduled_at), 'YYYY-MM-DD HH24:MI') || ' UTC'
+        WHEN outreach.mailbox_cap(p_mailbox, timezone('UTC', now())::date) IS NOT NULL AND NOT EXISTS (
+            SELECT FROM outreach.mailboxes_room(p_send.workspace_id, ARRAY[p_send.mailbox_id], 1) AS r WHERE r.room > 0)
+            THEN 'the mailbox ' || p_mailbox.address || ' has sent its '
+                 || outreach.mailbox_cap(p_mailbox, timezone('UTC', now())::date) || ' of today'
+        ELSE 'it is due and waits for a worker' END
+$$;
+ALTER FUNCTION outreach.held_up_by(p_send outreach.email_sends, p_campaign outreach.campaigns, p_mailbox outreach.mailboxes) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.hold_campaigns(p_workspace bigint, p_instants timestamp with time zone[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM FROM outreach.campaigns AS c
+    WHERE c.workspace_id = p_workspace AND c.launched_at = ANY (p_instants)
+    ORDER BY c.id
+    FOR SHARE;
+END
+$$;
+ALTER FUNCTION outreach.hold_campaigns(p_workspace bigint, p_instants timestamp with time zone[]) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.json_number(p_value jsonb) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (jsonb_typeof(p_value) = 'number'::text) THEN (p_value)::numeric WHEN ((jsonb_typeof(p_value) = 'string'::text) AND ((p_value #>> '{}'::text[]) ~ '^\s*[-+]?[0-9]{1,40}([.][0-9]{1,40})?\s*$'::text)) THEN ((p_value #>> '{}'::text[]))::numeric ELSE NULL::numeric END;
+ALTER FUNCTION outreach.json_number(p_value jsonb) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.known_zone(p_zone text, p_fallback text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    zone text := btrim(coalesce(p_zone, ''));
+    offset_of text[] := regexp_match(zone, '^(?:UTC|GMT)?\s*([+-])(\d{1,2})(?::?([0-5]\d))?$', 'i');
+BEGIN
+    IF offset_of IS NOT NULL AND offset_of[2]::integer <= 14 THEN
+        RETURN format('<ZONE>%s%s:%s', translate(offset_of[1], '+-', '-+'), offset_of[2], coalesce(offset_of[3], '00'));
+    ELSIF zone !~ '^[A-Za-z][A-Za-z_]*(/[A-Za-z0-9_+-]+)*$' THEN
+        RETURN CASE WHEN p_fallback IS NULL THEN 'UTC' ELSE outreach.known_zone(p_fallback, NULL) END;
+    END IF;
+    PERFORM timezone(zone, now());
+    RETURN zone;
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN CASE WHEN p_fallback IS NULL THEN 'UTC' ELSE outreach.known_zone(p_fallback, NULL) END;
+END
+$_$;
+ALTER FUNCTION outreach.known_zone(p_zone text, p_fallback text) OWNER TO outreachdb_owner;
+CREATE TABLE outreach.suppressions (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    target text NOT NULL,
+    reason text DEFAULT 'manual'::text NOT NULL,
+    source text,
+    expires_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_suppressions_reason_known CHECK ((reason = ANY (ARRAY['unsubscribed'::text, 'bounced'::text, 'complained'::text, 'blocked'::text, 'erased'::text, 'imported'::text, 'manual'::text]))),
+    CONSTRAINT ck_suppressions_target_format CHECK (((target = lower(target)) AND (target ~ '^[^\s[:cntrl:]]+$'::text)))
+);
+ALTER TABLE outreach.suppressions OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.suppression_of(p_workspace bigint, p_recipient text) RETURNS TABLE(suppressed boolean)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM outreach.suppressions x
+           WHERE ((x.workspace_id = suppression_of.p_workspace) AND (x.target = ANY (ARRAY[lower(suppression_of.p_recipient), split_part(lower(suppression_of.p_recipient), '@'::text, 2)])) AND ((x.expires_at IS NULL) OR (x.expires_at > now()))))) AS "exists";
+END;
+ALTER FUNCTION outreach.suppression_of(p_workspace bigint, p_recipient text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.window_is_open(p_at timestamp with time zone, p_zone text, p_from time without time zone, p_to time without time zone, p_days smallint[]) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN ((p_from IS NULL) OR (((timezone(p_zone, p_at))::time without time zone >= p_from) AND ((timezone(p_zone, p_at))::time without time zone < p_to) AND ((p_days IS NULL) OR ((EXTRACT(isodow FROM timezone(p_zone, p_at)))::smallint = ANY (p_days)))));
+ALTER FUNCTION outreach.window_is_open(p_at timestamp with time zone, p_zone text, p_from time without time zone, p_to time without time zone, p_days smallint[]) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.window_opening(p_at timestamp with time zone, p_zone text, p_from time without time zone, p_to time without time zone, p_days smallint[]) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN outreach.window_is_open(p_at, p_zone, p_from, p_to, p_days) THEN p_at
+             ELSE ( SELECT min(t.at) AS min
+                FROM ((((generate_series(0, 16) d(n)
+                  CROSS JOIN LATERAL ( SELECT (((timezone(window_opening.p_zone, window_opening.p_at))::date + d.n) + window_opening.p_from) AS local) w)
+                  CROSS JOIN ( VALUES (0), (30), (60)) back(minutes))
+                  CROSS JOIN ( VALUES (0), (1)) cut(half_hour))
+                  CROSS JOIN LATERAL ( SELECT ((timezone(window_opening.p_zone, w.local) - ((back.minutes)::double precision * '00:01:00'::interval)) - (((cut.half_hour * ((EXTRACT(epoch FROM window_opening.p_from))::integer % 1800)))::double precision * '00:00:01'::interval)) AS at) t)
+               WHERE ((t.at >= window_opening.p_at) AND outreach.window_is_open(t.at, window_opening.p_zone, window_opening.p_from, window_opening.p_to, window_opening.p_days)))
+         END AS min;
+END;
+ALTER FUNCTION outreach.window_opening(p_at timestamp with time zone, p_zone text, p_from time without time zone, p_to time without time zone, p_days smallint[]) OWNER TO outreachdb_owner;
+CREATE TABLE outreach.campaign_steps (
+    workspace_id bigint NOT NULL,
+    campaign_id bigint NOT NULL,
+    step smallint NOT NULL,
+    delay_seconds bigint DEFAULT '0'::bigint NOT NULL,
+    condition text DEFAULT 'always'::text NOT NULL,
+    subject text NOT NULL,
+    body_text text NOT NULL,
+    body_html text,
+    variants jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT ck_campaign_steps_condition_known CHECK ((condition = ANY (ARRAY['always'::text, 'no_reply'::text, 'no_click'::text, 'no_open'::text]))),
+    CONSTRAINT ck_campaign_steps_delay_positive CHECK ((delay_seconds >= 0)),
+    CONSTRAINT ck_campaign_steps_step_positive CHECK ((step > 0))
+);
+ALTER TABLE outreach.campaign_steps OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.judge_send(p_workspace bigint, p_campaign outreach.campaigns, p_lead bigint, p_step smallint, p_recipient text, p_sends bigint, p_days integer, p_since timestamp with time zone, p_turn bigint) RETURNS TABLE(stop text, until timestamp with time zone)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT
@@ -987,29 +1313,44 @@ CREATE FUNCTION outreach.judge_send(p_workspace bigint, p_campaign bigint, p_lau
              ELSE NULL::text
          END AS "case",
          CASE
-             WHEN (judge_send.p_step = 1) THEN NULL::timestamp with time zone
-             WHEN (p.last_status = 'sent'::text) THEN
-             CASE
-                 WHEN ((p.last_sent + make_interval(secs => (t.delay_seconds)::double precision)) > now()) THEN (p.last_sent + make_interval(secs => (t.delay_seconds)::double precision))
-                 ELSE NULL::timestamp with time zone
-             END
-             ELSE (now() + '00:10:00'::interval)
-         END AS "case"
-    FROM (((outreach.leads l
+             WHEN ((judge_send.p_campaign).window_from IS NULL) THEN w.until
+             ELSE NULLIF(COALESCE(outreach.window_opening(COALESCE(w.until, now()), outreach.known_zone(l.timezone, (judge_send.p_campaign).window_zone), (judge_send.p_campaign).window_from, (judge_send.p_campaign).window_to, (judge_send.p_campaign).window_days), (now() + '1 day'::interval)), now())
+         END AS "nullif"
+    FROM (((((outreach.leads l
       CROSS JOIN LATERAL outreach.suppression_of(judge_send.p_workspace, judge_send.p_recipient) x(suppressed))
-      LEFT JOIN outreach.campaign_steps t ON (((judge_send.p_step > 1) AND (t.workspace_id = judge_send.p_workspace) AND (t.campaign_id = judge_send.p_campaign) AND (t.step = judge_send.p_step))))
+      LEFT JOIN outreach.campaign_steps t ON (((judge_send.p_step > 1) AND (t.workspace_id = judge_send.p_workspace) AND (t.campaign_id = (judge_send.p_campaign).id) AND (t.step = judge_send.p_step))))
       LEFT JOIN LATERAL ( SELECT bool_or((e.replied_at IS NOT NULL)) AS replied,
              bool_or((COALESCE(e.bounced_at, e.complained_at, e.unsubscribed_at) IS NOT NULL)) AS ended,
              bool_or((e.clicked_at IS NOT NULL)) AS clicked,
              bool_or((e.opened_at IS NOT NULL)) AS opened,
              (array_agg(e.status ORDER BY e.step DESC))[1] AS last_status,
              (array_agg(COALESCE(e.begun_at, e.lease_expires_at, e.scheduled_at) ORDER BY e.step DESC))[1] AS last_begun,
+             (array_agg(e.scheduled_at ORDER BY e.step DESC))[1] AS last_scheduled,
              max(e.sent_at) AS last_sent
             FROM outreach.email_sends e
-           WHERE ((judge_send.p_step > 1) AND (e.workspace_id = judge_send.p_workspace) AND (e.lead_id = judge_send.p_lead) AND (e.created_at = judge_send.p_launched) AND (e.campaign_id = judge_send.p_campaign) AND (e.step < judge_send.p_step))) p ON (true))
+           WHERE ((judge_send.p_step > 1) AND (e.workspace_id = judge_send.p_workspace) AND (e.lead_id = judge_send.p_lead) AND (e.created_at = (judge_send.p_campaign).launched_at) AND (e.campaign_id = (judge_send.p_campaign).id) AND (e.step < judge_send.p_step))) p ON ((judge_send.p_step > 1)))
+      LEFT JOIN LATERAL ( SELECT count(*) AS mails,
+             (array_agg(COALESCE(e.sent_at, e.begun_at) ORDER BY COALESCE(e.sent_at, e.begun_at) DESC))[judge_send.p_sends] AS oldest
+            FROM outreach.email_sends e
+           WHERE ((judge_send.p_since IS NOT NULL) AND (e.workspace_id = judge_send.p_workspace) AND (e.lead_id = judge_send.p_lead) AND (e.created_at >= judge_send.p_since) AND (e.status = ANY (ARRAY['sent'::text, 'claimed'::text, 'unknown'::text])) AND (COALESCE(e.sent_at, e.begun_at, now()) > (now() - make_interval(days => judge_send.p_days))))) f ON ((judge_send.p_since IS NOT NULL)))
+      CROSS JOIN LATERAL ( SELECT GREATEST(
+                 CASE
+                     WHEN (judge_send.p_step = 1) THEN NULL::timestamp with time zone
+                     WHEN (p.last_status = 'sent'::text) THEN
+                     CASE
+                         WHEN ((p.last_sent + make_interval(secs => (t.delay_seconds)::double precision)) > now()) THEN (p.last_sent + make_interval(secs => (t.delay_seconds)::double precision))
+                         ELSE NULL::timestamp with time zone
+                     END
+                     ELSE GREATEST((now() + '00:01:00'::interval), (GREATEST(now(), p.last_scheduled) + make_interval(secs => (t.delay_seconds)::double precision)))
+                 END,
+                 CASE
+                     WHEN (f.mails >= judge_send.p_sends) THEN COALESCE((f.oldest + make_interval(days => judge_send.p_days)), (now() + '00:10:00'::interval))
+                     WHEN ((f.mails + judge_send.p_turn) > judge_send.p_sends) THEN (now() + '00:10:00'::interval)
+                     ELSE NULL::timestamp with time zone
+                 END) AS until) w)
    WHERE ((l.workspace_id = judge_send.p_workspace) AND (l.id = judge_send.p_lead));
 END;
-ALTER FUNCTION outreach.judge_send(p_workspace bigint, p_campaign bigint, p_launched timestamp with time zone, p_lead bigint, p_step smallint, p_recipient text) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.judge_send(p_workspace bigint, p_campaign outreach.campaigns, p_lead bigint, p_step smallint, p_recipient text, p_sends bigint, p_days integer, p_since timestamp with time zone, p_turn bigint) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.judged_leads(p_leads jsonb) RETURNS TABLE(row_number bigint, key text, given outreach.leads, column_name text, reason text)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1103,6 +1444,153 @@ CREATE FUNCTION outreach.lead_for_templates(p_workspace bigint, p_lead bigint) R
    WHERE ((l.workspace_id = lead_for_templates.p_workspace) AND (l.id = lead_for_templates.p_lead));
 END;
 ALTER FUNCTION outreach.lead_for_templates(p_workspace bigint, p_lead bigint) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) RETURNS TABLE(at timestamp with time zone, kind text, what text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+DECLARE
+    v_workspace bigint := outreach.required_workspace();
+    v_campaign outreach.campaigns;
+    v_lead outreach.leads;
+    v_member boolean;
+BEGIN
+    SELECT c.* INTO v_campaign FROM outreach.campaigns AS c WHERE c.workspace_id = v_workspace AND c.id = p_campaign;
+    SELECT l.* INTO v_lead FROM outreach.leads AS l WHERE l.workspace_id = v_workspace AND l.id = p_lead;
+    IF v_campaign.id IS NULL OR v_lead.id IS NULL THEN
+        RAISE EXCEPTION 'no such lead or campaign' USING ERRCODE = 'no_data_found';
+    END IF;
+    EXECUTE format('SELECT EXISTS (SELECT FROM outreach.leads AS l WHERE l.workspace_id = %s AND l.id = %s AND (%s))',
+        v_workspace, p_lead, outreach.segment_condition(CASE WHEN v_campaign.launched_at IS NULL
+            THEN outreach.campaign_definition(v_campaign) ELSE v_campaign.definition END)) INTO v_member;
+    RETURN QUERY
+    WITH sends AS MATERIALIZED (
+        SELECT s AS send FROM outreach.email_sends AS s
+        WHERE s.workspace_id = v_workspace AND s.lead_id = p_lead AND s.campaign_id = p_campaign
+          AND s.created_at = v_campaign.launched_at
+    ), told AS (
+        SELECT v_lead.created_at AS at, 1 AS rank, 'lead' AS kind, 'the lead was added to the workspace' AS what
+        UNION ALL
+        SELECT v_campaign.launched_at, 2, 'campaign', 'the campaign was launched' WHERE v_campaign.launched_at IS NOT NULL
+        UNION ALL
+        SELECT v_campaign.completed_at, 90, 'campaign', 'the campaign was ' || v_campaign.status
+        WHERE v_campaign.completed_at IS NOT NULL
+        UNION ALL
+        SELECT now(), 91, 'segment', CASE
+            WHEN v_member THEN 'the lead is in the campaign''s segment'
+            ELSE 'the lead is not in the campaign''s segment' END
+        UNION ALL
+        SELECT now(), 92, 'campaign', 'the campaign is ' || v_campaign.status || ': nothing is scheduled yet'
+        WHERE v_campaign.launched_at IS NULL
+        UNION ALL
+        SELECT now(), 93, 'schedule', 'the lead entered the segment after the launch; add it: outreachdb campaign add ' || p_campaign
+        WHERE v_member AND v_campaign.status IN ('running', 'paused') AND NOT EXISTS (SELECT FROM sends)
+          AND NOT EXISTS (SELECT FROM outreach.send_exclusions AS x
+                          WHERE x.workspace_id = v_workspace AND x.campaign_id = p_campaign AND x.lead_id = p_lead)
+        UNION ALL
+        SELECT x.created_at, 3, 'exclusion', 'left out: ' || CASE x.reason
+            WHEN 'no_address' THEN 'the lead had no e-mail address'
+            WHEN 'suppressed' THEN 'its address or domain was suppressed'
+            WHEN 'unsubscribed' THEN 'the lead had unsubscribed'
+            WHEN 'bounced' THEN 'its address had bounced'
+            WHEN 'invalid' THEN 'its address was found invalid'
+            WHEN 'archived' THEN 'the lead was archived'
+            WHEN 'frequency_cap' THEN 'it had got as many mails lately as the workspace allows'
+            WHEN 'already_in_campaign' THEN 'an earlier run of the campaign had mailed it' END
+        FROM outreach.send_exclusions AS x
+        WHERE x.workspace_id = v_workspace AND x.campaign_id = p_campaign AND x.lead_id = p_lead
+        UNION ALL
+        SELECT v_campaign.launched_at, 4, 'schedule',
+               concat('step ', (s.send).step, ' is scheduled from ', m.address,
+                      ', variant ' || (s.send).variant, ', not before ',
+                      to_char(timezone('UTC', (s.send).scheduled_at), 'YYYY-MM-DD HH24:MI'), ' UTC')
+        FROM sends AS s LEFT JOIN outreach.mailboxes AS m ON m.workspace_id = v_workspace AND m.id = (s.send).mailbox_id
+        UNION ALL
+        SELECT coalesce((s.send).begun_at, (s.send).lease_expires_at, now()), 50, 'claim',
+               concat('step ', (s.send).step, CASE
+                   WHEN (s.send).status <> 'claimed' THEN ' was claimed by ' || (s.send).claimed_by
+                   WHEN (s.send).begun_at IS NULL THEN ' is claimed by ' || (s.send).claimed_by
+                   ELSE ' is being delivered by ' || (s.send).claimed_by END)
+        FROM sends AS s WHERE (s.send).claimed_by IS NOT NULL AND (s.send).status <> 'scheduled'
+        UNION ALL
+        SELECT now(), 94, 'schedule', concat('step ', (s.send).step, ': ', CASE (s.send).status
+            WHEN 'scheduled' THEN outreach.held_up_by(s.send, v_campaign, m)
+            WHEN 'unknown' THEN 'nobody knows whether it left: ' || coalesce((s.send).last_error, '')
+                                || '; decide: outreachdb send unknown'
+            WHEN 'cancelled' THEN 'will not be sent: ' || coalesce((s.send).last_error, 'cancelled') END)
+        FROM sends AS s LEFT JOIN outreach.mailboxes AS m ON m.workspace_id = v_workspace AND m.id = (s.send).mailbox_id
+        WHERE (s.send).status IN ('scheduled', 'unknown', 'cancelled')
+        UNION ALL
+        SELECT a.created_at, 51, 'attempt', concat('step ' || (a.details ->> 'step') || ': ', CASE a.activity_type
+            WHEN 'email_sent' THEN 'the server took the mail' WHEN 'email_failed' THEN 'failed for good'
+            WHEN 'email_deferred' THEN 'put off' WHEN 'email_unknown' THEN 'lost sight of it'
+            WHEN 'email_claim_lost' THEN 'the worker was lost before it began' WHEN 'email_cancelled' THEN 'cancelled'
+            WHEN 'email_resend_decided' THEN 'a person decided to send it again' ELSE a.activity_type END,
+            ': ' || (a.details ->> 'reason'))
+        FROM outreach.lead_activities AS a
+        WHERE a.workspace_id = v_workspace AND a.lead_id = p_lead AND a.campaign_id = p_campaign
+          AND a.activity_type IN ('email_sent', 'email_failed', 'email_deferred', 'email_unknown', 'email_claim_lost',
+                                  'email_cancelled', 'email_resend_decided')
+        UNION ALL
+        SELECT m.created_at, 52, 'message', concat('message ', m.message_id, ' from ', m.sender, ': ', m.subject,
+                                                   ' (' || m.response || ')')
+        FROM outreach.message_log AS m
+        WHERE m.workspace_id = v_workspace AND m.lead_id = p_lead AND m.campaign_id = p_campaign
+        UNION ALL
+        SELECT e.created_at, 60, 'event', concat('step ' || e.step || ': ', e.event, ' (' || e.severity || ')', ' says ', e.provider,
+                                                 ': ' || e.reason)
+        FROM outreach.email_events AS e
+        WHERE e.workspace_id = v_workspace AND e.lead_id = p_lead AND e.campaign_id = p_campaign
+        UNION ALL
+        SELECT p.created_at, 70, 'suppression', concat(p.target, ' was suppressed: ', p.reason, ' (' || p.source || ')',
+                                                       ', until ' || p.expires_at)
+        FROM outreach.suppressions AS p
+        WHERE p.workspace_id = v_workspace AND p.target IN (v_lead.email_key, split_part(v_lead.email_key, '@', 2))
+    )
+    SELECT t.at, t.kind, t.what FROM told AS t ORDER BY t.at, t.rank, t.what;
+END
+$$;
+ALTER FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) RETURNS TABLE(lead_id bigint, email text, lead jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_workspace bigint := outreach.required_workspace();
+    v_campaign outreach.campaigns;
+    v_members text;
+    v_ids bigint[];
+    v_shapes bigint[] := '{}';
+BEGIN
+    SELECT c.* INTO v_campaign FROM outreach.campaigns AS c WHERE c.workspace_id = v_workspace AND c.id = campaign_id;
+    v_members := format(
+        $sql$SELECT %%s FROM outreach.leads AS l WHERE l.workspace_id = %s AND l.email IS NOT NULL
+             AND l.status NOT IN ('unsubscribed', 'bounced', 'archived') AND (%s)$sql$,
+        v_workspace, replace(outreach.segment_condition(outreach.campaign_definition(v_campaign)), '%', '%%'));
+    EXECUTE format('SELECT array_agg(m.id) FROM (' || v_members || ' LIMIT %s) AS m', 'l.id', p_all + 1) INTO v_ids;
+    IF cardinality(v_ids) > p_all THEN
+        EXECUTE format(
+            'SELECT array_agg(s.id) FROM (SELECT min(m.id) AS id FROM (' || v_members || ') AS m GROUP BY m.shape LIMIT 5000) AS s',
+            $shape$l.id, concat(
+                num_nulls(l.first_name), num_nulls(l.last_name), num_nulls(l.phone), num_nulls(l.title),
+                num_nulls(l.company_name), num_nulls(l.company_website), num_nulls(l.linkedin_url), num_nulls(l.industry),
+                num_nulls(l.country), num_nulls(l.city), num_nulls(l.timezone), l.tags = '{}',
+                ARRAY(SELECT concat(k, jsonb_typeof(l.custom_fields -> k)) FROM jsonb_object_keys(l.custom_fields) AS k)) AS shape
+            $shape$) INTO v_shapes;
+    END IF;
+    RETURN QUERY
+    SELECT l.id, l.email, t.lead
+    FROM (SELECT DISTINCT unnest(v_ids || v_shapes) AS id) AS w
+    JOIN outreach.leads AS l ON l.workspace_id = v_workspace AND l.id = w.id
+    CROSS JOIN LATERAL outreach.lead_for_templates(v_workspace, l.id) AS t (lead)
+    ORDER BY l.id;
+END
+$_$;
+ALTER FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.mailbox_cap(p_mailbox outreach.mailboxes, p_day date) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    RETURN LEAST((p_mailbox).daily_cap, ((p_mailbox).ramp_first + ((p_mailbox).ramp_increase * GREATEST(0, (p_day - COALESCE((p_mailbox).ramp_from, p_day))))));
+ALTER FUNCTION outreach.mailbox_cap(p_mailbox outreach.mailboxes, p_day date) OWNER TO outreachdb_owner;
 CREATE TABLE analytics.rollup_deltas (
     workspace_id bigint NOT NULL,
     grain text NOT NULL,
@@ -1128,74 +1616,52 @@ CREATE TABLE analytics.rollups (
 )
 WITH (fillfactor='70');
 ALTER TABLE analytics.rollups OWNER TO outreachdb_owner;
-CREATE TABLE outreach.campaigns (
-    workspace_id bigint NOT NULL,
-    id bigint NOT NULL,
-    name text NOT NULL,
-    run bigint DEFAULT '1'::bigint NOT NULL,
-    segment_id bigint,
-    definition jsonb DEFAULT '{}'::jsonb NOT NULL,
-    status text DEFAULT 'draft'::text NOT NULL,
-    priority smallint DEFAULT '0'::smallint NOT NULL,
-    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    launched_at timestamp with time zone,
-    completed_at timestamp with time zone,
-    CONSTRAINT ck_campaigns_launched CHECK (((status = ANY (ARRAY['draft'::text, 'scheduled'::text, 'cancelled'::text])) OR (launched_at IS NOT NULL))),
-    CONSTRAINT ck_campaigns_run_positive CHECK ((run > 0)),
-    CONSTRAINT ck_campaigns_status_known CHECK ((status = ANY (ARRAY['draft'::text, 'scheduled'::text, 'running'::text, 'paused'::text, 'completed'::text, 'cancelled'::text])))
-);
-ALTER TABLE outreach.campaigns OWNER TO outreachdb_owner;
-CREATE TABLE outreach.mailboxes (
-    workspace_id bigint NOT NULL,
-    id bigint NOT NULL,
-    address text NOT NULL,
-    address_key text GENERATED ALWAYS AS (lower(address)) STORED,
-    display_name text,
-    smtp_host text NOT NULL,
-    smtp_port bigint DEFAULT '587'::bigint NOT NULL,
-    security text DEFAULT 'starttls'::text NOT NULL,
-    username text,
-    password_encrypted bytea,
-    daily_cap bigint,
-    min_spacing_ms bigint DEFAULT '0'::bigint NOT NULL,
-    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    status text DEFAULT 'active'::text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT ck_mailboxes_daily_cap_positive CHECK ((daily_cap > 0)),
-    CONSTRAINT ck_mailboxes_min_spacing_positive CHECK ((min_spacing_ms >= 0)),
-    CONSTRAINT ck_mailboxes_security_known CHECK ((security = ANY (ARRAY['plain'::text, 'starttls'::text, 'tls'::text]))),
-    CONSTRAINT ck_mailboxes_smtp_port_range CHECK (((smtp_port >= 1) AND (smtp_port <= 65535))),
-    CONSTRAINT ck_mailboxes_status_known CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text])))
-);
-ALTER TABLE outreach.mailboxes OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.mailboxes_room(p_workspace bigint, p_locked bigint[], p_n integer) RETURNS TABLE(id bigint, room integer)
+CREATE FUNCTION outreach.mailboxes_room(p_workspace bigint, p_mailboxes bigint[], p_n integer) RETURNS TABLE(id bigint, room integer)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT m.id,
          CASE
-             WHEN (m.daily_cap IS NULL) THEN mailboxes_room.p_n
-             WHEN (m.id <> ALL (mailboxes_room.p_locked)) THEN 0
-             ELSE (LEAST((mailboxes_room.p_n)::numeric, GREATEST((0)::numeric, (((m.daily_cap)::numeric - sent.n) - (claimed.n)::numeric))))::integer
+             WHEN ((m.min_spacing_ms > 0) AND ((COALESCE(claimed.n, (0)::bigint) > 0) OR (m.next_free_at > clock_timestamp()))) THEN 0
+             ELSE (LEAST((
+             CASE
+                 WHEN (m.min_spacing_ms > 0) THEN 1
+                 ELSE mailboxes_room.p_n
+             END)::numeric, GREATEST((0)::numeric, (((outreach.mailbox_cap(m.*, (timezone('UTC'::text, now()))::date))::numeric - COALESCE(sent.n, (0)::numeric)) - (COALESCE(claimed.n, (0)::bigint))::numeric))))::integer
          END AS "least"
     FROM ((outreach.mailboxes m
-      LEFT JOIN LATERAL ( SELECT COALESCE(sum(t.total), (0)::numeric) AS n
+      LEFT JOIN LATERAL ( SELECT sum(t.total) AS n
             FROM ( SELECT r.total
                     FROM analytics.rollups r
                    WHERE ((r.workspace_id = mailboxes_room.p_workspace) AND (r.grain = 'mailbox'::text) AND (r.key = (m.id)::text) AND (r.kind = 'sent'::text) AND (r.day = (timezone('UTC'::text, now()))::date))
                  UNION ALL
                   SELECT d.total
                     FROM analytics.rollup_deltas d
-                   WHERE ((d.workspace_id = mailboxes_room.p_workspace) AND (d.grain = 'mailbox'::text) AND (d.key = (m.id)::text) AND (d.kind = 'sent'::text) AND (d.day = (timezone('UTC'::text, now()))::date))) t) sent ON ((m.daily_cap IS NOT NULL)))
-      LEFT JOIN LATERAL ( SELECT count(*) AS n
+                   WHERE ((d.workspace_id = mailboxes_room.p_workspace) AND (d.grain = 'mailbox'::text) AND (d.key = (m.id)::text) AND (d.kind = 'sent'::text) AND (d.day = (timezone('UTC'::text, now()))::date))) t) sent ON (true))
+      LEFT JOIN ( SELECT e.mailbox_id,
+             count(*) AS n
             FROM outreach.email_sends e
-           WHERE ((e.workspace_id = mailboxes_room.p_workspace) AND (e.status = 'claimed'::text) AND (e.mailbox_id = m.id) AND (e.created_at = ANY (ARRAY( SELECT c.launched_at
+           WHERE ((e.workspace_id = mailboxes_room.p_workspace) AND (e.status = 'claimed'::text) AND (e.created_at = ANY (ARRAY( SELECT c.launched_at
                     FROM outreach.campaigns c
-                   WHERE ((c.workspace_id = mailboxes_room.p_workspace) AND (c.status = ANY (ARRAY['running'::text, 'paused'::text])))))))) claimed ON ((m.daily_cap IS NOT NULL)))
-   WHERE ((m.workspace_id = mailboxes_room.p_workspace) AND (m.status = 'active'::text));
+                   WHERE ((c.workspace_id = mailboxes_room.p_workspace) AND (c.status = ANY (ARRAY['running'::text, 'paused'::text, 'cancelled'::text])) AND (c.launched_at IS NOT NULL))))))
+           GROUP BY e.mailbox_id) claimed ON ((claimed.mailbox_id = m.id)))
+   WHERE ((m.workspace_id = mailboxes_room.p_workspace) AND (m.id = ANY (mailboxes_room.p_mailboxes)));
 END;
-ALTER FUNCTION outreach.mailboxes_room(p_workspace bigint, p_locked bigint[], p_n integer) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.mailboxes_room(p_workspace bigint, p_mailboxes bigint[], p_n integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.mailboxes_sent_today(mailboxes bigint[]) RETURNS TABLE(mailbox_id bigint, sent bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT t.key::bigint, sum(t.total)::bigint
+    FROM (SELECT r.key, r.total FROM analytics.rollups AS r
+          WHERE r.workspace_id = outreach.required_workspace() AND r.grain = 'mailbox' AND r.kind = 'sent'
+            AND r.key = ANY (mailboxes::text[]) AND r.day = timezone('UTC', now())::date
+          UNION ALL
+          SELECT d.key, d.total FROM analytics.rollup_deltas AS d
+          WHERE d.workspace_id = outreach.required_workspace() AND d.grain = 'mailbox' AND d.kind = 'sent'
+            AND d.key = ANY (mailboxes::text[]) AND d.day = timezone('UTC', now())::date) AS t
+    GROUP BY t.key
+$$;
+ALTER FUNCTION outreach.mailboxes_sent_today(mailboxes bigint[]) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.merged_lead(p_lead outreach.leads, p_given outreach.leads, p_company_id bigint, p_fill boolean) RETURNS outreach.leads
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1248,6 +1714,15 @@ CREATE FUNCTION outreach.normal_url(p_url text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_url ~ '^https?://[^\s[:cntrl:]/]+[^\s[:cntrl:]]*$'::text) THEN p_url WHEN (p_url ~* '^https?://[^\s[:cntrl:]/]+[^\s[:cntrl:]]*$'::text) THEN (lower(split_part(p_url, '://'::text, 1)) || substr(p_url, strpos(p_url, '://'::text))) WHEN (p_url ~ '^(//)?[^\s[:cntrl:]/@:?#,]+\.[^\s[:cntrl:]/@:?#.,0-9][^\s[:cntrl:]/@:?#.,]+(:[0-9]+)?([/?#][^\s[:cntrl:]]*)?$'::text) THEN ('https://'::text || ltrim(p_url, '/'::text)) ELSE NULL::text END;
 ALTER FUNCTION outreach.normal_url(p_url text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.oldest_run_within(p_workspace bigint, p_days bigint) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT min(c.launched_at) FROM outreach.campaigns AS c
+    WHERE c.workspace_id = p_workspace AND c.launched_at IS NOT NULL
+      AND (c.status IN ('running', 'paused') OR c.completed_at > now() - make_interval(days => p_days::integer))
+$$;
+ALTER FUNCTION outreach.oldest_run_within(p_workspace bigint, p_days bigint) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.record_sends(results jsonb, worker text) RETURNS TABLE(sent bigint, failed bigint, deferred bigint, unknown bigint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1323,13 +1798,24 @@ BEGIN
     -- People: a lead is new to its campaign with the first step, and to a step always.
     INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
     SELECT v_workspace, k.grain, k.key, d.status, timezone('UTC', v_now)::date, count(*),
-           count(*) FILTER (WHERE d.step = 1 OR d.status = 'failed' OR k.grain = 'step')
+           count(*) FILTER (WHERE d.step = 1 OR d.status = 'failed' OR k.grain IN ('step', 'variant'))
     FROM unnest(v_done) AS d
     CROSS JOIN LATERAL (VALUES ('workspace', ''), ('campaign', d.campaign_id::text),
-        ('step', d.campaign_id || ':' || d.step), ('mailbox', d.mailbox_id::text)) AS k (grain, key)
-    WHERE d.status IN ('sent', 'failed')
+        ('step', d.campaign_id || ':' || d.step), ('mailbox', d.mailbox_id::text),
+        ('variant', d.campaign_id || ':' || d.step || ':' || d.variant)) AS k (grain, key)
+    WHERE d.status IN ('sent', 'failed') AND k.key IS NOT NULL
     GROUP BY k.grain, k.key, d.status
     ORDER BY k.grain, k.key, d.status;
+    PERFORM outreach.ensure_partitions('lead_activities', v_now, v_now);
+    INSERT INTO outreach.lead_activities (workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)
+    SELECT v_workspace, v_now, d.lead_id,
+           'email_' || CASE WHEN g.outcome = 'deferred' AND d.status <> 'failed' THEN 'deferred' ELSE d.status END,
+           d.campaign_id, d.id,
+           jsonb_strip_nulls(jsonb_build_object('step', d.step, 'variant', d.variant, 'reason', d.last_error))
+    FROM unnest(v_done) AS d
+    JOIN jsonb_to_recordset(results) AS g (id bigint, created_at timestamptz, outcome text)
+        ON g.id = d.id AND g.created_at = d.created_at
+    WHERE g.outcome <> 'returned';
     RETURN QUERY
     SELECT count(*) FILTER (WHERE d.status = 'sent'), count(*) FILTER (WHERE d.status = 'failed'),
            count(*) FILTER (WHERE d.status = 'scheduled'), count(*) FILTER (WHERE d.status = 'unknown')
@@ -1378,6 +1864,7 @@ BEGIN
         RETURN QUERY SELECT 0::bigint, 0::bigint;
         RETURN;
     END IF;
+    PERFORM outreach.ensure_partitions('lead_activities', now(), now());
     PERFORM outreach.hold_campaigns(v_workspace, v_instants);
     PERFORM outreach.record_sends(
         jsonb_agg(jsonb_build_object('id', s.id, 'created_at', s.created_at, 'outcome', 'sent')), s.claimed_by)
@@ -1402,7 +1889,12 @@ BEGIN
         FROM expired AS x
         WHERE s.workspace_id = v_workspace AND s.id = x.id AND s.created_at = x.created_at
           AND s.created_at = ANY (v_instants)
-        RETURNING s.status
+        RETURNING s.id, s.campaign_id, s.lead_id, s.step, s.status, s.claimed_by
+    ), told AS (
+        INSERT INTO outreach.lead_activities (workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)
+        SELECT v_workspace, now(), m.lead_id, CASE m.status WHEN 'unknown' THEN 'email_unknown' ELSE 'email_claim_lost' END,
+               m.campaign_id, m.id, jsonb_build_object('step', m.step, 'worker', m.claimed_by)
+        FROM moved AS m
     )
     SELECT count(*) FILTER (WHERE m.status <> 'unknown'), count(*) FILTER (WHERE m.status = 'unknown') FROM moved AS m;
 END
@@ -1465,6 +1957,122 @@ CREATE FUNCTION outreach.rollup_totals(p_grain text, p_key text) RETURNS TABLE(k
     GROUP BY u.kind
 $$;
 ALTER FUNCTION outreach.rollup_totals(p_grain text, p_key text) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.schedule_members(p_campaign outreach.campaigns, p_base timestamp with time zone, p_adding boolean) RETURNS TABLE(leads bigint, scheduled bigint, excluded jsonb)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_nestloop TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $_$
+DECLARE
+    v_campaign outreach.campaigns := p_campaign;
+    v_limits outreach.sending_limits;
+    v_since timestamptz;
+    v_joins text := '';
+    v_mailboxes bigint[] := ARRAY(
+        SELECT m.mailbox_id FROM outreach.campaign_mailboxes AS m
+        WHERE m.workspace_id = v_campaign.workspace_id AND m.campaign_id = v_campaign.id ORDER BY m.mailbox_id);
+    v_steps smallint[] := ARRAY(
+        SELECT s.step FROM outreach.campaign_steps AS s
+        WHERE s.workspace_id = v_campaign.workspace_id AND s.campaign_id = v_campaign.id ORDER BY s.step);
+BEGIN
+    IF v_mailboxes = '{}' OR v_steps = '{}' THEN
+        RAISE EXCEPTION 'a launch needs a mailbox and a step' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT f.* INTO v_limits FROM outreach.sending_limits AS f WHERE f.workspace_id = v_campaign.workspace_id;
+    IF FOUND THEN
+        v_since := outreach.oldest_run_within(v_campaign.workspace_id, v_limits.frequency_days);
+    END IF;
+    IF p_adding THEN
+        v_joins := v_joins || format($join$
+            LEFT JOIN (SELECT e.lead_id FROM outreach.email_sends AS e
+                       WHERE e.workspace_id = %s AND e.campaign_id = %s AND e.created_at = %L AND e.step = %s) AS mine
+                ON mine.lead_id = l.id$join$, v_campaign.workspace_id, v_campaign.id, v_campaign.launched_at, v_steps[1]);
+    END IF;
+    IF v_campaign.run > 1 THEN
+        v_joins := v_joins || format($join$
+            LEFT JOIN outreach.campaign_leads AS before
+                ON before.workspace_id = %s AND before.name = %L AND before.lead_id = l.id$join$,
+            v_campaign.workspace_id, v_campaign.name);
+    END IF;
+    IF v_since IS NOT NULL THEN
+        v_joins := v_joins || format($join$
+            LEFT JOIN (SELECT e.lead_id FROM outreach.email_sends AS e
+                       WHERE e.workspace_id = %s AND e.created_at >= %L AND e.status IN ('sent', 'claimed', 'unknown')
+                         AND coalesce(e.sent_at, e.begun_at, now()) > now() - make_interval(days => %s)
+                       GROUP BY e.lead_id HAVING count(*) >= %s) AS often
+                ON often.lead_id = l.id$join$,
+            v_campaign.workspace_id, v_since, v_limits.frequency_days, v_limits.frequency_sends);
+    END IF;
+    EXECUTE format($sql$
+        WITH members AS MATERIALIZED (
+            SELECT l.id, l.email, row_number() OVER () AS place, %4$s AS zone,
+                   CASE WHEN l.email IS NULL THEN 'no_address'
+                        %5$s
+                        WHEN a.target IS NOT NULL OR d.target IS NOT NULL THEN 'suppressed'
+                        WHEN l.status IN ('unsubscribed', 'bounced') THEN l.status
+                        WHEN l.email_status = 'invalid' THEN 'invalid'
+                        WHEN l.status = 'archived' THEN 'archived'
+                        %6$s END AS reason
+            FROM outreach.leads AS l
+            LEFT JOIN outreach.suppressions AS a ON a.workspace_id = %1$s AND a.target = l.email_key
+                AND (a.expires_at IS NULL OR a.expires_at > now())
+            LEFT JOIN outreach.suppressions AS d ON d.workspace_id = %1$s AND d.target = split_part(l.email_key, '@', 2)
+                AND (d.expires_at IS NULL OR d.expires_at > now())
+            %3$s
+            WHERE l.workspace_id = %1$s AND (%2$s)
+        ), steps AS MATERIALIZED (
+            SELECT s.step, $5 + make_interval(secs => sum(s.delay_seconds) OVER (ORDER BY s.step)) AS at,
+                   ARRAY(SELECT v.key FROM jsonb_each(s.variants) AS v
+                         CROSS JOIN generate_series(1, (v.value ->> 'weight')::integer) ORDER BY v.key) AS variants
+            FROM outreach.campaign_steps AS s WHERE s.workspace_id = %1$s AND s.campaign_id = $2
+        ), openings AS MATERIALIZED (
+            SELECT z.zone, s.step, s.variants,
+                   outreach.window_opening(s.at, outreach.known_zone(z.zone, $6), $7, $8, $9) AS at
+            FROM (SELECT DISTINCT m.zone FROM members AS m) AS z CROSS JOIN steps AS s
+        ), sends AS (
+            INSERT INTO outreach.email_sends
+                (workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, variant, recipient, scheduled_at)
+            SELECT %1$s, $1, $2, m.id, $3[1 + (m.place + $4) %% cardinality($3)], o.step,
+                   CASE WHEN o.variants <> '{}' THEN o.variants[1 + (
+                       hashint8extended(m.id, $2 * 100 + o.step) & 9223372036854775807) %% cardinality(o.variants)] END,
+                   m.email, o.at
+            FROM members AS m JOIN openings AS o ON o.zone = m.zone
+            WHERE m.reason IS NULL
+        ), left_out AS (
+            INSERT INTO outreach.send_exclusions (workspace_id, campaign_id, lead_id, reason, created_at)
+            SELECT %1$s, $2, m.id, m.reason, $5 FROM members AS m WHERE m.reason IS NOT NULL AND m.reason <> 'in_it'
+            ON CONFLICT (workspace_id, campaign_id, lead_id) DO UPDATE
+            SET reason = excluded.reason, created_at = excluded.created_at
+        ), let_in AS (
+            DELETE FROM outreach.send_exclusions AS x USING members AS m
+            WHERE x.workspace_id = %1$s AND x.campaign_id = $2 AND x.lead_id = m.id AND m.reason IS NULL
+        ), counted AS (
+            SELECT replace(m.reason, 'in_it', 'already_in_campaign') AS reason, count(*) AS n
+            FROM members AS m GROUP BY 1
+        )
+        SELECT coalesce(sum(n) FILTER (WHERE reason IS NULL), 0),
+               coalesce(jsonb_object_agg(reason, n) FILTER (WHERE reason IS NOT NULL), '{}')
+        FROM counted
+        $sql$,
+        v_campaign.workspace_id, outreach.segment_condition(v_campaign.definition), v_joins,
+        CASE WHEN v_campaign.window_from IS NULL THEN quote_literal('') ELSE $q$coalesce(l.timezone, '')$q$ END,
+        CASE WHEN p_adding THEN $q$WHEN mine.lead_id IS NOT NULL THEN 'in_it' $q$ ELSE '' END
+        || CASE WHEN v_campaign.run > 1 THEN $q$WHEN before.lead_id IS NOT NULL THEN 'already_in_campaign'$q$ ELSE '' END,
+        CASE WHEN v_since IS NOT NULL THEN $q$WHEN often.lead_id IS NOT NULL THEN 'frequency_cap'$q$ ELSE '' END)
+    INTO leads, excluded
+    USING v_campaign.launched_at, v_campaign.id, v_mailboxes, floor(random() * 1000)::bigint, p_base,
+          v_campaign.window_zone, v_campaign.window_from, v_campaign.window_to, v_campaign.window_days;
+    scheduled := leads * cardinality(v_steps);
+    INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
+    SELECT v_campaign.workspace_id, t.grain, t.key, 'scheduled', timezone('UTC', p_base)::date, t.total, leads
+    FROM (SELECT 'workspace' AS grain, '' AS key, scheduled AS total
+          UNION ALL SELECT 'campaign', v_campaign.id::text, scheduled
+          UNION ALL SELECT 'step', v_campaign.id || ':' || s, leads FROM unnest(v_steps) AS s) AS t
+    WHERE leads > 0;
+    RETURN NEXT;
+END
+$_$;
+ALTER FUNCTION outreach.schedule_members(p_campaign outreach.campaigns, p_base timestamp with time zone, p_adding boolean) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.score_of(p_text text) RETURNS real
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_text ~ '^\+?0*([0-9]{1,2}([.,][0-9]{1,20})?|100([.,]0{1,20})?)( ?%)?$'::text) THEN (replace(rtrim(p_text, ' %'::text), ','::text, '.'::text))::real ELSE NULL::real END;
@@ -1706,6 +2314,28 @@ CREATE FUNCTION outreach.search_type(p_key text) RETURNS text
     LANGUAGE sql IMMUTABLE
     RETURN CASE WHEN (p_key = 'id'::text) THEN 'bigint'::text WHEN (p_key = 'qualification_score'::text) THEN 'real'::text WHEN (p_key = ANY (ARRAY['email_key'::text, 'company_name'::text])) THEN 'text'::text ELSE 'timestamptz'::text END;
 ALTER FUNCTION outreach.search_type(p_key text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.seconds_to_next_distance() RETURNS double precision
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_workspace bigint := outreach.required_workspace();
+BEGIN
+    RETURN (
+        SELECT extract(epoch FROM min(greatest(m.next_free_at, clock_timestamp())) - clock_timestamp())
+        FROM outreach.mailboxes AS m
+        JOIN outreach.campaign_mailboxes AS x ON x.workspace_id = v_workspace AND x.mailbox_id = m.id
+        JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = x.campaign_id AND c.status = 'running'
+        CROSS JOIN LATERAL (
+            SELECT FROM outreach.email_sends AS e
+            WHERE e.workspace_id = v_workspace AND e.mailbox_id = m.id AND e.campaign_id = c.id
+              AND e.status = 'scheduled' AND e.scheduled_at <= clock_timestamp() AND e.created_at = c.launched_at
+            LIMIT 1) AS due
+        WHERE m.workspace_id = v_workspace AND m.status = 'active' AND m.next_free_at > clock_timestamp());
+END
+$$;
+ALTER FUNCTION outreach.seconds_to_next_distance() OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.segment_within(p_column text, p_set text) RETURNS text
     LANGUAGE sql STABLE
     RETURN (((('(('::text || p_column) || ' IN (SELECT unnest(ARRAY('::text) || p_set) || ')))) IS TRUE)'::text);
@@ -2609,6 +3239,12 @@ ALTER TABLE outreach.audit_log ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENT
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE outreach.campaign_leads (
+    workspace_id bigint NOT NULL,
+    name text NOT NULL,
+    lead_id bigint NOT NULL
+);
+ALTER TABLE outreach.campaign_leads OWNER TO outreachdb_owner;
 CREATE TABLE outreach.campaign_mailboxes (
     workspace_id bigint NOT NULL,
     campaign_id bigint NOT NULL,
@@ -3018,6 +3654,14 @@ CREATE TABLE outreach.send_exclusions (
     CONSTRAINT ck_send_exclusions_reason_known CHECK ((reason = ANY (ARRAY['no_address'::text, 'suppressed'::text, 'unsubscribed'::text, 'invalid'::text, 'bounced'::text, 'archived'::text, 'frequency_cap'::text, 'already_in_campaign'::text])))
 );
 ALTER TABLE outreach.send_exclusions OWNER TO outreachdb_owner;
+CREATE TABLE outreach.sending_limits (
+    workspace_id bigint NOT NULL,
+    frequency_sends bigint NOT NULL,
+    frequency_days bigint NOT NULL,
+    CONSTRAINT ck_sending_limits_frequency_days_range CHECK (((frequency_days >= 1) AND (frequency_days <= 366))),
+    CONSTRAINT ck_sending_limits_frequency_sends_positive CHECK ((frequency_sends > 0))
+);
+ALTER TABLE outreach.sending_limits OWNER TO outreachdb_owner;
 CREATE TABLE outreach.social_media_activity (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -3129,6 +3773,8 @@ ALTER TABLE ONLY outreach.api_keys
     ADD CONSTRAINT pk_api_keys PRIMARY KEY (id);
 ALTER TABLE ONLY outreach.audit_log
     ADD CONSTRAINT pk_audit_log PRIMARY KEY (workspace_id, id, created_at);
+ALTER TABLE ONLY outreach.campaign_leads
+    ADD CONSTRAINT pk_campaign_leads PRIMARY KEY (workspace_id, name, lead_id);
 ALTER TABLE ONLY outreach.campaign_mailboxes
     ADD CONSTRAINT pk_campaign_mailboxes PRIMARY KEY (workspace_id, campaign_id, mailbox_id);
 ALTER TABLE ONLY outreach.campaign_steps
@@ -3177,6 +3823,8 @@ ALTER TABLE ONLY outreach.segments
     ADD CONSTRAINT pk_segments PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.send_exclusions
     ADD CONSTRAINT pk_send_exclusions PRIMARY KEY (workspace_id, campaign_id, lead_id);
+ALTER TABLE ONLY outreach.sending_limits
+    ADD CONSTRAINT pk_sending_limits PRIMARY KEY (workspace_id);
 ALTER TABLE ONLY outreach.social_media_activity
     ADD CONSTRAINT pk_social_media_activity PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.suppressions
@@ -3255,7 +3903,7 @@ CREATE INDEX ix_email_events_campaign ON ONLY outreach.email_events USING btree 
 CREATE INDEX ix_email_events_created_at ON ONLY outreach.email_events USING btree (workspace_id, created_at DESC);
 CREATE INDEX ix_email_events_lead ON ONLY outreach.email_events USING btree (workspace_id, lead_id, event, created_at DESC);
 CREATE INDEX ix_email_sends_campaign_status ON ONLY outreach.email_sends USING btree (workspace_id, campaign_id, status, created_at DESC);
-CREATE INDEX ix_email_sends_due ON ONLY outreach.email_sends USING btree (workspace_id, mailbox_id, scheduled_at) WHERE (status = 'scheduled'::text);
+CREATE INDEX ix_email_sends_due ON ONLY outreach.email_sends USING btree (workspace_id, mailbox_id, campaign_id, scheduled_at) WHERE (status = 'scheduled'::text);
 CREATE INDEX ix_email_sends_lead_id ON ONLY outreach.email_sends USING btree (workspace_id, lead_id, created_at DESC);
 CREATE INDEX ix_email_sends_leases ON ONLY outreach.email_sends USING btree (workspace_id, lease_expires_at) WHERE (status = 'claimed'::text);
 CREATE INDEX ix_import_changes_lead_id ON outreach.import_changes USING btree (workspace_id, lead_id);
@@ -3298,6 +3946,8 @@ ALTER TABLE ONLY outreach.agent_executions
     ADD CONSTRAINT fk_agent_executions_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
 ALTER TABLE ONLY outreach.api_keys
     ADD CONSTRAINT fk_api_keys_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
+ALTER TABLE ONLY outreach.campaign_leads
+    ADD CONSTRAINT fk_campaign_leads_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.campaign_mailboxes
     ADD CONSTRAINT fk_campaign_mailboxes_campaign FOREIGN KEY (workspace_id, campaign_id) REFERENCES outreach.campaigns(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.campaign_mailboxes
@@ -3352,6 +4002,8 @@ ALTER TABLE ONLY outreach.segments
     ADD CONSTRAINT fk_segments_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.send_exclusions
     ADD CONSTRAINT fk_send_exclusions_campaign FOREIGN KEY (workspace_id, campaign_id) REFERENCES outreach.campaigns(workspace_id, id) ON DELETE CASCADE;
+ALTER TABLE ONLY outreach.sending_limits
+    ADD CONSTRAINT fk_sending_limits_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.social_media_activity
     ADD CONSTRAINT fk_social_media_activity_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
 ALTER TABLE ONLY outreach.suppressions
@@ -3363,6 +4015,7 @@ ALTER TABLE ONLY outreach.webhook_endpoints
 ALTER TABLE outreach.agent_executions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.api_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.audit_log ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.campaign_leads ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.campaign_mailboxes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.campaign_steps ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.campaigns ENABLE ROW LEVEL SECURITY;
@@ -3386,6 +4039,7 @@ ALTER TABLE outreach.message_log ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.organization_charts ENABLE ROW LEVEL SECURITY;
 CREATE POLICY reader ON outreach.agent_executions FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.audit_log FOR SELECT TO outreachdb_reader USING (true);
+CREATE POLICY reader ON outreach.campaign_leads FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.campaign_mailboxes FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.campaign_steps FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.campaigns FOR SELECT TO outreachdb_reader USING (true);
@@ -3408,6 +4062,7 @@ CREATE POLICY reader ON outreach.organization_charts FOR SELECT TO outreachdb_re
 CREATE POLICY reader ON outreach.reports FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.segments FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.send_exclusions FOR SELECT TO outreachdb_reader USING (true);
+CREATE POLICY reader ON outreach.sending_limits FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.social_media_activity FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.suppressions FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.voice_session_logs FOR SELECT TO outreachdb_reader USING (true);
@@ -3415,10 +4070,12 @@ CREATE POLICY reader ON outreach.workspaces FOR SELECT TO outreachdb_reader USIN
 ALTER TABLE outreach.reports ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.segments ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.send_exclusions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.sending_limits ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.social_media_activity ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.suppressions ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON outreach.agent_executions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.audit_log TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.campaign_leads TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.campaign_mailboxes TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.campaign_steps TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.campaigns TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
@@ -3443,6 +4100,7 @@ CREATE POLICY tenant ON outreach.organization_charts TO outreachdb_app USING ((w
 CREATE POLICY tenant ON outreach.reports TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.segments TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.send_exclusions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.sending_limits TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.social_media_activity TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.suppressions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.voice_session_logs TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
@@ -3451,6 +4109,7 @@ CREATE POLICY tenant ON outreach.workspaces TO outreachdb_app USING ((id = ( SEL
 CREATE POLICY trusted ON outreach.agent_executions TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.api_keys TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.audit_log TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.campaign_leads TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.campaign_mailboxes TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.campaign_steps TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.campaigns TO outreachdb_trusted USING (true) WITH CHECK (true);
@@ -3475,6 +4134,7 @@ CREATE POLICY trusted ON outreach.organization_charts TO outreachdb_trusted USIN
 CREATE POLICY trusted ON outreach.reports TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.segments TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.send_exclusions TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.sending_limits TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.social_media_activity TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.suppressions TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.voice_session_logs TO outreachdb_trusted USING (true) WITH CHECK (true);
@@ -3491,6 +4151,8 @@ GRANT USAGE ON SCHEMA outreach TO outreachdb_app;
 GRANT USAGE ON SCHEMA outreach TO outreachdb_trusted;
 GRANT USAGE ON SCHEMA outreach TO outreachdb_reader;
 GRANT ALL ON SCHEMA staging TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.add_campaign_leads(campaign_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.add_campaign_leads(campaign_id bigint) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.batch_update_email_status(p_events jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.batch_update_email_status(p_events jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.begin_sends(send_ids bigint[], created_ats timestamp with time zone[], worker text, lease interval) FROM PUBLIC;
@@ -3499,6 +4161,21 @@ REVOKE ALL ON FUNCTION outreach.bulk_insert_leads(leads jsonb, on_conflict text)
 GRANT ALL ON FUNCTION outreach.bulk_insert_leads(leads jsonb, on_conflict text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.bulk_schedule_email_sends(campaign_id bigint, launched_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.bulk_schedule_email_sends(campaign_id bigint, launched_at timestamp with time zone) TO outreachdb_app;
+GRANT SELECT,DELETE ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaigns TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.campaigns TO outreachdb_reader;
+GRANT INSERT(workspace_id) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(name),UPDATE(name) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(run) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(segment_id),UPDATE(segment_id) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(definition),UPDATE(definition) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(priority),UPDATE(priority) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(window_from),UPDATE(window_from) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(window_to),UPDATE(window_to) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(window_days),UPDATE(window_days) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(window_zone),UPDATE(window_zone) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(settings),UPDATE(settings) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT UPDATE(updated_at) ON TABLE outreach.campaigns TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[]) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.complete_campaigns() FROM PUBLIC;
@@ -3507,6 +4184,10 @@ REVOKE ALL ON FUNCTION outreach.count_segmented_leads(definition jsonb) FROM PUB
 GRANT ALL ON FUNCTION outreach.count_segmented_leads(definition jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.create_monthly_partitions(p_ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.create_monthly_partitions(p_ahead integer) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.create_next_run(campaign_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.create_next_run(campaign_id bigint) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) FROM PUBLIC;
@@ -3519,34 +4200,31 @@ GRANT ALL ON FUNCTION outreach.fold_when_pending(p_least integer, p_limit intege
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.leads TO outreachdb_reader;
+REVOKE ALL ON FUNCTION outreach.forecast_sends(campaign_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.forecast_sends(campaign_id bigint) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer, after_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer, after_id bigint) TO outreachdb_app;
+GRANT SELECT ON TABLE outreach.email_sends TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.email_sends TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.email_sends TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.mailboxes TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.mailboxes TO outreachdb_trusted;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.suppressions TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.suppressions TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.suppressions TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_steps TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_steps TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.campaign_steps TO outreachdb_reader;
-GRANT SELECT ON TABLE outreach.email_sends TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.email_sends TO outreachdb_trusted;
-GRANT SELECT ON TABLE outreach.email_sends TO outreachdb_reader;
+REVOKE ALL ON FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollup_deltas TO outreachdb_trusted;
 GRANT SELECT ON TABLE analytics.rollup_deltas TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollups TO outreachdb_trusted;
 GRANT SELECT ON TABLE analytics.rollups TO outreachdb_reader;
-GRANT SELECT,DELETE ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaigns TO outreachdb_trusted;
-GRANT SELECT ON TABLE outreach.campaigns TO outreachdb_reader;
-GRANT INSERT(workspace_id) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(name),UPDATE(name) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(run) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(segment_id),UPDATE(segment_id) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(definition),UPDATE(definition) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(priority),UPDATE(priority) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(settings),UPDATE(settings) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT UPDATE(updated_at) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.mailboxes TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.mailboxes TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.mailboxes_sent_today(mailboxes bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.mailboxes_sent_today(mailboxes bigint[]) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.record_sends(results jsonb, worker text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.record_sends(results jsonb, worker text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.refresh_statistics(p_table text, p_instant timestamp with time zone) FROM PUBLIC;
@@ -3563,6 +4241,8 @@ REVOKE ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bi
 GRANT ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.seconds_to_next_distance() FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.seconds_to_next_distance() TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.suppress(targets text[], reason text, source text) FROM PUBLIC;
@@ -3588,6 +4268,9 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.api_keys TO outreachdb_trust
 GRANT SELECT,INSERT ON TABLE outreach.audit_log TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.audit_log TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.audit_log TO outreachdb_reader;
+GRANT SELECT ON TABLE outreach.campaign_leads TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_leads TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.campaign_leads TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_mailboxes TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_mailboxes TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.campaign_mailboxes TO outreachdb_reader;
@@ -3644,6 +4327,9 @@ GRANT SELECT ON TABLE outreach.segments TO outreachdb_reader;
 GRANT SELECT ON TABLE outreach.send_exclusions TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.send_exclusions TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.send_exclusions TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.sending_limits TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.sending_limits TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.sending_limits TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.social_media_activity TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.social_media_activity TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.social_media_activity TO outreachdb_reader;

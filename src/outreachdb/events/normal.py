@@ -19,6 +19,7 @@ from outreachdb.errors import InvalidInput
 Severity = Literal["hard", "soft"]
 _LONGEST_KEY = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_USUAL = 10**11  # seconds; until here the operating system's own arithmetic is exact
 _FARTHEST = 10**12  # seconds; the year 9999 is nearer
 # What PostgreSQL's text and jsonb can't hold: NUL and half of a surrogate pair.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -118,6 +119,8 @@ def text_of(item: Mapping[str, Any], *names: str) -> str | None:
     """The first of the named fields that holds text or a number, as text without surrounding space."""
     for name in names:
         value = item.get(name)
+        if value is None:
+            continue
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             stripped = str(value).strip()
             if stripped:
@@ -127,6 +130,8 @@ def text_of(item: Mapping[str, Any], *names: str) -> str | None:
 
 def instant_of(value: Any, name: str = "timestamp") -> datetime:
     """An instant from seconds since 1970 (a number or its text, with fractions), exact to the microsecond."""
+    if type(value) is int and 0 <= value < _USUAL:
+        return datetime.fromtimestamp(value, UTC)
     try:
         if isinstance(value, bool):
             raise InvalidInput(f"{name} is not a time: {value!r}")

@@ -210,6 +210,11 @@ BEGIN
            (SELECT array_agg(s.lead ORDER BY s.key) FROM speaking AS s)
     INTO rows_read, rejected, errors, unsubscribed, bounced, batch
     FROM judged AS j;
+    -- Before any lead is locked, as everywhere.
+    PERFORM outreach.store_suppressions(
+        unsubscribed || bounced,
+        array_fill('unsubscribed'::text, ARRAY[coalesce(cardinality(unsubscribed), 0)])
+            || array_fill('bounced'::text, ARRAY[coalesce(cardinality(bounced), 0)]), 'bulk_insert_leads');
     matched := ARRAY(
         SELECT coalesce(e.id, s.id)
         FROM unnest(batch) WITH ORDINALITY AS c

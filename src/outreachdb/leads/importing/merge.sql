@@ -268,8 +268,32 @@ SET {assignments}, updated_at = %(now)s
 FROM {changed} AS n
 WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.id = n.lead_id
 
+-- name: store_marked
+-- What the file itself marks as unsubscribed or bounced, in whichever row. Whoever suppresses locks suppressions first and
+-- leads after them.
+SELECT outreach.store_suppressions(array_agg(c.email_key), array_agg(c.status), {origin})
+FROM {clean} AS c
+WHERE c.problem IS NULL AND c.email_key IS NOT NULL AND c.status IN ('unsubscribed', 'bounced')
+HAVING count(*) > 0
+
+-- name: lock_marked
+-- All leads that the merge may change or a mark may hit, in one order: it is also that of outreach.suppress.
+SELECT count(*)
+FROM (SELECT FROM outreach.leads AS l
+      WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint)
+        AND l.id IN (SELECT m.lead_id FROM {match} AS m
+                     UNION ALL
+                     SELECT k.id
+                     FROM {clean} AS c
+                     JOIN outreach.leads AS k
+                         ON k.workspace_id = (SELECT %(workspace_id)s::bigint) AND k.email_key = c.email_key
+                     WHERE c.problem IS NULL AND c.status IN ('unsubscribed', 'bounced')
+                       AND k.created_at <> %(now)s)
+      ORDER BY l.id
+      FOR NO KEY UPDATE OF l) AS locked
+
 -- name: suppress_marked
--- What the file itself marks as unsubscribed or bounced, in whichever row.
+-- Sets the status of the leads that a mark hits and the merge has left alone.
 SELECT count(*)
 FROM (SELECT status, array_agg(DISTINCT email_key) AS targets
       FROM {clean}

@@ -23,6 +23,7 @@ from outreachdb.leads.importing.sources import is_stream
 
 Q = Queries("outreachdb.leads")
 PAGE = 5000
+NOTE_SECONDS = 5  # how long stopped work tries to say so; without a note the unlocked row tells
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ AS $$
                (SELECT min(k) FROM jsonb_object_keys(CASE WHEN jsonb_typeof(each.line) = 'object' THEN each.line END) AS k
                 WHERE k NOT IN ('tags', 'custom_fields') AND k = ANY (f.names)
                   AND jsonb_typeof(each.line -> k) IN ('object', 'array')) AS nested,
-               nullif(outreach.bare_address(outreach.cell_of(each.line ->> 'email')), '') AS email,
+               outreach.dotted_address(outreach.bare_address(outreach.cell_of(each.line ->> 'email'))) AS email,
                outreach.given(outreach.cell_of(each.line ->> 'company_website')) AS website,
                outreach.given(outreach.cell_of(each.line ->> 'linkedin_url')) AS linkedin,
                outreach.given(outreach.cell_of(each.line ->> 'qualification_score')) AS score,

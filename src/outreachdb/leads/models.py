@@ -230,6 +230,8 @@ class Import(Base):
     workspace_id: Mapped[WorkspaceId]
     id: Mapped[SerialId]
     file_name: Mapped[str]
+    # Where a resumed import finds its rows again; NULL where they came through a pipe or from an application.
+    source_path: Mapped[str | None]
     file_sha256: Mapped[bytes | None]
     format: Mapped[str | None]
     encoding: Mapped[str | None]
@@ -238,6 +240,8 @@ class Import(Base):
     mapping: Mapped[Document]
     on_conflict: Mapped[str] = mapped_column(server_default="update")
     status: Mapped[str] = mapped_column(server_default="running")
+    # Each attempt begins at nothing; its number tells the process that works on the import from one given up for dead.
+    attempts: Mapped[int] = mapped_column(server_default=text("1"))
     rows_read: Mapped[Counter]
     inserted: Mapped[Counter]
     updated: Mapped[Counter]

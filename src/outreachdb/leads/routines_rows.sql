@@ -237,6 +237,8 @@ BEGIN
            (SELECT array_agg(s.lead ORDER BY s.key) FROM speaking AS s)
     INTO rows_read, rejected, errors, marked, marks, batch
     FROM judged AS j;
+    -- Before any lead is locked, as everywhere.
+    PERFORM outreach.store_suppressions(marked, marks, 'bulk_insert_leads');
     matched := ARRAY(
         SELECT coalesce(e.id, s.id)
         FROM unnest(batch) WITH ORDINALITY AS c
@@ -308,7 +310,8 @@ BEGIN
         ), done AS (
             UPDATE outreach.leads AS l
             SET email = (m.new).email, first_name = (m.new).first_name, last_name = (m.new).last_name,
-                phone = (m.new).phone, phone_e164 = (m.new).phone_e164, email_flags = (m.new).email_flags, title = (m.new).title, company_name = (m.new).company_name,
+                phone = (m.new).phone, phone_e164 = (m.new).phone_e164, email_flags = (m.new).email_flags,
+                title = (m.new).title, company_name = (m.new).company_name,
                 industry = (m.new).industry, country = (m.new).country, city = (m.new).city,
                 timezone = (m.new).timezone, source = (m.new).source, notes = (m.new).notes,
                 company_website = (m.new).company_website, linkedin_url = (m.new).linkedin_url,

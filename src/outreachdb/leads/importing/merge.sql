@@ -269,9 +269,33 @@ SET {assignments}, updated_at = %(now)s
 FROM {changed} AS n
 WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.id = n.lead_id
 
+-- name: store_marked
+-- What the file itself marks as unsubscribed, bounced or blocked, in whichever row. Whoever suppresses locks suppressions first and
+-- leads after them.
+SELECT outreach.store_suppressions(array_agg(c.email_key), array_agg(c.mark), {origin})
+FROM {clean} AS c
+WHERE c.problem IS NULL AND c.email_key IS NOT NULL AND c.mark IS NOT NULL
+HAVING count(*) > 0
+
+-- name: lock_marked
+-- All leads that the merge may change or a mark may hit, in one order: it is also that of outreach.suppress.
+SELECT count(*)
+FROM (SELECT FROM outreach.leads AS l
+      WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint)
+        AND l.id IN (SELECT m.lead_id FROM {match} AS m
+                     UNION ALL
+                     SELECT k.id
+                     FROM {clean} AS c
+                     JOIN outreach.leads AS k
+                         ON k.workspace_id = (SELECT %(workspace_id)s::bigint) AND k.email_key = c.email_key
+                     WHERE c.problem IS NULL AND c.mark IS NOT NULL
+                       AND k.created_at <> %(now)s)
+      ORDER BY l.id
+      FOR NO KEY UPDATE OF l) AS locked
+
 -- name: suppress_marked
--- What the file itself marks as unsubscribed, bounced or blocked, in whichever row; of several marks the gravest (which is
--- the last in the alphabet).
+-- Sets the status of the leads that a mark hits and the merge has left alone; of several marks the gravest, which is the
+-- last in the alphabet.
 SELECT count(*)
 FROM (SELECT mark, array_agg(email_key) AS targets
       FROM (SELECT DISTINCT ON (email_key) email_key, mark

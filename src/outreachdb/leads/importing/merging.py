@@ -92,15 +92,19 @@ class Merge:
         await self._fold(found["repeated"])
         progress("merging", 2, 4)
         await self._do("lock_workspace")
+        origin = sql.Literal(f"import {self._plan.import_id}")
+        marked = self._cells.marks() and await self._do("store_marked", origin=origin)
         await self._do("create_match")
         await self._match()
         await self._link_companies()
         inserted = await self._insert((await self._counted())["keys"])
         matched = await self._value("count_matched")
         progress("merging", 3, 4)
+        if marked:
+            await self._do("lock_marked")
         updated = await self._update()
-        if self._cells.marks():
-            await self._do("suppress_marked", origin=sql.Literal(f"import {self._plan.import_id}"))
+        if marked:
+            await self._do("suppress_marked", origin=origin)
         progress("merging", 4, 4)
         found = await self._counted()
         skipped = found["unspoken"] + matched - updated

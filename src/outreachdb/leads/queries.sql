@@ -137,3 +137,30 @@ WHERE l.workspace_id = %(workspace_id)s
   AND l.id = coalesce(%(id)s::bigint, (
       SELECT k.id FROM outreach.leads AS k
       WHERE k.workspace_id = %(workspace_id)s AND k.email_key = %(email_key)s::text))
+
+-- name: save_mapping
+INSERT INTO outreach.import_mappings AS m (workspace_id, name, header, mapping)
+VALUES (%(workspace_id)s, %(name)s, %(header)s, %(mapping)s)
+ON CONFLICT (workspace_id, name) DO UPDATE
+    SET header = excluded.header, mapping = excluded.mapping, updated_at = excluded.updated_at
+
+-- name: find_mapping
+SELECT name, header, mapping FROM outreach.import_mappings
+WHERE workspace_id = %(workspace_id)s AND name = %(name)s
+
+-- name: find_mapping_of_header
+-- The newest of the mappings that were saved for exactly these columns.
+SELECT name, header, mapping FROM outreach.import_mappings
+WHERE workspace_id = %(workspace_id)s AND header = %(header)s::text[]
+ORDER BY updated_at DESC, name
+LIMIT 1
+
+-- name: list_mappings
+SELECT name, header, mapping, created_at, updated_at FROM outreach.import_mappings
+WHERE workspace_id = %(workspace_id)s
+ORDER BY name
+
+-- name: delete_mapping
+DELETE FROM outreach.import_mappings
+WHERE workspace_id = %(workspace_id)s AND name = %(name)s
+RETURNING name

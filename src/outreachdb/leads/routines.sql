@@ -1,16 +1,5 @@
 -- requires: 0010
 
--- Why a text is no e-mail address, or NULL if it is one (or is NULL). The shape that ck_leads_email_format asks for, and
--- what every mail system agrees on: no quoted local parts, no empty labels, no domain that ends in digits.
-CREATE OR REPLACE FUNCTION outreach.email_problem(p_email text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE
-    WHEN p_email ~ '^[^][@\s[:cntrl:]()<>,;:\\".]+(\.[^][@\s[:cntrl:]()<>,;:\\".]+)*@([^\s[:cntrl:]!-/:-@[-`{-~]+(-+[^\s[:cntrl:]!-/:-@[-`{-~]+)*\.)+[^\s[:cntrl:]!-/:-@[-`{-~0-9][^\s[:cntrl:]!-,./:-@[-`{-~]*[^\s[:cntrl:]!-/:-@[-`{-~]$'
-        AND length(p_email) <= 254 AND strpos(p_email, '@') <= 65 THEN NULL
-    WHEN length(p_email) > 254 THEN 'longer than the 254 characters that an address may have'
-    WHEN p_email IS NOT NULL THEN 'not an e-mail address'
-END;
-
 -- A web address with its scheme: as given, or with https:// before what looks like a host; NULL for anything else.
 CREATE OR REPLACE FUNCTION outreach.normal_url(p_url text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -31,7 +31,8 @@ FROM (
            CASE WHEN problem IS NOT NULL AND unreadable IS NULL THEN {problem_column} END AS problem_column,
            CASE WHEN problem IS NULL THEN coalesce(email_key, chr(31) || source_key) END COLLATE "C" AS key
     FROM (
-        SELECT *, lower(email) AS email_key, coalesce(unreadable, {problem}) AS problem
+        SELECT *, lower(email) AS email_key, coalesce(unreadable, {problem}) AS problem,
+               coalesce(outreach.status_of_mark(mark), status) AS status_now, outreach.phone_e164(phone_digits, phone_rule) AS phone_e164
         FROM (
             SELECT r.row_number, r.problem AS unreadable, {fields}
             FROM {raw} AS r {joins}
@@ -220,14 +221,14 @@ WHERE f.domain IS NULL AND f.name IS NOT NULL AND c.name_key = f.name_key
 -- A suppressed address arrives with the status that its suppression asks for.
 WITH made AS (
     INSERT INTO outreach.leads (
-        workspace_id, email, first_name, last_name, phone, title, company_id, company_name, company_website,
+        workspace_id, email, first_name, last_name, phone, phone_e164, title, company_id, company_name, company_website,
         linkedin_url, industry, country, city, timezone, source, source_key, status, tags, custom_fields, notes,
-        qualification_score, created_at, updated_at)
-    SELECT %(workspace_id)s, c.email, c.first_name, c.last_name, c.phone, c.title, f.company_id, c.company_name,
+        qualification_score, email_flags, created_at, updated_at)
+    SELECT %(workspace_id)s, c.email, c.first_name, c.last_name, c.phone, c.phone_e164, c.title, f.company_id, c.company_name,
            c.company_website, c.linkedin_url, c.industry, c.country, c.city, c.timezone, c.source, c.source_key,
-           coalesce(outreach.suppressed_status(address.reason), outreach.suppressed_status(domain.reason), c.status,
+           coalesce(outreach.suppressed_status(address.reason), outreach.suppressed_status(domain.reason), c.status_now,
                     'new'),
-           c.tags, c.custom_fields, c.notes, c.qualification_score, %(now)s, %(now)s
+           c.tags, c.custom_fields, c.notes, c.qualification_score, outreach.email_flags(c.email_key), %(now)s, %(now)s
     FROM {clean} AS c
     LEFT JOIN {firms} AS f ON f.firm = c.firm
     LEFT JOIN outreach.suppressions AS address
@@ -281,11 +282,11 @@ WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.id = n.lead_id
   AND l.id BETWEEN %(first_id)s AND %(last_id)s AND n.ctid >= %(first_page)s::tid AND n.ctid < %(next_page)s::tid
 
 -- name: store_marked
--- What the file itself marks as unsubscribed or bounced, in whichever row. Whoever suppresses locks suppressions first and
+-- What the file itself marks as unsubscribed, bounced or blocked, in whichever row. Whoever suppresses locks suppressions first and
 -- leads after them.
-SELECT outreach.store_suppressions(array_agg(c.email_key), array_agg(c.status), {origin})
+SELECT outreach.store_suppressions(array_agg(c.email_key), array_agg(c.mark), {origin})
 FROM {clean} AS c
-WHERE c.problem IS NULL AND c.email_key IS NOT NULL AND c.status IN ('unsubscribed', 'bounced')
+WHERE c.problem IS NULL AND c.email_key IS NOT NULL AND c.mark IS NOT NULL
 HAVING count(*) > 0
 
 -- name: lock_marked
@@ -299,16 +300,19 @@ FROM (SELECT FROM outreach.leads AS l
                      FROM {clean} AS c
                      JOIN outreach.leads AS k
                          ON k.workspace_id = (SELECT %(workspace_id)s::bigint) AND k.email_key = c.email_key
-                     WHERE c.problem IS NULL AND c.status IN ('unsubscribed', 'bounced')
+                     WHERE c.problem IS NULL AND c.mark IS NOT NULL
                        AND k.created_at <> %(now)s)
       ORDER BY l.id
       FOR NO KEY UPDATE OF l) AS locked
 
 -- name: suppress_marked
--- Sets the status of the leads that a mark hits and the merge has left alone.
+-- Sets the status of the leads that a mark hits and the merge has left alone; of several marks the gravest, which is the
+-- last in the alphabet.
 SELECT count(*)
-FROM (SELECT status, array_agg(DISTINCT email_key) AS targets
-      FROM {clean}
-      WHERE problem IS NULL AND email_key IS NOT NULL AND status IN ('unsubscribed', 'bounced')
-      GROUP BY status) AS marked,
-     LATERAL outreach.suppress(marked.targets, marked.status, {origin}) AS done
+FROM (SELECT mark, array_agg(email_key) AS targets
+      FROM (SELECT DISTINCT ON (email_key) email_key, mark
+            FROM {clean}
+            WHERE problem IS NULL AND email_key IS NOT NULL AND mark IS NOT NULL
+            ORDER BY email_key, mark DESC) AS strongest
+      GROUP BY mark) AS marked,
+     LATERAL outreach.suppress(marked.targets, marked.mark, {origin}) AS done

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Session
-from outreachdb.leads.importing import policy
+from outreachdb.leads.importing import judging, policy
 from outreachdb.leads.importing.cells import Cells
 from outreachdb.leads.importing.fields import ColumnMap
 from outreachdb.leads.importing.policy import OnConflict
@@ -23,7 +23,7 @@ MERGE_ROUNDS = 5
 # The planner needs the sizes and the keys of staged rows; the sample that it takes by default reads ten times as many.
 STATISTICS_TARGET = 10
 PART_ROWS = 50_000
-KINDS = ("raw", "clean", "match", "firms", "changed")
+KINDS = ("raw", "addresses", "clean", "match", "firms", "changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Merge:
         self._session = session
         self._staging = staging
         self._plan = plan
-        self._cells = Cells(plan.columns, plan.delimiter)
+        self._cells = Cells(plan.columns, plan.delimiter)  # judged before it is used: see _clean
         self._values: dict[str, Any] = {
             "workspace_id": plan.workspace_id, "import_id": plan.import_id, "now": plan.now, "first_lead_id": None,
         }  # fmt: skip
@@ -97,7 +97,7 @@ class Merge:
         progress("matching", 0, found["keys"])
         await self._do("lock_workspace")
         origin = sql.Literal(f"import {self._plan.import_id}")
-        marked = self._plan.columns.position("status") is not None and await self._do("store_marked", origin=origin)
+        marked = self._cells.marks() and await self._do("store_marked", origin=origin)
         await self._do("create_match")
         await self._match()
         await self._link_companies()
@@ -116,12 +116,14 @@ class Merge:
         return Counts(found["rows_read"], inserted, updated, skipped, found["rejected"], *self._created)
 
     async def _clean(self) -> None:
-        cells = self._cells
+        plan = self._plan
+        verdicts = await judging.judge(self._session, self._staging.names, self._cells, plan.columns)
+        cells = self._cells = Cells(plan.columns, plan.delimiter, verdicts)
         await self._do(
             "clean",
             direction=policy.direction(self._plan.on_conflict),
             fields=cells.fields(),
-            joins=cells.joins(self._staging.names["raw"]),
+            joins=cells.joins(self._staging.names),
             problem=cells.problem(),
             problem_column=cells.problem_column(),
         )

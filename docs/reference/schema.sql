@@ -422,6 +422,11 @@ BEGIN
            (SELECT array_agg(s.lead ORDER BY s.key) FROM speaking AS s)
     INTO rows_read, rejected, errors, unsubscribed, bounced, batch
     FROM judged AS j;
+    -- Before any lead is locked, as everywhere.
+    PERFORM outreach.store_suppressions(
+        unsubscribed || bounced,
+        array_fill('unsubscribed'::text, ARRAY[coalesce(cardinality(unsubscribed), 0)])
+            || array_fill('bounced'::text, ARRAY[coalesce(cardinality(bounced), 0)]), 'bulk_insert_leads');
     matched := ARRAY(
         SELECT coalesce(e.id, s.id)
         FROM unnest(batch) WITH ORDINALITY AS c
@@ -2983,6 +2988,23 @@ CREATE FUNCTION outreach.split_tags(p_text text) RETURNS text[]
     RETURN ARRAY(SELECT parts.tag FROM (SELECT btrim(cut.part, ' 	
 '::text) AS tag, cut.place FROM string_to_table(translate(split_tags.p_text, ';|'::text, ',,'::text), ','::text) WITH ORDINALITY cut(part, place)) parts WHERE (parts.tag <> ''::text) GROUP BY parts.tag ORDER BY (min(parts.place)));
 ALTER FUNCTION outreach.split_tags(p_text text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+    WITH stored AS (
+        INSERT INTO outreach.suppressions AS s (workspace_id, target, reason, source)
+        SELECT DISTINCT ON (w.target) outreach.current_workspace(), w.target, w.reason, $3
+        FROM (SELECT outreach.suppression_target(g.target) AS target, g.reason FROM unnest($1, $2) AS g (target, reason)) AS w
+        ORDER BY w.target, w.reason DESC
+        ON CONFLICT (workspace_id, target) DO UPDATE
+            SET reason = excluded.reason, source = excluded.source, expires_at = NULL
+            WHERE s.expires_at IS NOT NULL
+        RETURNING s.id
+    )
+    SELECT count(*) FROM stored
+$_$;
+ALTER FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.suppress(targets text[], reason text DEFAULT 'manual'::text, source text DEFAULT NULL::text) RETURNS TABLE(added bigint, leads bigint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2992,6 +3014,7 @@ DECLARE
     workspace CONSTANT bigint := outreach.current_workspace();
     status_now CONSTANT text := outreach.suppressed_status(suppress.reason);
     wrong text;
+    new bigint;
 BEGIN
     IF workspace IS NULL THEN
         RAISE EXCEPTION 'no workspace is set' USING ERRCODE = 'invalid_parameter_value';
@@ -3001,16 +3024,11 @@ BEGIN
         RAISE EXCEPTION 'neither an e-mail address nor a domain: %', coalesce(wrong, 'NULL')
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    new := outreach.store_suppressions(
+        suppress.targets, array_fill(suppress.reason, ARRAY[coalesce(cardinality(suppress.targets), 0)]), suppress.source);
     RETURN QUERY
     WITH wanted AS (
         SELECT DISTINCT outreach.suppression_target(t) AS target FROM unnest(suppress.targets) AS t
-    ), stored AS (
-        INSERT INTO outreach.suppressions AS s (workspace_id, target, reason, source)
-        SELECT workspace, w.target, suppress.reason, suppress.source FROM wanted AS w ORDER BY w.target
-        ON CONFLICT (workspace_id, target) DO UPDATE
-            SET reason = excluded.reason, source = excluded.source, expires_at = NULL
-            WHERE s.expires_at IS NOT NULL
-        RETURNING s.id
     ), hit AS (
         SELECT l.id FROM outreach.leads AS l JOIN wanted AS w ON l.email_key = w.target
         WHERE l.workspace_id = workspace AND w.target LIKE '%@%' AND status_now IS NOT NULL
@@ -3028,7 +3046,7 @@ BEGIN
         FROM locked AS k WHERE l.workspace_id = workspace AND l.id = k.id
         RETURNING l.id
     )
-    SELECT (SELECT count(*) FROM stored), (SELECT count(*) FROM changed);
+    SELECT new, (SELECT count(*) FROM changed);
 END
 $$;
 ALTER FUNCTION outreach.suppress(targets text[], reason text, source text) OWNER TO outreachdb_trusted;
@@ -3446,6 +3464,7 @@ CREATE TABLE outreach.imports (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
     file_name text NOT NULL,
+    source_path text,
     file_sha256 bytea,
     format text,
     encoding text,
@@ -3454,6 +3473,7 @@ CREATE TABLE outreach.imports (
     mapping jsonb DEFAULT '{}'::jsonb NOT NULL,
     on_conflict text DEFAULT 'update'::text NOT NULL,
     status text DEFAULT 'running'::text NOT NULL,
+    attempts bigint DEFAULT 1 NOT NULL,
     rows_read bigint DEFAULT 0 NOT NULL,
     inserted bigint DEFAULT 0 NOT NULL,
     updated bigint DEFAULT 0 NOT NULL,
@@ -4245,6 +4265,8 @@ REVOKE ALL ON FUNCTION outreach.seconds_to_next_distance() FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.seconds_to_next_distance() TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.suppress(targets text[], reason text, source text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.suppress(targets text[], reason text, source text) TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.people_first TO outreachdb_trusted;

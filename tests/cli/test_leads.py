@@ -31,10 +31,11 @@ def test_import_and_what_became_of_it(run: Run, workspace: str, path: Path, tmp_
     shown = run("imports", "show", import_id, "--json").document
     assert shown["mapping"] == {"Email": "email", "Name": "full_name", "Town": "city"}
     rejects = run("imports", "rejects", import_id, "--json").document["rejects"]
-    assert rejects == [{"row_number": 3, "column_name": "Email", "reason": "not an e-mail address", "raw": "bad;Bo;"}]
+    reason = "not an e-mail address: An email address must have an @-sign"
+    assert rejects == [{"row_number": 3, "column_name": "Email", "reason": reason, "raw": "bad;Bo;"}]
     target = tmp_path / "rejects.csv"
     assert run("imports", "rejects", import_id, "--csv", str(target)).status == 0
-    assert "bad,Bo,,3,Email,not an e-mail address" in target.read_text()
+    assert f"bad,Bo,,3,Email,{reason}" in target.read_text()
 
 
 def test_for_people(run: Run, workspace: str, path: Path) -> None:

@@ -88,10 +88,22 @@ def show_rejects(
     emit({"rejects": rows}, table(title, columns, [[row[column] for column in columns] for row in rows]))
 
 
+@imports.command("resume")
+def resume_import(
+    import_id: Annotated[int, typer.Argument(metavar="ID")],
+    file: Annotated[Path | None, typer.Argument(help="Where the file is now; - for standard input.")] = None,
+) -> None:
+    """Go on with an import that was stopped or killed, with the mapping and policy that it began with."""
+    with bar("import") as progress:
+        report = tenant_call(lambda tenant: importing.resume(tenant, import_id, file, progress=progress))
+    emit(report.document(), _summary(report))
+
+
 @imports.command("undo")
 def undo_import(import_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
     """Undo an import: leads it changed are restored, leads it created go; those in use since stay and are named."""
-    report = tenant_call(lambda tenant: importing.undo(tenant, import_id))
+    with bar("undo") as progress:
+        report = tenant_call(lambda tenant: importing.undo(tenant, import_id, progress=progress))
     emit(report.document(), _undone(report))
 
 

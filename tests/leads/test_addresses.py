@@ -124,7 +124,9 @@ async def test_sql_refuses_only_what_is_certain_and_all_of_ascii(tenant, verdict
     assert [row["a"] for row in certain if row["taken"] and verdicts[row["a"]] is None] == []
     assert sum(row["ordinary"] for row in rows) > 2000
     by_call = {each["row"] for each in found["errors"]}
-    assert by_call == {number for number, row in enumerate(rows, start=1) if not row["taken"]}
+    # A call looks at the domain with plain dots: it may refuse more, never what is an address.
+    assert by_call >= {number for number, row in enumerate(rows, start=1) if not row["taken"]}
+    assert [given[number - 1] for number in by_call if verdicts[given[number - 1]] is not None] == []
     assert await value(tenant, "SELECT count(*) FROM outreach.leads WHERE email_status <> 'unchecked'") == 0
 
 

@@ -256,7 +256,11 @@ async def test_dry_run_counts_and_changes_nothing(tenant, csv_file):
     assert document.pop("seconds") > 0
     assert document.pop("rows_per_second") > 0
     assert [column["target"] for column in document.pop("preview")] == ["email", "city", None]
+    changes = [(row["email"], row["field"], row["before"], row["after"]) for row in document.pop("changes")]
+    assert changes == [("a@example.com", "city", "Rome", "Oslo")]
+    assert document.pop("new_leads")["without_address"] == 0
     assert document == {
+        "suppressed": 0, "typed_columns": {}, "saved_mapping": None,
         "import_id": None, "rows_read": 2, "inserted": 1, "updated": 1, "skipped": 0, "rejected": 0, "format": "csv",
         "encoding": "utf-8", "delimiter": "|", "header_line": 1,
         "mapping": {"email": "email", "city": "city", "Plan": None},

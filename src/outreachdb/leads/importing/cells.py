@@ -101,6 +101,10 @@ class Cells:
             parts.append(judged.format(names["addresses"], self._of("email")))
         return sql.Composed(parts)
 
+    def typed(self) -> dict[str, str]:
+        """Custom column -> kind, for those that are no text."""
+        return {self._columns.columns[place]: kind for place, kind in self._verdicts.kinds.items()}
+
     def marks(self) -> bool:
         """Whether a column may say that somebody must not be mailed."""
         return bool(self._columns.marks()) or self._has("status")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +22,8 @@ M = Queries("outreachdb.leads.importing", "merge.sql")
 MERGE_ROUNDS = 5
 # The planner needs the sizes and the keys of staged rows; the sample that it takes by default reads ten times as many.
 STATISTICS_TARGET = 10
+NOTED = ("without_address", "role", "disposable", "phones_normalised", "arrived_suppressed")
+SAMPLED_LEADS = 10  # whose changes a dry run shows
 KINDS = ("raw", "addresses", "clean", "match", "firms", "changed")
 
 
@@ -39,6 +42,7 @@ class Counts:
     rejected: int
     first_lead_id: int | None
     last_lead_id: int | None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Staging:
@@ -66,6 +70,7 @@ class Plan:
     delimiter: str
     on_conflict: OnConflict
     now: datetime
+    rehearsal: bool = False
 
 
 class Merge:
@@ -80,6 +85,7 @@ class Merge:
             "workspace_id": plan.workspace_id, "import_id": plan.import_id, "now": plan.now, "first_lead_id": None,
         }  # fmt: skip
         self._created: tuple[int | None, int | None] = (None, None)
+        self._noted = dict.fromkeys(NOTED, 0)
 
     async def run(self, progress: Progress) -> Counts:
         """Judge, deduplicate, link companies, insert, update; returns the counts."""
@@ -108,7 +114,7 @@ class Merge:
         progress("merging", 4, 4)
         found = await self._counted()
         skipped = found["unspoken"] + matched - updated
-        return Counts(found["rows_read"], inserted, updated, skipped, found["rejected"], *self._created)
+        return Counts(found["rows_read"], inserted, updated, skipped, found["rejected"], *self._created, await self._details())
 
     async def _clean(self) -> None:
         plan = self._plan
@@ -191,6 +197,8 @@ class Merge:
     async def _inserted(self, on_conflict: sql.SQL) -> int:
         made = await self._session.one(self._staging.statement("insert_leads", on_conflict=on_conflict), self._values)
         assert made is not None  # noqa: S101  (an aggregate has a row)
+        for name in NOTED:
+            self._noted[name] += made[name]
         ids = [each for each in (*self._created, made["first_id"], made["last_id"]) if each is not None]
         if ids:
             self._created = (min(ids), max(ids))
@@ -213,6 +221,15 @@ class Merge:
             await self._do("store_before_images")
             await self._do("update_leads", assignments=policy.assignments())
         return changed
+
+    async def _details(self) -> dict[str, Any]:
+        """What people want to know besides the counts; a rehearsal looks closer."""
+        found: dict[str, Any] = {"new_leads": self._noted, "typed_columns": self._cells.typed()}
+        if self._plan.rehearsal:
+            found["suppressed"] = await self._value("count_suppressed")
+            values = self._values | {"leads": SAMPLED_LEADS}
+            found["changes"] = await self._session.all(self._staging.statement("sample_changes"), values)
+        return found
 
     async def _counted(self) -> dict[str, int]:
         row = await self._session.one(self._staging.statement("count_clean"))

@@ -90,7 +90,9 @@ def _served(connection: psycopg.Connection[Any], key: dict[str, Any], leaf: str,
     return found
 
 
-def _leads(connection: psycopg.Connection[Any], key: dict[str, Any], condition: str, method: str, keys: list[str]) -> bool:
+def _leads(
+    connection: psycopg.Connection[Any], key: dict[str, Any], condition: str, method: str, keys: list[str]
+) -> bool:
     bound = [name for name in key["columns"] if f"{_q(name)} = " in condition or f"{_q(name)})::" in condition]
     first = bound if method == "gin" else [name for name in keys[: len(bound)] if name.strip('"') in bound]
     if len(first) < len(bound):
@@ -112,7 +114,9 @@ def _plan(connection: psycopg.Connection[Any], key: dict[str, Any], leaf: str) -
     )
     connection.execute("DEALLOCATE ALL")
     types = ", ".join(key["types"]).replace("anyarray", "text[]")
-    connection.execute(f"PREPARE fk ({types}) AS SELECT 1 FROM ONLY {leaf} AS x WHERE {conditions} FOR KEY SHARE OF x".encode())
+    connection.execute(
+        f"PREPARE fk ({types}) AS SELECT 1 FROM ONLY {leaf} AS x WHERE {conditions} FOR KEY SHARE OF x".encode()
+    )
     nulls = ", ".join(["NULL"] * len(key["columns"]))
     row = connection.execute(f"EXPLAIN (FORMAT JSON) EXECUTE fk ({nulls})".encode()).fetchone()
     assert row is not None

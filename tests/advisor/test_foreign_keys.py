@@ -40,9 +40,7 @@ async def test_the_products_own_keys(own_database_url: str) -> None:
 # The true numbers: keys, keys without an index, and those of them for which no plan by an index exists at all. The
 # difference is keys whose column stands second in a primary key: it would be read from end to end.
 @pytest.mark.data
-@pytest.mark.parametrize(
-    ("name", "keys", "unserved", "no_plan"), [("chinook", 11, 0, 0), ("northwind", 13, 10, 7)]
-)
+@pytest.mark.parametrize(("name", "keys", "unserved", "no_plan"), [("chinook", 11, 0, 0), ("northwind", 13, 10, 7)])
 async def test_public_schemas(
     empty_database_url: str, contacts: Path, name: str, keys: int, unserved: int, no_plan: int
 ) -> None:

@@ -116,6 +116,6 @@ def _bars(values: Mapping[str, float], unit: str, title: str = "") -> Markup:
         )
     height = top + len(values) * (_BAR + 6)
     body = Markup("").join(parts)
-    return Markup('<svg viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{label}">{body}</svg>').format(
-        w=_WIDTH, h=height, label=escape(title or unit), body=body
-    )
+    return Markup(
+        '<svg viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" aria-label="{label}">{body}</svg>'
+    ).format(w=_WIDTH, h=height, label=escape(title or unit), body=body)

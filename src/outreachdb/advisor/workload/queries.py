@@ -70,7 +70,9 @@ def understand(statement: Statement, known: Catalogue) -> Iterator[Query]:
         if not isinstance(tree.stmt, ast.SelectStmt | ast.UpdateStmt | ast.DeleteStmt | ast.InsertStmt):
             continue
         hidden = {node.ctename for node in _walk(tree.stmt) if isinstance(node, ast.CommonTableExpr)}
-        scopes = [node for node in _walk(tree.stmt) if isinstance(node, ast.SelectStmt | ast.UpdateStmt | ast.DeleteStmt)]
+        scopes = [
+            node for node in _walk(tree.stmt) if isinstance(node, ast.SelectStmt | ast.UpdateStmt | ast.DeleteStmt)
+        ]
         accesses = [access for scope in scopes for access in _Scope(scope, known, hidden).accesses()]
         if accesses:
             yield Query(

@@ -169,7 +169,9 @@ def from_database(error: psycopg.Error, *, doing: str) -> OutreachDBError:
     if isinstance(error, pg.QueryCanceled):
         return Cancelled(f"{doing}: {_first_line(error)}")
     if isinstance(error, pg.InvalidParameterValue | pg.RaiseException):
-        return InvalidInput(f"{doing}: {_first_line(error)}", hint=error.diag.message_hint)
+        pointer = error.diag.message_detail or ""
+        context = {"path": pointer} if pointer.startswith("/") else {}
+        return InvalidInput(f"{doing}: {_first_line(error)}", hint=error.diag.message_hint, **context)
     if isinstance(error, psycopg.OperationalError) and not error.diag.sqlstate:
         return DatabaseUnavailable(f"{doing}: {_first_line(error)}", hint="is the server running?")
     return OutreachDBError(f"{doing}: {_first_line(error)}", sqlstate=error.diag.sqlstate)

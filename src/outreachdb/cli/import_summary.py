@@ -49,7 +49,9 @@ def _columns(report: ImportReport) -> Iterator[str]:
         for column in report.preview:
             yield _column(column, report.details.get("typed_columns", {}))
         return
-    fields = [f"{name} -> {target}" for name, target in report.mapping.items() if target and not target.startswith(CUSTOM)]
+    fields = [
+        f"{name} -> {target}" for name, target in report.mapping.items() if target and not target.startswith(CUSTOM)
+    ]
     custom = [name for name, target in report.mapping.items() if target and target.startswith(CUSTOM)]
     ignored = [name for name, target in report.mapping.items() if target is None]
     for words, names in (("fields", fields), ("custom fields", custom), ("left out", ignored)):

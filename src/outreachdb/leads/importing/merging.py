@@ -114,7 +114,9 @@ class Merge:
         progress("merging", 4, 4)
         found = await self._counted()
         skipped = found["unspoken"] + matched - updated
-        return Counts(found["rows_read"], inserted, updated, skipped, found["rejected"], *self._created, await self._details())
+        return Counts(
+            found["rows_read"], inserted, updated, skipped, found["rejected"], *self._created, await self._details()
+        )
 
     async def _clean(self) -> None:
         plan = self._plan

@@ -136,7 +136,6 @@ class RowReader:
             rows = [row for row in rows if row]
         if not widths <= {0, self._width}:
             return None
-        number = self._number
         text = self._stripped(rows, str.strip)
         if not text.isascii() and INVISIBLE.search(text):
             text = self._stripped(rows, strip)

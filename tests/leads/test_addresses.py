@@ -16,6 +16,7 @@ from lead_rows import leads, value
 from outreachdb.leads.importing import import_file, rejects
 
 LEAST = 10_000
+# ruff: noqa: E501 - nasty on purpose
 LOCALS = (
     "ann", "Ann.Lee", "a", "x" * 63, "x" * 64, "x" * 65, "x" * 200, "o'neil", "a+b", "a_b-c", "!#$%&'*+/=?^_`{|}~", "1", "info",
     "Info", "POSTMASTER", "gü", "GÜ", "josé", "jose\u0301", "björn.ek", "иван", "δοκιμή", "用户", "मेल", "a\u0338", "ß", "ſ", "İ", "ŉ",
@@ -124,7 +125,9 @@ async def test_sql_refuses_only_what_is_certain_and_all_of_ascii(tenant, verdict
     assert [row["a"] for row in certain if row["taken"] and verdicts[row["a"]] is None] == []
     assert sum(row["ordinary"] for row in rows) > 2000
     by_call = {each["row"] for each in found["errors"]}
-    assert by_call == {number for number, row in enumerate(rows, start=1) if not row["taken"]}
+    # A call looks at the domain with plain dots: it may refuse more, never what is an address.
+    assert by_call >= {number for number, row in enumerate(rows, start=1) if not row["taken"]}
+    assert [given[number - 1] for number in by_call if verdicts[given[number - 1]] is not None] == []
     assert await value(tenant, "SELECT count(*) FROM outreach.leads WHERE email_status <> 'unchecked'") == 0
 
 
@@ -146,7 +149,8 @@ async def test_forms_of_cells(tenant, csv_file):
     assert found == {f"a{n}@x.com" for n in (1, 2, 3, 5, 6, 7)} | {"A4@X.com", "A8@münchen.de", None}
     async with tenant.session() as session:
         called = await session.one(
-            "SELECT * FROM outreach.bulk_insert_leads(%s)", [json.dumps([{"email": row[0], "city": "Rome"} for row in rows])]
+            "SELECT * FROM outreach.bulk_insert_leads(%s)",
+            [json.dumps([{"email": row[0], "city": "Rome"} for row in rows])],
         )
     assert called["rejected"] == 3
 

@@ -9,7 +9,6 @@ from outreachdb.errors import UsageError
 from outreachdb.leads import suppression
 from outreachdb.leads.importing import find, import_file, listed, rejects, write_rejects
 
-
 NO_ADDRESS = "not an e-mail address: "
 
 
@@ -57,7 +56,12 @@ async def test_rejected_rows_keep_number_column_reason_and_text(tenant, csv_file
         (4, "Score", "not a score between 0 and 100"),
         (5, None, "holds a NUL character"),
         (6, None, "2 cells, but the header has 4"),
-        (7, "Email", f"{NO_ADDRESS}After the @-sign, periods cannot be separated by so many characters (127 characters too many)"),
+        (
+            7,
+            "Email",
+            f"{NO_ADDRESS}After the @-sign, periods cannot be separated by so many characters"
+            " (127 characters too many)",
+        ),
     ]
     assert found[0]["raw"] == 'bad@@example.com,"Say ""Hi"", Bob",,'
     assert found[3]["raw"] == "nul@example.com,N\u2400ul,,"
@@ -256,7 +260,11 @@ async def test_dry_run_counts_and_changes_nothing(tenant, csv_file):
     assert document.pop("seconds") > 0
     assert document.pop("rows_per_second") > 0
     assert [column["target"] for column in document.pop("preview")] == ["email", "city", None]
+    changes = [(row["email"], row["field"], row["before"], row["after"]) for row in document.pop("changes")]
+    assert changes == [("a@example.com", "city", "Rome", "Oslo")]
+    assert document.pop("new_leads")["without_address"] == 0
     assert document == {
+        "suppressed": 0, "typed_columns": {}, "saved_mapping": None,
         "import_id": None, "rows_read": 2, "inserted": 1, "updated": 1, "skipped": 0, "rejected": 0, "format": "csv",
         "encoding": "utf-8", "delimiter": "|", "header_line": 1,
         "mapping": {"email": "email", "city": "city", "Plan": None},

@@ -26,6 +26,7 @@ AS $$
                (SELECT min(k) FROM jsonb_object_keys(CASE WHEN jsonb_typeof(each.line) = 'object' THEN each.line END) AS k
                 WHERE k NOT IN ('tags', 'custom_fields') AND k = ANY (f.names)
                   AND jsonb_typeof(each.line -> k) IN ('object', 'array')) AS nested,
+               outreach.bare_address(outreach.cell_of(each.line ->> 'email')) AS bare,
                outreach.dotted_address(outreach.bare_address(outreach.cell_of(each.line ->> 'email'))) AS email,
                outreach.given(outreach.cell_of(each.line ->> 'company_website')) AS website,
                outreach.given(outreach.cell_of(each.line ->> 'linkedin_url')) AS linkedin,
@@ -65,7 +66,7 @@ AS $$
             FROM (VALUES
                 (1, NULL, CASE WHEN NOT c.readable THEN 'not a JSON object' END),
                 (2, c.nested, CASE WHEN c.nested IS NOT NULL THEN 'neither text nor number' END),
-                (3, 'email', outreach.email_problem(c.email)),
+                (3, 'email', coalesce(outreach.email_problem(c.bare), outreach.email_problem(c.email))),
                 (4, 'company_website', CASE WHEN c.website IS NOT NULL AND outreach.normal_url(c.website) IS NULL
                                             THEN 'not a web address' END),
                 (5, 'linkedin_url', CASE WHEN c.linkedin IS NOT NULL AND outreach.normal_url(c.linkedin) IS NULL

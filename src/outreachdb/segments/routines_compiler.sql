@@ -10,13 +10,13 @@ DECLARE
         WHEN 'not_equals' THEN 'equals' WHEN 'not_in' THEN 'in' WHEN 'not_contains' THEN 'contains'
         WHEN 'is_not_set' THEN 'is_set' WHEN 'has_none' THEN 'has_any' ELSE op END;
     kind text := CASE
-        WHEN field IN ('email', 'first_name', 'last_name', 'phone', 'title', 'company_name', 'company_website',
+        WHEN field IN ('email', 'first_name', 'last_name', 'phone', 'phone_e164', 'title', 'company_name', 'company_website',
             'linkedin_url', 'industry', 'country', 'city', 'timezone', 'source', 'source_key', 'status', 'notes',
             'email_status') THEN 'text'
         WHEN field IN ('id', 'company_id', 'qualification_latency_ms') THEN 'integer'
         WHEN field = 'qualification_score' THEN 'real'
         WHEN field IN ('created_at', 'updated_at', 'qualified_at', 'email_checked_at', 'profile_checked_at') THEN 'date'
-        WHEN field = 'tags' THEN 'tags'
+        WHEN field IN ('tags', 'email_flags') THEN 'tags'
         WHEN field IN ('company.name', 'company.domain', 'company.industry', 'company.website_url') THEN 'company text'
         WHEN field = 'company.renewal_month' THEN 'month'
         WHEN field = 'company.last_crawled_at' THEN 'company date'
@@ -52,7 +52,7 @@ BEGIN
         WHEN 'integer' THEN outreach.segment_number_test(format('l.%I', field), 'numeric', positive, p_node -> 'value', p_path)
         WHEN 'real' THEN outreach.segment_number_test(format('l.%I', field), 'real', positive, p_node -> 'value', p_path)
         WHEN 'date' THEN outreach.segment_date_test(field, positive, p_node -> 'value', p_path)
-        WHEN 'tags' THEN outreach.segment_tags_test(positive, p_node -> 'value', p_path)
+        WHEN 'tags' THEN outreach.segment_tags_test(field, positive, p_node -> 'value', p_path)
         WHEN 'level' THEN outreach.segment_level_test(p_node -> 'value', p_path)
         WHEN 'suppressed' THEN outreach.segment_suppressed_test(p_node -> 'value', p_path)
         -- The table of companies takes the alias l there: the tests are those of leads.

@@ -69,7 +69,7 @@ class Attempt:
     async def rehearse(self, reader: RowReader, first: Block) -> Counts:
         """Do everything, then take all of it back."""
         async with self._trusted() as session:
-            counts = await self._stored(session, await self._begin(session), reader, first)
+            counts = await self._stored(session, await self._begin(session), reader, first, rehearsal=True)
             await (await session.connection()).rollback()
         return counts
 
@@ -94,11 +94,19 @@ class Attempt:
         work = self._work
         return runs.Described(work.dialect, work.source, work.columns, work.on_conflict, self._now)
 
-    async def _stored(self, session: Session, claim: Claim, reader: RowReader, first: Block) -> Counts:
+    async def _stored(
+        self, session: Session, claim: Claim, reader: RowReader, first: Block, *, rehearsal: bool = False
+    ) -> Counts:
         work = self._work
         staging = Staging(claim.import_id)
         plan = Plan(
-            work.tenant.workspace_id, claim.import_id, work.columns, work.dialect.delimiter, work.on_conflict, self._now
+            work.tenant.workspace_id,
+            claim.import_id,
+            work.columns,
+            work.dialect.delimiter,
+            work.on_conflict,
+            self._now,
+            rehearsal,
         )
         await session.execute(sql.SQL("SET LOCAL work_mem = {}").format(sql.Literal(WORK_MEM)))
         await session.execute(staging.statement("notice_dead_client"))

@@ -24,8 +24,8 @@ LIMITS = {
 TAG_LENGTH = 200
 NULL = sql.SQL("NULL::text")
 _DAY, _MONTH, _YEAR = "(?:0?[1-9]|[12][0-9]|3[01])", "(?:0?[1-9]|1[0-2])", "(?:19|20)[0-9][0-9]"
-# Kinds of custom columns that are no text, and what every cell of such a column looks like. Numbers have at most 15 digits,
-# which every reader of JSON keeps, and no leading zero. Dates in ISO form are ISO text already.
+# Kinds of custom columns that are no text, and what every cell of such a column looks like. Numbers have at most 15
+# digits, which every reader of JSON keeps, and no leading zero. Dates in ISO form are ISO text already.
 PATTERNS = {
     "number": r"(?:0|-?[1-9][0-9]{0,14}|-?(?:0|[1-9][0-9]{0,8})\.[0-9]{1,6})",
     "boolean": "(?:[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])",
@@ -66,7 +66,9 @@ class Cells:
         """Select list that gives every field of a lead, with the types of the table."""
         found: dict[str, sql.Composable] = {"email": self._of("email"), "address_problem": NULL}
         if self._verdicts.addresses:
-            found["email"] = sql.SQL("CASE WHEN judged.given IS NULL THEN {} ELSE judged.email END").format(found["email"])
+            found["email"] = sql.SQL("CASE WHEN judged.given IS NULL THEN {} ELSE judged.email END").format(
+                found["email"]
+            )
             found["address_problem"] = sql.SQL("judged.problem")
         found |= {field: self._given(field) for field in PLAIN}
         found |= self._names()
@@ -101,15 +103,19 @@ class Cells:
             parts.append(judged.format(names["addresses"], self._of("email")))
         return sql.Composed(parts)
 
+    def typed(self) -> dict[str, str]:
+        """Custom column -> kind, for those that are no text."""
+        return {self._columns.columns[place]: kind for place, kind in self._verdicts.kinds.items()}
+
     def marks(self) -> bool:
         """Whether a column may say that somebody must not be mailed."""
         return bool(self._columns.marks()) or self._has("status")
 
     def is_kind(self, place: int, kind: str) -> sql.Composed:
         """Aggregate that tells whether all cells of a column are of a kind of :data:`PATTERNS`."""
-        return sql.SQL("coalesce(bool_and({cell} ~ {pattern}) FILTER (WHERE outreach.given({cell}) IS NOT NULL), false)").format(
-            cell=self.cell(place), pattern=sql.Literal(f"^{PATTERNS[kind]}$")
-        )
+        return sql.SQL(
+            "coalesce(bool_and({cell} ~ {pattern}) FILTER (WHERE outreach.given({cell}) IS NOT NULL), false)"
+        ).format(cell=self.cell(place), pattern=sql.Literal(f"^{PATTERNS[kind]}$"))
 
     def problem(self) -> sql.Composed:
         """What is wrong with a row, or NULL."""
@@ -197,7 +203,9 @@ class Cells:
         return sql.SQL(
             "coalesce({external}, CASE WHEN {email} IS NULL AND coalesce({mapped}) IS NOT NULL THEN"
             " 'sha256:' || encode(sha256(convert_to(array_to_string(ARRAY[{text}], chr(30)), 'UTF8')), 'hex') END)"
-        ).format(external=self._given("source_key"), email=self._of("email"), mapped=_listed([*mapped, NULL]), text=text)
+        ).format(
+            external=self._given("source_key"), email=self._of("email"), mapped=_listed([*mapped, NULL]), text=text
+        )
 
     def _checks(self) -> list[tuple[str, sql.Composable]]:
         """Field and reason (NULL where all is well) of each check that the file's columns need."""

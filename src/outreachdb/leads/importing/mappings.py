@@ -1,8 +1,8 @@
-"""Saved mappings: column of a file -> target, under a name, per workspace; found again by name or by the same header."""
+"""Saved mappings: column of a file -> target, under a name, per workspace; found by name or by the same header."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg.types.json import Jsonb
@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Row, Tenant
 from outreachdb.errors import NotFound, UsageError
-from outreachdb.leads.importing.fields import ColumnMap, MappingTarget
+from outreachdb.leads.importing.fields import ColumnMap, MappingTarget, Rows, map_columns, normalised, unique_names
 
 Q = Queries("outreachdb.leads")
 BY_HEADER = "auto"  # the name that stands for "whichever was saved for this header"
@@ -24,13 +24,28 @@ class SavedMapping:
     name: str
     targets: Mapping[str, MappingTarget]
 
-    def given(self, columns: Sequence[str]) -> dict[str, str]:
-        """Column -> target for the columns of a file."""
-        return {name: target for name, target in self.targets.items() if target is not None and name in columns}
 
-    def ignored(self, columns: Sequence[str]) -> list[str]:
-        """The columns of a file that it leaves out."""
-        return [name for name, target in self.targets.items() if target is None and name in columns]
+def mapped(
+    header: Sequence[str],
+    sample: Rows,
+    saved: SavedMapping | None,
+    given: Mapping[str, str],
+    ignore: Collection[str],
+) -> ColumnMap:
+    """Map the columns as said, else as saved, else by themselves; raises as :func:`fields.map_columns` does.
+
+    What is said of a column goes before what was saved, and a field that is given to one column is free in the others.
+    """
+    names = unique_names(header)
+    said = {normalised(name) for name in (*given, *ignore)}
+    kept = {
+        name: target
+        for name, target in (saved.targets.items() if saved else ())
+        if name in names and normalised(name) not in said and target not in given.values()
+    }
+    left_out = [name for name, target in kept.items() if target is None]
+    targets = {name: target for name, target in kept.items() if target is not None}
+    return map_columns(header, given=targets | dict(given), ignore=[*ignore, *left_out], sample=sample)
 
 
 async def save(tenant: Tenant, name: str, columns: ColumnMap) -> None:

@@ -240,9 +240,15 @@ WITH made AS (
     WHERE c.nth = 1 AND NOT EXISTS (SELECT FROM {match} AS m WHERE m.row_number = c.row_number)
       AND c.ctid >= %(first_page)s::tid AND c.ctid < %(next_page)s::tid
     {on_conflict}
-    RETURNING id
+    RETURNING id, email_key IS NULL AS without_address, email_flags, phone_e164 IS NOT NULL AS phone, status
 )
-SELECT count(*) AS leads, min(id) AS first_id, max(id) AS last_id FROM made
+SELECT count(*) AS leads, min(id) AS first_id, max(id) AS last_id,
+       count(*) FILTER (WHERE without_address) AS without_address,
+       count(*) FILTER (WHERE 'role' = ANY (email_flags)) AS role,
+       count(*) FILTER (WHERE 'disposable' = ANY (email_flags)) AS disposable,
+       count(*) FILTER (WHERE phone) AS phones_normalised,
+       count(*) FILTER (WHERE status IN ('unsubscribed', 'bounced')) AS arrived_suppressed
+FROM made
 
 -- name: plan_updates
 -- What the matched leads become; locks those that change, in the order of ids, so that their before-images are exact.
@@ -316,3 +322,24 @@ FROM (SELECT mark, array_agg(email_key) AS targets
             ORDER BY email_key, mark DESC) AS strongest
       GROUP BY mark) AS marked,
      LATERAL outreach.suppress(marked.targets, marked.mark, {origin}) AS done
+
+-- name: count_suppressed
+-- Leads of the file that may not be mailed, by address or by domain, whoever said so.
+SELECT count(*)
+FROM {clean} AS c
+WHERE c.nth = 1
+  AND EXISTS (SELECT FROM outreach.suppressions AS s
+              WHERE s.workspace_id = (SELECT %(workspace_id)s::bigint)
+                AND s.target IN (c.email_key, split_part(c.email_key, '@', 2))
+                AND (s.expires_at IS NULL OR s.expires_at > %(now)s))
+
+-- name: sample_changes
+-- What would change in the first of the leads that are there already, field by field.
+SELECT l.id AS lead_id, l.email, new.key AS field, c.before -> new.key AS before, new.value AS after
+FROM (SELECT lead_id, before FROM outreach.import_changes
+      WHERE workspace_id = %(workspace_id)s AND import_id = %(import_id)s
+      ORDER BY lead_id LIMIT %(leads)s) AS c
+JOIN outreach.leads AS l ON l.workspace_id = %(workspace_id)s AND l.id = c.lead_id
+CROSS JOIN LATERAL jsonb_each(to_jsonb(l)) AS new
+WHERE new.value IS DISTINCT FROM c.before -> new.key AND new.key NOT IN ('updated_at', 'email_key', 'company_id')
+ORDER BY l.id, new.key

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,8 @@ MERGE_ROUNDS = 5
 # The planner needs the sizes and the keys of staged rows; the sample that it takes by default reads ten times as many.
 STATISTICS_TARGET = 10
 PART_ROWS = 50_000
+NOTED = ("without_address", "role", "disposable", "phones_normalised", "arrived_suppressed")
+SAMPLED_LEADS = 10  # whose changes a dry run shows
 KINDS = ("raw", "addresses", "clean", "match", "firms", "changed")
 
 
@@ -41,6 +43,7 @@ class Counts:
     rejected: int
     first_lead_id: int | None
     last_lead_id: int | None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Staging:
@@ -68,6 +71,7 @@ class Plan:
     delimiter: str
     on_conflict: OnConflict
     now: datetime
+    rehearsal: bool = False
 
 
 class Merge:
@@ -83,6 +87,7 @@ class Merge:
         }  # fmt: skip
         self._created: tuple[int | None, int | None] = (None, None)
         self._progress: Progress = silent
+        self._noted = dict.fromkeys(NOTED, 0)
 
     async def run(self, progress: Progress) -> Counts:
         """Judge, deduplicate, link companies, insert, update; returns the counts."""
@@ -113,7 +118,9 @@ class Merge:
         progress("finishing", 0, found["rows_read"])
         found = await self._counted()
         skipped = found["unspoken"] + matched - updated
-        return Counts(found["rows_read"], inserted, updated, skipped, found["rejected"], *self._created)
+        return Counts(
+            found["rows_read"], inserted, updated, skipped, found["rejected"], *self._created, await self._details()
+        )
 
     async def _clean(self) -> None:
         plan = self._plan
@@ -198,13 +205,16 @@ class Merge:
     async def _inserted(self, missing: int, on_conflict: sql.SQL) -> int:
         statement = self._staging.statement("insert_leads", on_conflict=on_conflict)
         ids, done = [each for each in self._created if each is not None], 0
+        noted = dict.fromkeys(NOTED, 0)
         async for part in self._parts("clean", missing):
             self._progress("inserting", done, missing)
             made = await self._session.one(statement, self._values | part)
             assert made is not None  # noqa: S101  (an aggregate has a row)
             done += made["leads"]
+            noted = {name: noted[name] + made[name] for name in NOTED}
             ids += [each for each in (made["first_id"], made["last_id"]) if each is not None]
         self._progress("inserting", done, missing)
+        self._noted = {name: self._noted[name] + noted[name] for name in NOTED}
         if ids:
             self._created = (min(ids), max(ids))
             self._values["first_lead_id"] = self._created[0]
@@ -249,6 +259,15 @@ class Merge:
                     await self._session.execute(statement, self._values | pages | part)
                 done += part["leads"]
         self._progress("updating", done, changed)
+
+    async def _details(self) -> dict[str, Any]:
+        """What people want to know besides the counts; a rehearsal looks closer."""
+        found: dict[str, Any] = {"new_leads": self._noted, "typed_columns": self._cells.typed()}
+        if self._plan.rehearsal:
+            found["suppressed"] = await self._value("count_suppressed")
+            values = self._values | {"leads": SAMPLED_LEADS}
+            found["changes"] = await self._session.all(self._staging.statement("sample_changes"), values)
+        return found
 
     async def _counted(self) -> dict[str, int]:
         row = await self._session.one(self._staging.statement("count_clean"))

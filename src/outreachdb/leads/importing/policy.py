@@ -11,8 +11,8 @@ from outreachdb.leads.importing.cells import PLAIN, URLS
 
 OnConflict = Literal["update", "fill", "skip"]
 FOLDED = ("email", "email_key", *PLAIN, *URLS, "source_key", "qualification_score", "status_now", "phone_e164")
-CHANGED = ("email", "email_flags", *PLAIN, "phone_e164", *URLS, "company_id", "source_key", "qualification_score", "status",
-           "tags", "custom_fields")  # fmt: skip
+CHANGED = ("email", "email_flags", *PLAIN, "phone_e164", *URLS, "company_id", "source_key", "qualification_score",
+           "status", "tags", "custom_fields")  # fmt: skip
 
 _TAGS_JOINED = """CASE WHEN c.tags <@ l.tags THEN l.tags ELSE l.tags || ARRAY(
     SELECT tag FROM unnest(c.tags) WITH ORDINALITY AS given (tag, place) WHERE tag <> ALL (l.tags) ORDER BY place)
@@ -35,7 +35,8 @@ def folded_cells() -> sql.Composed:
     template = sql.SQL("(array_agg({f} ORDER BY nth) FILTER (WHERE {given} IS NOT NULL))[1] AS {f}")
     return sql.SQL(", ").join(
         # Both forms of a number come from one row.
-        template.format(f=sql.Identifier(field), given=sql.Identifier(field.removesuffix("_e164"))) for field in FOLDED
+        template.format(f=sql.Identifier(field), given=sql.Identifier(field.removesuffix("_e164")))
+        for field in FOLDED
     )
 
 
@@ -56,11 +57,14 @@ def new_values(on_conflict: OnConflict, workspace_id: int) -> sql.Composed:
     values["email"] = sql.SQL(
         f"CASE WHEN l.email_key = c.email_key THEN l.email ELSE coalesce({first}.email, {second}.email) END"
     )
-    values["email_flags"] = sql.SQL(f"CASE WHEN coalesce({first}.email_key, {second}.email_key) = l.email_key"
-        " THEN l.email_flags ELSE outreach.email_flags(c.email_key) END")
+    values["email_flags"] = sql.SQL(
+        f"CASE WHEN coalesce({first}.email_key, {second}.email_key) = l.email_key"
+        " THEN l.email_flags ELSE outreach.email_flags(c.email_key) END"
+    )
     values["phone_e164"] = sql.SQL(
-        "CASE WHEN l.phone IS NULL THEN c.phone_e164 ELSE l.phone_e164 END" if fill else
-        "CASE WHEN c.phone IS NULL THEN l.phone_e164"
+        "CASE WHEN l.phone IS NULL THEN c.phone_e164 ELSE l.phone_e164 END"
+        if fill
+        else "CASE WHEN c.phone IS NULL THEN l.phone_e164"
         " WHEN c.phone = l.phone THEN coalesce(c.phone_e164, l.phone_e164) ELSE c.phone_e164 END"
     )
     # A name alone says less than the company that the lead is linked to under that name.

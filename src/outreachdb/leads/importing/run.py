@@ -11,10 +11,10 @@ from typing import Any
 
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import Conflict, InvalidInput
-from outreachdb.leads.importing import policy, runs, streams
+from outreachdb.leads.importing import mappings, policy, runs, streams
 from outreachdb.leads.importing.attempt import Attempt, Work
 from outreachdb.leads.importing.detection import Dialect, inspect
-from outreachdb.leads.importing.fields import CUSTOM, ColumnMap, map_columns
+from outreachdb.leads.importing.fields import CUSTOM, ColumnMap, unique_names
 from outreachdb.leads.importing.merging import Counts
 from outreachdb.leads.importing.policy import OnConflict
 from outreachdb.leads.importing.reading import RowReader
@@ -33,9 +33,11 @@ class Options:
     on_conflict: OnConflict = "update"
     dry_run: bool = False
     progress: Progress = silent
+    saved: str = mappings.BY_HEADER
+    save_as: str | None = None
 
 
-async def import_file(
+async def import_file(  # noqa: PLR0913 - each is a choice of its own, all but two have a default
     tenant: Tenant,
     path: str | Path,
     *,
@@ -44,12 +46,17 @@ async def import_file(
     on_conflict: OnConflict = "update",
     dry_run: bool = False,
     progress: Progress = silent,
+    saved_mapping: str = mappings.BY_HEADER,
+    save_mapping: str | None = None,
 ) -> ImportReport:
     """Import a file of leads (``-`` is standard input); the report's counts balance.
 
     ``mapping`` gives columns their field (or "custom.NAME"), ``ignore`` leaves columns out; the others are mapped by
     their header, unknown ones become custom fields. ``on_conflict`` says what happens to leads that are there: "update"
     takes every filled cell, "fill" only what the lead lacks, "skip" leaves them. ``dry_run`` changes nothing.
+    ``saved_mapping`` names the saved mapping to read the file by: "auto" takes the one that was saved for exactly these
+    columns, if any, "none" takes none; ``mapping`` and ``ignore`` go before it. ``save_mapping`` keeps how the columns
+    were mapped under that name, also in a dry run.
     The same call again after it was stopped goes on with the import that it began.
     Raises InvalidInput for a file that can't be imported, UsageError for a wrong mapping.
     """
@@ -57,7 +64,7 @@ async def import_file(
     policy.check(on_conflict)
     source = Source.of(Path(path))
     dialect = await asyncio.to_thread(inspect, Path(path))
-    options = Options(mapping, ignore, on_conflict, dry_run, progress)
+    options = Options(mapping, ignore, on_conflict, dry_run, progress, saved_mapping, save_mapping)
     return await _import(tenant, dialect, dataclasses.replace(source, name=dialect.path.name), options, started)
 
 
@@ -116,15 +123,18 @@ async def resume(
 async def _import(
     tenant: Tenant, dialect: Dialect, source: Source, options: Options, started: float
 ) -> ImportReport:  # fmt: skip
-    columns = map_columns(dialect.header, given=options.mapping, ignore=options.ignore, sample=dialect.sample)
+    saved = await mappings.find(tenant, options.saved, unique_names(dialect.header))
+    columns = mappings.mapped(dialect.header, dialect.sample, saved, options.mapping or {}, options.ignore)
     _check_columns(dialect, columns)
+    if options.save_as is not None:
+        await mappings.save(tenant, options.save_as, columns)
     work = Work(tenant, dialect, source, columns, options.on_conflict, options.progress)
     if options.dry_run:
         with RowReader(dialect) as reader:
             counts = await Attempt(work).rehearse(reader, await _first(dialect, reader))
-        return _report(work, counts, None, started)
+        return _report(work, counts, None, started, saved)
     claim, counts = await _attempt(work)
-    return _report(work, counts, claim.import_id, started)
+    return _report(work, counts, claim.import_id, started, saved)
 
 
 async def _attempt(work: Work, resumes: int | None = None) -> tuple[runs.Claim, Counts]:
@@ -167,7 +177,9 @@ def _recorded_columns(found: Mapping[str, Any], dialect: Dialect) -> ColumnMap:
     return columns
 
 
-def _report(work: Work, counts: Counts, import_id: int | None, started: float) -> ImportReport:
+def _report(
+    work: Work, counts: Counts, import_id: int | None, started: float, saved: mappings.SavedMapping | None = None
+) -> ImportReport:
     dialect, columns = work.dialect, work.columns
     return ImportReport(
         import_id,
@@ -184,6 +196,8 @@ def _report(work: Work, counts: Counts, import_id: int | None, started: float) -
         columns.document(),
         import_id is None,
         columns.preview(dialect.sample),
+        counts.details,
+        saved.name if saved else None,
     )
 
 

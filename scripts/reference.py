@@ -22,6 +22,8 @@ from outreachdb.config import SETTINGS
 from outreachdb.db import index_catalogue, migrate, promises
 from outreachdb.db.embedded import find_binaries, throwaway
 from outreachdb.db.rooms import routine_files
+from outreachdb.leads.importing.cells import LIMITS, PATTERNS
+from outreachdb.leads.importing.synonyms import MARK_HEADERS, MARKS, STATUS_HEADERS, SYNONYMS
 from outreachdb.segments.definition import Definition
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +60,7 @@ def files() -> Iterator[tuple[Path, str]]:
     schema = json.dumps(Definition.model_json_schema(), indent=2, sort_keys=True)
     yield REFERENCE / "segment.schema.json", schema + "\n"
     yield REFERENCE / "campaign.schema.json", json.dumps(campaign_file.schema(), indent=2, sort_keys=True) + "\n"
+    yield REFERENCE / "mapping.md", mapping_page()
     yield REFERENCE / "indexes.md", NOTE + index_catalogue.page()
     with throwaway(find_binaries(18).path) as server:
         url = server.url("postgres")
@@ -73,6 +76,24 @@ def settings_page() -> str:
     """The settings table."""
     lines = ["# Settings", "", "| variable | default | meaning |", "|---|---|---|"]
     lines += [f"| `{each.variable}` | {_default(each.default)} | {each.help} |" for each in SETTINGS]
+    return NOTE + "\n".join(lines) + "\n"
+
+
+def mapping_page() -> str:
+    """Every header that the automatic mapping knows, and what a field takes."""
+    lines = ["# Columns that an import knows", ""]
+    lines += ["Headers are compared without case, accents and punctuation. [How columns and cells are read]"]
+    lines[-1] += "(../explanation/mapping.md) tells the rest."
+    lines += ["", "## Fields", "", "| field | characters | headers, best first |", "|---|---|---|"]
+    lines += [f"| `{name}` | {LIMITS.get(name, '')} | {', '.join(words)} |" for name, words in SYNONYMS.items()]
+    lines += ["", "`status` and the marks below are taken only by `--map`.", "", "## Marks", ""]
+    lines += ["| suppressed as | headers |", "|---|---|"]
+    lines += [
+        f"| `{mark}` | {', '.join(name for name, meant in MARK_HEADERS.items() if meant == mark)} |" for mark in MARKS
+    ]
+    lines += ["", f"Columns whose words may tell: {', '.join(sorted(STATUS_HEADERS))}.", ""]
+    lines += ["## Types of custom columns", "", "| type | every cell matches |", "|---|---|"]
+    lines += [f"| {kind} | `{pattern.replace('|', chr(92) + '|')}` |" for kind, pattern in PATTERNS.items()]
     return NOTE + "\n".join(lines) + "\n"
 
 

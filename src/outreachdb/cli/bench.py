@@ -21,6 +21,7 @@ Benchmark = Callable[[str, int, Progress], Awaitable[list[Result]]]
 BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "events": (events.run, 5_000_000),
     "import": (imports.run, 1_000_000),
+    "import-scale": (imports.run_scale, 5_000_000),
     "migration": (migration.run, 2_000_000),
     "search": (search.run, 2_000_000),
     "sending": (sending.run, 1_000_000),

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal, LiteralString, get_args
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
@@ -170,6 +170,25 @@ def _score(value: Any) -> bool:
         return False
 
 
+# By kind of change: which leads ``l`` it changes, and how.
+CHANGES: dict[str, LiteralString] = {
+    "add_tags": "NOT l.tags @> %(tags)s::text[]",
+    "remove_tags": "l.tags && %(tags)s::text[]",
+    "set": "l.{column} IS DISTINCT FROM %(value)s::{type}",
+    "set_custom": "NOT l.custom_fields @> jsonb_build_object(%(key)s::text, %(value)s::jsonb)",
+    "empty_custom": "l.custom_fields ? %(key)s::text",
+}
+ASSIGNMENTS: dict[str, LiteralString] = {
+    "add_tags": "tags = l.tags || ARRAY(SELECT t FROM unnest(%(tags)s::text[]) WITH ORDINALITY AS u (t, place)"
+    " WHERE t <> ALL (l.tags) ORDER BY place)",
+    "remove_tags": "tags = ARRAY(SELECT t FROM unnest(l.tags) WITH ORDINALITY AS u (t, place)"
+    " WHERE t <> ALL (%(tags)s::text[]) ORDER BY place)",
+    "set": "{column} = %(value)s::{type}",
+    "set_custom": "custom_fields = l.custom_fields || jsonb_build_object(%(key)s::text, %(value)s::jsonb)",
+    "empty_custom": "custom_fields = l.custom_fields - %(key)s::text",
+}
+
+
 class _Work:
     """One action; its locks are taken in the order of a merge: workspace, suppressions, leads by id."""
 
@@ -200,7 +219,8 @@ class _Work:
         await self._do(A.lock_members)
         if self._action.kind == "set" and self._action.field == "status":
             await self._do(A.keep_opted_out)
-        changes, assignment = _change_of(self._action)
+        changes, assignment, values = _change_of(self._action)
+        self._values |= values
         await self._do(sql.SQL(A.store_before_images).format(changes=changes))
         return await self._do(sql.SQL(A.change_leads).format(assignment=assignment))
 
@@ -224,35 +244,24 @@ class _Work:
         return (await self._session.execute(statement, self._values)).rowcount
 
 
-def _change_of(action: Action) -> tuple[sql.Composable, sql.Composable]:
-    """Which leads an action changes, and the assignment that does it."""
+def _change_of(action: Action) -> tuple[sql.Composable, sql.Composable, dict[str, Any]]:
+    """Which leads an action changes, the assignment that does it, and the values of both."""
     if action.kind in {"add_tags", "remove_tags"}:
-        tags = sql.Literal([tag.strip() for tag in action.tags])
-        if action.kind == "add_tags":
-            template = (
-                "tags = l.tags || ARRAY(SELECT t FROM unnest({t}::text[]) WITH ORDINALITY AS u (t, place)"
-                " WHERE t <> ALL (l.tags) ORDER BY place)"
-            )
-            return sql.SQL("NOT l.tags @> {t}::text[]").format(t=tags), sql.SQL(template).format(t=tags)
-        template = (
-            "tags = ARRAY(SELECT t FROM unnest(l.tags) WITH ORDINALITY AS u (t, place)"
-            " WHERE t <> ALL ({t}::text[]) ORDER BY place)"
-        )
-        return sql.SQL("l.tags && {t}::text[]").format(t=tags), sql.SQL(template).format(t=tags)
+        values: dict[str, Any] = {"tags": [tag.strip() for tag in action.tags]}
+        return sql.SQL(CHANGES[action.kind]), sql.SQL(ASSIGNMENTS[action.kind]), values
     if action.field.startswith("custom."):
-        name = sql.Literal(action.field[7:])
-        if action.value is None:
-            return sql.SQL("l.custom_fields ? {}").format(name), sql.SQL(
-                "custom_fields = l.custom_fields - {}::text"
-            ).format(name)
-        new = sql.SQL("jsonb_build_object({}::text, {}::jsonb)").format(name, sql.Literal(Jsonb(action.value)))
-        return sql.SQL("NOT l.custom_fields @> {}").format(new), sql.SQL(
-            "custom_fields = l.custom_fields || {}"
-        ).format(new)
-    column, value = sql.Identifier(action.field), sql.Literal(action.value)
-    kind = sql.SQL("real" if action.field == "qualification_score" else "text")
-    differs = sql.SQL("l.{} IS DISTINCT FROM {}::{}").format(column, value, kind)
-    return differs, sql.SQL("{} = {}::{}").format(column, value, kind)
+        kind = "empty_custom" if action.value is None else "set_custom"
+        values = {"key": action.field[7:], "value": Jsonb(action.value)}
+        return sql.SQL(CHANGES[kind]), sql.SQL(ASSIGNMENTS[kind]), values
+    parts = {
+        "column": sql.Identifier(action.field),
+        "type": sql.SQL("real" if action.field == "qualification_score" else "text"),
+    }
+    return (
+        sql.SQL(CHANGES["set"]).format(**parts),
+        sql.SQL(ASSIGNMENTS["set"]).format(**parts),
+        {"value": action.value},
+    )
 
 
 async def _unsuppress(session: Session, values: dict[str, Any]) -> int:

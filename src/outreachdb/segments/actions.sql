@@ -151,13 +151,19 @@ FROM (SELECT c.before ->> 'target' AS target, max(c.import_id) AS import_id
 WHERE s.workspace_id = %(workspace_id)s AND s.target = other.target AND s.source = %(source)s
 
 -- name: give_back
--- What stood there with an end of its own stands there again.
+-- What stood there with an end of its own, before the first of the actions came, stands there again.
 UPDATE outreach.suppressions AS s
 SET reason = b.reason, source = b.source, expires_at = b.expires_at
-FROM outreach.import_changes AS c
-CROSS JOIN LATERAL jsonb_populate_record(NULL::outreach.suppressions, c.before -> 'row') AS b
-WHERE c.workspace_id = %(workspace_id)s AND c.import_id = %(action_id)s AND c.before -> 'row' <> 'null'
-  AND s.workspace_id = %(workspace_id)s AND s.target = c.before ->> 'target' AND s.source = %(source)s
+FROM (SELECT DISTINCT ON (c.before ->> 'target') c.before -> 'row' AS was
+      FROM outreach.import_changes AS mine
+      JOIN outreach.import_changes AS c ON c.workspace_id = mine.workspace_id AND c.lead_id = mine.lead_id
+          AND c.before ->> 'target' = mine.before ->> 'target'
+      JOIN outreach.imports AS i ON i.workspace_id = c.workspace_id AND i.id = c.import_id AND i.format = 'segment'
+      WHERE mine.workspace_id = %(workspace_id)s AND mine.import_id = %(action_id)s AND c.before -> 'row' <> 'null'
+        AND coalesce(c.before #>> '{row,source}', '') !~ '^segment action [0-9]+$'
+      ORDER BY c.before ->> 'target', c.import_id DESC) AS earlier
+CROSS JOIN LATERAL jsonb_populate_record(NULL::outreach.suppressions, earlier.was) AS b
+WHERE s.workspace_id = %(workspace_id)s AND s.target = b.target AND s.source = %(source)s
 
 -- name: lift
 -- Only what this action alone asked for, and never of somebody who has opted out since.

@@ -25,11 +25,15 @@ _speeds: dict[str, float] = {}
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What counting a segment is expected to take, and the plan that says so (None for a small workspace)."""
+    """What counting a segment is expected to take, and the plan that says so (None for a small workspace).
+
+    ``slower`` is how many times slower this server is than the one of the prices.
+    """
 
     milliseconds: float
     leads: int
     explained: dict[str, Any] | None
+    slower: float = 1.0
 
 
 async def estimate(

@@ -54,9 +54,7 @@ async def explain(tenant: Tenant, segment: NameOrDefinition) -> Explanation:
     async with tenant.reading("analytics", doing="explaining the segment") as session:
         found = await cost.estimate(session, tenant, Jsonb(definition))
         assert found.explained is not None  # noqa: S101  (without a least number of leads there is a plan)
-        sampled = await session.one(Q.sample_leads, {"definition": Jsonb(definition), **SAMPLE})
-        assert sampled is not None  # noqa: S101  (the function gives a row or raises)
-        members = round(sampled["leads"] * sampled["members"] / max(1, sampled["looked"]))
+        members = (await segments.estimated(session, tenant, Jsonb(definition))).count
         proposals = [each async for each in _proposals(session, definition, found)]
     return Explanation(
         wording.definition_in_words(definition),

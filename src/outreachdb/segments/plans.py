@@ -58,6 +58,13 @@ def milliseconds(explained: Node, prices: Prices) -> float:
     return prices.start + _work(explained["Plan"], known, prices)
 
 
+def members(explained: Node) -> float:
+    """How many leads the planner expects the segment to have."""
+    workers = 1.0 + sum(node["Workers Planned"] for node in nodes(explained["Plan"]) if node["Node Type"] == "Gather")
+    rows = [node["Plan Rows"] for node in nodes(explained["Plan"]) if node.get("Relation Name") == "leads"]
+    return workers * float(rows[0]) if rows else 0.0
+
+
 def nodes(plan: Node) -> Iterator[Node]:
     """The node and all below it."""
     yield plan

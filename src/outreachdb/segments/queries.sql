@@ -13,12 +13,19 @@ SELECT id, name, definition, version, last_count, last_counted_at, last_used_at,
 SELECT outreach.check_segment(%(definition)s, %(id)s::bigint);
 
 -- name: check_users
--- What is made of this segment must still make sense.
+-- What is made of this segment, directly or not, must still make sense.
+WITH RECURSIVE users AS (
+    SELECT s.id, s.name FROM outreach.segments AS s WHERE s.workspace_id = %(workspace_id)s AND s.id = %(id)s
+    UNION
+    SELECT s.id, s.name
+    FROM users AS u
+    JOIN outreach.segments AS s ON s.workspace_id = %(workspace_id)s
+        AND jsonb_path_exists(s.definition, 'strict $.**.segment ? (@ == $name || @ == $id)',
+                              jsonb_build_object('name', u.name, 'id', u.id))
+)
 SELECT count(outreach.segment_condition(s.definition))
 FROM outreach.segments AS s
-WHERE s.workspace_id = %(workspace_id)s
-  AND jsonb_path_exists(s.definition, 'strict $.**.segment ? (@ == $name || @ == $id)',
-                        jsonb_build_object('name', %(name)s::text, 'id', %(id)s::bigint));
+WHERE s.workspace_id = %(workspace_id)s AND s.id IN (SELECT u.id FROM users AS u);
 
 -- name: find_segment
 SELECT s.id, s.name, s.definition, s.version, s.last_count, s.last_counted_at, s.last_used_at, s.created_at, s.updated_at

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Row, Session, Tenant
 from outreachdb.errors import Conflict, InvalidInput, NotFound
-from outreachdb.segments import cost
+from outreachdb.segments import cost, plans
 from outreachdb.segments import definition as definitions
 
 Q = Queries("outreachdb.segments")
@@ -150,7 +150,7 @@ async def count(
     definition = Jsonb(await resolve(tenant, segment))
     async with tenant.reading("analytics", doing="counting the segment") as session:
         if estimate:
-            return await _estimated(session, definition)
+            return await estimated(session, tenant, definition)
         await cost.guard(session, tenant, definition, confirmed=confirmed)
         started = time.perf_counter()
         found: int = await session.value(Q.count_leads, {"definition": definition})
@@ -209,13 +209,17 @@ def check_name(name: str, kind: str) -> str:
     return name
 
 
-async def _estimated(session: Session, definition: Jsonb) -> SegmentCount:
+async def estimated(session: Session, tenant: Tenant, definition: Jsonb) -> SegmentCount:
+    """What a sample of the leads says; the planner where it holds no member, the truth where it is all of them."""
     started = time.perf_counter()
     row = await session.one(Q.sample_leads, {"definition": definition, **SAMPLE})
     assert row is not None  # noqa: S101  (the function gives a row or raises)
-    estimated = row["looked"] < row["leads"]
-    found = round(row["leads"] * row["members"] / max(1, row["looked"])) if estimated else row["members"]
-    return SegmentCount(found, estimated=estimated, seconds=round(time.perf_counter() - started, 4))
+    whole = row["looked"] >= row["leads"]
+    found = row["members"] if whole else round(row["leads"] * row["members"] / max(1, row["looked"]))
+    if not whole and row["members"] == 0:
+        explained = (await cost.estimate(session, tenant, definition)).explained
+        found = round(min(row["leads"] / max(1, row["looked"]), plans.members(explained or {"Plan": {}})))
+    return SegmentCount(found, estimated=not whole, seconds=round(time.perf_counter() - started, 4))
 
 
 async def _locked(session: Session, tenant: Tenant, name: str) -> Segment:

@@ -44,9 +44,8 @@ async def estimate(
     if "Plan" not in explained:
         return Estimate(plans.Prices().start, int(explained["Leads"]), None)
     slower = await _speed(session, tenant)
-    return Estimate(
-        round(slower * plans.milliseconds(explained, plans.Prices()), 1), int(explained["Leads"]), explained
-    )
+    expected = round(slower * plans.milliseconds(explained, plans.Prices()), 1)
+    return Estimate(expected, int(explained["Leads"]), explained, slower)
 
 
 async def guard(session: Session, tenant: Tenant, definition: Jsonb, *, confirmed: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,20 +76,21 @@ def required(definition: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield definition
 
 
-async def _proposals(session: Session, definition: Mapping[str, Any], now: cost.Estimate) -> Any:
+async def _proposals(session: Session, definition: Mapping[str, Any], now: cost.Estimate) -> AsyncIterator[Proposal]:
     if now.milliseconds < WORTH_MS:
         return
+    used = {node.get("Index Name") for node in plans.nodes((now.explained or {})["Plan"])}
     for condition in required(definition):
         where = await session.value(Q.index_for, {"condition": Jsonb(condition)})
-        if where is None:
+        name = f"ix_leads_segment_{hashlib.sha256((where or '').encode()).hexdigest()[:8]}"
+        if where is None or name in used:
             continue
         sampled = await session.one(Q.sample_leads, {"definition": Jsonb(condition), **SAMPLE})
         assert sampled is not None  # noqa: S101  (the function gives a row or raises)
         share = sampled["members"] / max(1, sampled["looked"])
         rows = round(share * now.leads)
         prices = plans.Prices()
-        expected = round(prices.start + rows / 1000 * (prices.fetched + prices.within), 1)
+        expected = round(now.slower * (prices.start + rows / 1000 * (prices.fetched + prices.within)), 1)
         if share <= SHARE and now.milliseconds >= GAIN * expected:
-            name = f"ix_leads_segment_{hashlib.sha256(where.encode()).hexdigest()[:8]}"
             ddl = f"CREATE INDEX CONCURRENTLY {name} ON outreach.leads {where}"
             yield Proposal(dict(condition), ddl, rows, expected)

@@ -64,6 +64,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Milliseconds that a segment may be expected to take; above it has to be confirmed.",
         least=1,
     ),
+    Setting("public_url", str, None, "Where recipients reach `outreachdb serve`, for tracking and unsubscribe links."),
+    Setting(
+        "smtp_ca_file",
+        Path,
+        None,
+        "Certificates of the authorities that SMTP servers are checked by; default the system's.",
+    ),
     Setting("secret_key", str, None, "Key for secrets at rest and signed tokens; 32 bytes in base64.", secret=True),
     Setting("secret_key_file", Path, None, "File that holds secret_key."),
     Setting(

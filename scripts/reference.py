@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import psycopg
 import typer.main
@@ -25,6 +25,8 @@ from outreachdb.db.rooms import routine_files
 from outreachdb.leads.importing.cells import LIMITS, PATTERNS
 from outreachdb.leads.importing.synonyms import MARK_HEADERS, MARKS, STATUS_HEADERS, SYNONYMS
 from outreachdb.segments.definition import Definition
+from outreachdb.segments import fields as segment_fields
+from outreachdb.segments.definition import Definition, Event
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -59,6 +61,7 @@ def files() -> Iterator[tuple[Path, str]]:
     yield REFERENCE / "cli.md", cli_page()
     schema = json.dumps(Definition.model_json_schema(), indent=2, sort_keys=True)
     yield REFERENCE / "segment.schema.json", schema + "\n"
+    yield REFERENCE / "segment-fields.md", segment_fields_page()
     yield REFERENCE / "campaign.schema.json", json.dumps(campaign_file.schema(), indent=2, sort_keys=True) + "\n"
     yield REFERENCE / "mapping.md", mapping_page()
     yield REFERENCE / "indexes.md", NOTE + index_catalogue.page()
@@ -95,6 +98,22 @@ def mapping_page() -> str:
     lines += ["## Types of custom columns", "", "| type | every cell matches |", "|---|---|"]
     lines += [f"| {kind} | `{pattern.replace('|', chr(92) + '|')}` |" for kind, pattern in PATTERNS.items()]
     return NOTE + "\n".join(lines) + "\n"
+
+
+def segment_fields_page() -> str:
+    """Fields, operators and events of segment definitions."""
+    lines = [
+        "# Fields and operators of segments",
+        "",
+        "What they mean is told in [Segments and search](segments.md).",
+        "",
+    ]
+    kinds = dict(segment_fields.KINDS) | {"custom": (segment_fields.CUSTOM, ("custom.<column name>",))}
+    for kind, (operators, names) in kinds.items():
+        lines += [f"## {kind}", "", ", ".join(f"`{name}`" for name in names), ""]
+        lines += [", ".join(f"`{each}`" for each in segment_fields.with_opposites(operators)), ""]
+    events = ", ".join(f"`{event}`" for event in get_args(Event))
+    return NOTE + "\n".join([*lines, "## Events", "", events, ""])
 
 
 def cli_page() -> str:

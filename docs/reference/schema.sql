@@ -629,6 +629,18 @@ CREATE FUNCTION outreach.cell_of(p_text text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN NULLIF(outreach.trimmed(NORMALIZE(p_text, NFC)), ''::text);
 ALTER FUNCTION outreach.cell_of(p_text text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.check_segment(definition jsonb, segment_id bigint DEFAULT NULL::bigint) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM outreach.segment_condition(definition);
+    IF segment_id IS NOT NULL THEN
+        PERFORM outreach.segment_node(definition, '', 1, ARRAY[segment_id]);
+    END IF;
+END
+$$;
+ALTER FUNCTION outreach.check_segment(definition jsonb, segment_id bigint) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(send_id bigint, created_at timestamp with time zone, campaign_id bigint, step smallint, variant text, lead_id bigint, mailbox_id bigint, recipient text, verdict text, reason text, lead jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2289,6 +2301,45 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean DEFAULT false, p_least bigint DEFAULT 0) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    whole jsonb;
+    plan jsonb;
+    conditions text[];
+    leads numeric;
+    counts bigint[];
+BEGIN
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %s', ws) INTO whole;
+    leads := (whole #>> '{0,Plan,Plan Rows}')::numeric;
+    IF leads < p_least THEN
+        RETURN jsonb_build_object('Leads', leads);
+    END IF;
+    EXECUTE format('EXPLAIN (FORMAT JSON, ANALYZE %s) SELECT count(*) FROM outreach.leads AS l WHERE l.workspace_id = %s AND (%s)',
+        CASE WHEN p_measured THEN 'true, BUFFERS, TIMING false' ELSE 'false' END,
+        ws, outreach.segment_condition(definition)) INTO plan;
+    plan := (plan -> 0) || jsonb_build_object('Leads', leads, 'Rows', '{}'::jsonb);
+    -- What the planner wrote is SQL over the columns of leads; it names sets of other tables in ways that are not.
+    conditions := ARRAY(
+        SELECT DISTINCT c #>> '{}'
+        FROM jsonb_path_query(plan, 'strict $.** ? (@."Index Cond" starts with "(")."Index Cond"') AS c
+        WHERE c #>> '{}' !~ '[$]|SubPlan|InitPlan' AND jsonb_path_exists(plan,
+            'strict $.** ? (@."Index Cond" == $c && (@."Relation Name" == "leads" || @."Index Name" like_regex "_leads_"))',
+            jsonb_build_object('c', c)));
+    IF leads > 2000 AND cardinality(conditions) BETWEEN 1 AND 50 THEN
+        EXECUTE 'SELECT ARRAY[count(*), ' || (SELECT string_agg(format('count(*) FILTER (WHERE %s)', c), ', ' ORDER BY place)
+                                    FROM unnest(conditions) WITH ORDINALITY AS u (c, place))
+            || '] FROM ' || outreach.segment_sample_of(ws, 20, 50) INTO counts;
+        plan := jsonb_set(plan, '{Rows}', (SELECT coalesce(jsonb_object_agg(c, round(leads * counts[place + 1] / counts[1])), '{}')
+            FROM unnest(conditions) WITH ORDINALITY AS u (c, place) WHERE counts[place + 1] >= 3));
+    END IF;
+    RETURN plan;
+END
+$_$;
+ALTER FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.fast_bulk_lead_import(leads jsonb) RETURNS TABLE(rows_read bigint, inserted bigint, updated bigint, skipped bigint, rejected bigint, errors jsonb)
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3647,6 +3698,32 @@ CREATE FUNCTION outreach.rollup_totals(p_grain text, p_key text) RETURNS TABLE(k
     GROUP BY u.kind
 $$;
 ALTER FUNCTION outreach.rollup_totals(p_grain text, p_key text) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer DEFAULT 40, p_rows integer DEFAULT 50, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    test constant text := outreach.segment_condition(definition);
+    plan jsonb;
+    began timestamptz;
+BEGIN
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %s', ws) INTO plan;
+    leads := (plan #>> '{0,Plan,Plan Rows}')::numeric;
+    began := clock_timestamp();
+    IF leads <= p_blocks * p_rows THEN
+        EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s) FROM outreach.leads AS l WHERE l.workspace_id = %s', test, ws)
+        INTO looked, members;
+        leads := looked;
+    ELSE
+        EXECUTE format(
+            'SELECT count(*), count(*) FILTER (WHERE %s) FROM %s', test, outreach.segment_sample_of(ws, p_blocks, p_rows))
+        INTO looked, members;
+    END IF;
+    milliseconds := extract(epoch FROM clock_timestamp() - began) * 1000;
+END
+$$;
+ALTER FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.schedule_members(p_campaign outreach.campaigns, p_base timestamp with time zone, p_adding boolean) RETURNS TABLE(leads bigint, scheduled bigint, excluded jsonb)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4026,6 +4103,33 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.seconds_to_next_distance() OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer DEFAULT 10) RETURNS TABLE(kind text, value text, leads bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+    RETURN QUERY EXECUTE format($sql$
+        WITH members AS (
+            SELECT m.status, m.country, m.industry, coalesce(g.level, 'cold') AS level
+            FROM (SELECT l.id, l.status, l.country, l.industry FROM outreach.leads AS l
+                  WHERE l.workspace_id = %1$s AND (%2$s)) AS m
+            LEFT JOIN outreach.lead_engagement AS g ON g.workspace_id = %1$s AND g.lead_id = m.id
+        ), counted AS (
+            SELECT CASE grouping(m.status, m.country, m.industry, m.level)
+                       WHEN 7 THEN 'status' WHEN 11 THEN 'country' WHEN 13 THEN 'industry' WHEN 14 THEN 'engagement' ELSE 'all'
+                   END AS kind,
+                   coalesce(m.status, m.country, m.industry, m.level) AS value, count(*) AS leads
+            FROM members AS m
+            GROUP BY GROUPING SETS ((m.status), (m.country), (m.industry), (m.level), ())
+        )
+        SELECT r.kind, r.value, r.leads
+        FROM (SELECT c.*, row_number() OVER (PARTITION BY c.kind ORDER BY c.leads DESC, c.value) AS place FROM counted AS c) AS r
+        WHERE r.place <= %3$L
+        ORDER BY r.kind, r.leads DESC, r.value $sql$,
+        outreach.required_workspace(), outreach.segment_condition(definition), p_top);
+END
+$_$;
+ALTER FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.segment_within(p_column text, p_set text) RETURNS text
     LANGUAGE sql STABLE
     RETURN (((('(('::text || p_column) || ' IN (SELECT unnest(ARRAY('::text) || p_set) || ')))) IS TRUE)'::text);
@@ -4055,19 +4159,69 @@ BEGIN
 END
 $_$;
 ALTER FUNCTION outreach.segment_condition(definition jsonb) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.segment_custom_equals(p_key text, p_value jsonb) RETURNS text
-    LANGUAGE sql STABLE
-    RETURN ((format('(l.custom_fields @> %L::jsonb'::text, jsonb_build_object(p_key, p_value)) || CASE WHEN (jsonb_typeof(p_value) = ANY (ARRAY['number'::text, 'boolean'::text])) THEN format(' OR l.custom_fields @> %L::jsonb'::text, jsonb_build_object(p_key, (p_value #>> '{}'::text[]))) WHEN (outreach.json_number(p_value) IS NOT NULL) THEN format(' OR l.custom_fields @> %L::jsonb'::text, jsonb_build_object(p_key, outreach.json_number(p_value))) ELSE ''::text END) || ')'::text);
-ALTER FUNCTION outreach.segment_custom_equals(p_key text, p_value jsonb) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.segment_custom_test(p_key text, p_op text, p_value jsonb, p_path text) RETURNS text
+CREATE FUNCTION outreach.segment_custom_day(p_text text, p_op text, p_value jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
     AS $_$
 DECLARE
-    col text := format('(l.custom_fields ->> %L)', p_key);
-    -- Dates in lists are ISO texts: compared by the day, as text, which no bad value can upset.
-    day text := format('CASE WHEN %1$s ~ ''^[0-9]{4}-[0-9]{2}-[0-9]{2}'' THEN left(%1$s, 10) COLLATE "C" END', col);
+    col text := format('CASE WHEN %1$s ~ ''^[0-9]{4}-[0-9]{2}-[0-9]{2}'' THEN left(%1$s, 10) COLLATE "C" END', p_text);
+BEGIN
+    IF p_op = 'within_last' THEN
+        RETURN format('%s BETWEEN to_char((now() AT TIME ZONE ''UTC'') - %L::interval, ''YYYY-MM-DD'') '
+            'AND to_char(now() AT TIME ZONE ''UTC'', ''YYYY-MM-DD'')', col, outreach.segment_duration(p_value, p_path));
+    ELSIF p_op = 'between' THEN
+        RETURN format('%s BETWEEN %L AND %L', col,
+            to_char(lower(outreach.segment_instant(p_value -> 0, p_path || '.value[0]')), 'YYYY-MM-DD'),
+            to_char(lower(outreach.segment_instant(p_value -> 1, p_path || '.value[1]')), 'YYYY-MM-DD'));
+    END IF;
+    RETURN format('%s %s %L', col,
+        CASE p_op WHEN 'before' THEN '<' WHEN 'after' THEN '>' ELSE outreach.segment_order(p_op) END,
+        to_char(lower(outreach.segment_instant(p_value, p_path || '.value')), 'YYYY-MM-DD'));
+END
+$_$;
+ALTER FUNCTION outreach.segment_custom_day(p_text text, p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_value(p_keys text[], p_whole text, p_text boolean) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN (cardinality(p_keys) = 1) THEN format('(l.custom_fields %s %L)'::text, CASE WHEN p_text THEN '->>'::text ELSE '->'::text END, (p_keys)[1]) WHEN (p_whole IS NULL) THEN format('(l.custom_fields %s %L::text[])'::text, CASE WHEN p_text THEN '#>>'::text ELSE '#>'::text END, p_keys) ELSE format('(CASE WHEN l.custom_fields ? %1$L THEN l.custom_fields %2$s %1$L ELSE l.custom_fields %3$s %4$L::text[] END)'::text, p_whole, CASE WHEN p_text THEN '->>'::text ELSE '->'::text END, CASE WHEN p_text THEN '#>>'::text ELSE '#>'::text END, p_keys) END;
+ALTER FUNCTION outreach.segment_custom_value(p_keys text[], p_whole text, p_text boolean) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_nested(p_keys text[], p_value jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    built jsonb := p_value;
+BEGIN
+    FOR place IN REVERSE cardinality(p_keys)..1 LOOP
+        built := jsonb_build_object(p_keys[place], built);
+    END LOOP;
+    RETURN built;
+END
+$$;
+ALTER FUNCTION outreach.segment_nested(p_keys text[], p_value jsonb) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_holds(p_keys text[], p_whole text, p_value jsonb) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN (cardinality(p_keys) = 1) THEN format('l.custom_fields @> %L::jsonb'::text, jsonb_build_object((p_keys)[1], p_value)) WHEN (EXISTS (SELECT FROM unnest((segment_custom_holds.p_keys)[2:]) key(key) WHERE (key.key ~ '^-?[0-9]+$'::text))) THEN format(CASE jsonb_typeof(p_value) WHEN 'array'::text THEN '%s @> %L::jsonb'::text ELSE '%s = %L::jsonb'::text END, outreach.segment_custom_value(p_keys, p_whole, false), p_value) WHEN (p_whole IS NULL) THEN format('l.custom_fields @> %L::jsonb'::text, outreach.segment_nested(p_keys, p_value)) ELSE format('(l.custom_fields @> %L::jsonb OR (l.custom_fields @> %L::jsonb AND NOT l.custom_fields ? %L))'::text, jsonb_build_object(p_whole, p_value), outreach.segment_nested(p_keys, p_value), p_whole) END;
+ALTER FUNCTION outreach.segment_custom_holds(p_keys text[], p_whole text, p_value jsonb) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_equals(p_keys text[], p_whole text, p_value jsonb, p_listed boolean) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN (SELECT (('('::text || string_agg(outreach.segment_custom_holds(segment_custom_equals.p_keys, segment_custom_equals.p_whole, CASE WHEN segment_custom_equals.p_listed THEN jsonb_build_array(s.spelt) ELSE s.spelt END), ' OR '::text ORDER BY s.place)) || ')'::text) FROM unnest(ARRAY[segment_custom_equals.p_value, CASE WHEN (jsonb_typeof(segment_custom_equals.p_value) = ANY (ARRAY['number'::text, 'boolean'::text])) THEN to_jsonb((segment_custom_equals.p_value #>> '{}'::text[])) ELSE to_jsonb(outreach.json_number(segment_custom_equals.p_value)) END]) WITH ORDINALITY s(spelt, place) WHERE (s.spelt IS NOT NULL));
+ALTER FUNCTION outreach.segment_custom_equals(p_keys text[], p_whole text, p_value jsonb, p_listed boolean) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_keys(p_field jsonb) RETURNS text[]
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN ((jsonb_typeof(p_field) = 'string'::text) AND ((p_field #>> '{}'::text[]) ~~ 'custom._%'::text)) THEN string_to_array(substr((p_field #>> '{}'::text[]), 8), '.'::text) WHEN ((jsonb_typeof(p_field) = 'array'::text) AND ((p_field ->> 0) = 'custom'::text) AND ((jsonb_array_length(p_field) >= 2) AND (jsonb_array_length(p_field) <= 32)) AND (NOT (EXISTS (SELECT FROM jsonb_array_elements(segment_custom_keys.p_field) e(value) WHERE (jsonb_typeof(e.value) <> 'string'::text))))) THEN ARRAY(SELECT e.value FROM jsonb_array_elements_text((segment_custom_keys.p_field - 0)) WITH ORDINALITY e(value, ordinality) ORDER BY e.ordinality) ELSE NULL::text[] END;
+ALTER FUNCTION outreach.segment_custom_keys(p_field jsonb) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_operators() RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '{equals,in,contains,starts_with,ends_with,matches,gt,gte,lt,lte,between,before,after,within_last,has_any,has_all,is_set}'::text[];
+ALTER FUNCTION outreach.segment_custom_operators() OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_test(p_keys text[], p_whole text, p_op text, p_value jsonb, p_path text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    col text := outreach.segment_custom_value(p_keys, p_whole, true);
+    join_word text := CASE p_op WHEN 'has_all' THEN ' AND ' ELSE ' OR ' END;
 BEGIN
     IF p_op = 'is_set' THEN
         RETURN format('%s <> ''''', col);
@@ -4075,10 +4229,10 @@ BEGIN
         IF jsonb_typeof(p_value) NOT IN ('string', 'number', 'boolean') THEN
             PERFORM outreach.segment_error(p_path || '.value', 'must be a text, a number, true or false');
         END IF;
-        RETURN outreach.segment_custom_equals(p_key, p_value);
-    ELSIF p_op = 'in' THEN
+        RETURN outreach.segment_custom_equals(p_keys, p_whole, p_value, false);
+    ELSIF p_op IN ('in', 'has_any', 'has_all') THEN
         PERFORM outreach.segment_texts(p_value, p_path);
-        RETURN (SELECT '(' || string_agg(outreach.segment_custom_equals(p_key, e), ' OR ') || ')'
+        RETURN (SELECT '(' || string_agg(outreach.segment_custom_equals(p_keys, p_whole, e, p_op <> 'in'), join_word) || ')'
                 FROM jsonb_array_elements(p_value) AS e);
     ELSIF p_op = 'matches' THEN
         RETURN format('%s ~* %L', col, outreach.segment_regex(p_value, p_path));
@@ -4087,22 +4241,17 @@ BEGIN
             PERFORM outreach.segment_error(p_path || '.value', 'must be a text');
         END IF;
         RETURN format('lower(%s) LIKE %L', col, outreach.segment_like(p_op, p_value #>> '{}'));
-    ELSIF p_op = 'within_last' THEN
-        RETURN format('%s BETWEEN to_char((now() AT TIME ZONE ''UTC'') - %L::interval, ''YYYY-MM-DD'') '
-            'AND to_char(now() AT TIME ZONE ''UTC'', ''YYYY-MM-DD'')', day, outreach.segment_duration(p_value, p_path));
-    ELSIF p_op IN ('before', 'after') THEN
-        RETURN format('%s %s %L', day, CASE p_op WHEN 'before' THEN '<' ELSE '>' END,
-            to_char(lower(outreach.segment_instant(p_value, p_path || '.value')), 'YYYY-MM-DD'));
-    ELSIF p_op = 'between' AND jsonb_typeof(p_value -> 0) = 'string' AND jsonb_array_length(p_value) = 2 THEN
-        RETURN format('%s BETWEEN %L AND %L', day,
-            to_char(lower(outreach.segment_instant(p_value -> 0, p_path || '.value[0]')), 'YYYY-MM-DD'),
-            to_char(lower(outreach.segment_instant(p_value -> 1, p_path || '.value[1]')), 'YYYY-MM-DD'));
+    ELSIF p_op IN ('within_last', 'before', 'after')
+        OR (p_op IN ('gt', 'gte', 'lt', 'lte') AND jsonb_typeof(p_value) = 'string')
+        OR (p_op = 'between' AND jsonb_typeof(p_value -> 0) = 'string' AND jsonb_array_length(p_value) = 2)
+    THEN
+        RETURN outreach.segment_custom_day(col, p_op, p_value, p_path);
     END IF;
-    RETURN outreach.segment_number_test(
-        format('outreach.json_number(l.custom_fields -> %L)', p_key), 'numeric', p_op, p_value, p_path);
+    RETURN outreach.segment_number_test(format('outreach.json_number(%s)', outreach.segment_custom_value(p_keys, p_whole, false)),
+        'numeric', p_op, p_value, p_path);
 END
-$_$;
-ALTER FUNCTION outreach.segment_custom_test(p_key text, p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+$$;
+ALTER FUNCTION outreach.segment_custom_test(p_keys text[], p_whole text, p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_date_test(p_field text, p_op text, p_value jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4151,7 +4300,7 @@ BEGIN
     IF jsonb_typeof(p_value) = 'number' AND written ~ '^[0-9]{1,4}$' THEN
         RETURN make_interval(days => written::integer);
     END IF;
-    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR written !~ '^[0-9]{1,4} (minute|hour|day|week|month|year)s?$' THEN
+    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR written !~ '^([0-9]{1,4} (minute|hour|day|week|month)|[0-9]{1,3} year)s?$' THEN
         PERFORM outreach.segment_error(p_path || '.value', 'must be a number of days or a text such as "30 days"');
     END IF;
     RETURN written::interval;
@@ -4161,12 +4310,13 @@ ALTER FUNCTION outreach.segment_duration(p_value jsonb, p_path text) OWNER TO ou
 CREATE FUNCTION outreach.segment_error(p_path text, p_problem text, p_hint text DEFAULT ''::text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 BEGIN
     RAISE EXCEPTION '%: %', coalesce(nullif(ltrim(p_path, '.'), ''), 'definition'), p_problem
-        USING ERRCODE = 'invalid_parameter_value', HINT = p_hint;
+        USING ERRCODE = 'invalid_parameter_value', HINT = p_hint,
+            DETAIL = translate(regexp_replace(p_path, '\(.*$', ''), '.[]', '//');
 END
-$$;
+$_$;
 ALTER FUNCTION outreach.segment_error(p_path text, p_problem text, p_hint text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_event_test(p_node jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -4220,6 +4370,30 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.segment_event_test(p_node jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_fields() RETURNS TABLE(field text, kind text, operators text[])
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT f.field, k.kind, k.operators
+    FROM (VALUES
+        ('text', '{equals,in,contains,starts_with,ends_with,matches,is_set}'::text[], '{city,company_name,company_website,country,
+            email,email_status,first_name,industry,last_name,linkedin_url,notes,phone,source,source_key,status,timezone,title}'::text[]),
+        ('integer', '{equals,in,gt,gte,lt,lte,between,is_set}', '{company_id,id,qualification_latency_ms}'),
+        ('real', '{equals,in,gt,gte,lt,lte,between,is_set}', '{qualification_score}'),
+        ('date', '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}',
+            '{created_at,email_checked_at,profile_checked_at,qualified_at,updated_at}'),
+        ('tags', '{has_any,has_all,is_set}', '{tags}'),
+        ('company text', '{equals,in,contains,starts_with,ends_with,matches,is_set}',
+            '{company.domain,company.industry,company.linkedin_url,company.name,company.news_url,company.website_url}'),
+        ('company date', '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}',
+            '{company.created_at,company.last_crawled_at,company.updated_at}'),
+        ('month', '{equals,in,gt,gte,lt,lte,between,within_next_months,is_set}', '{company.renewal_month}'),
+        ('level', '{equals,in}', '{engagement}'),
+        ('suppressed', '{equals}', '{suppressed}')
+    ) AS k (kind, operators, fields)
+    CROSS JOIN LATERAL unnest(k.fields) AS f (field)
+$$;
+ALTER FUNCTION outreach.segment_fields() OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_import_test(p_node jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4240,6 +4414,42 @@ BEGIN
 END
 $_$;
 ALTER FUNCTION outreach.segment_import_test(p_node jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_index(p_condition jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    keys text[] := outreach.segment_custom_keys(p_condition -> 'field');
+    whole text := CASE WHEN jsonb_typeof(p_condition -> 'field') = 'string' AND cardinality(keys) > 1
+        THEN substr(p_condition ->> 'field', 8) END;
+    op text := p_condition ->> 'op';
+    first jsonb := CASE WHEN jsonb_typeof(p_condition -> 'value') = 'array' THEN p_condition -> 'value' -> 0
+        ELSE p_condition -> 'value' END;
+    words constant boolean := op IN ('contains', 'starts_with', 'ends_with') AND length(first #>> '{}') >= 3;
+    text_of text := replace(outreach.segment_custom_value(keys, whole, true), 'l.custom_fields', 'custom_fields');
+    field text := p_condition ->> 'field';
+BEGIN
+    IF keys IS NOT NULL AND words THEN
+        RETURN format('USING gin (workspace_id, (lower(%s)) public.gin_trgm_ops)', text_of);
+    ELSIF keys IS NOT NULL AND op IN ('gt', 'gte', 'lt', 'lte', 'between') AND jsonb_typeof(first) = 'number' THEN
+        RETURN format('(workspace_id, (outreach.json_number(%s)))',
+            replace(outreach.segment_custom_value(keys, whole, false), 'l.custom_fields', 'custom_fields'));
+    ELSIF keys IS NOT NULL AND op IN ('gt', 'gte', 'lt', 'lte', 'between', 'before', 'after', 'within_last') THEN
+        RETURN format('(workspace_id, (CASE WHEN %1$s ~ ''^[0-9]{4}-[0-9]{2}-[0-9]{2}'' THEN left(%1$s, 10) COLLATE "C" END))',
+            text_of);
+    ELSIF keys IS NULL AND words AND field IN (SELECT f.field FROM outreach.segment_fields() AS f WHERE f.kind = 'text')
+        AND field NOT IN ('first_name', 'last_name', 'email', 'company_name')
+    THEN
+        RETURN format('USING gin (workspace_id, (lower(%I)) public.gin_trgm_ops)', field);
+    ELSIF keys IS NULL AND op IN ('equals', 'in') AND field IN
+        ('city', 'company_website', 'country', 'first_name', 'last_name', 'linkedin_url', 'phone', 'source', 'timezone', 'title')
+    THEN
+        RETURN format('(workspace_id, %I)', field);
+    END IF;
+    RETURN NULL;
+END
+$_$;
+ALTER FUNCTION outreach.segment_index(p_condition jsonb) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_instant(p_value jsonb, p_path text) RETURNS tstzrange
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4247,26 +4457,42 @@ CREATE FUNCTION outreach.segment_instant(p_value jsonb, p_path text) RETURNS tst
     SET "DateStyle" TO 'ISO, YMD'
     AS $_$
 DECLARE
-    written text := p_value #>> '{}';
+    written text := CASE WHEN p_value = '"today"' THEN to_char(now(), 'YYYY-MM-DD') ELSE p_value #>> '{}' END;
+    relative text[] := regexp_match(written, '^(?:(in) )?([0-9]{1,4} (?:minute|hour|day|week|month|year)s?)(?: (ago))?$');
     instant timestamptz;
 BEGIN
-    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR written !~
-        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[-+][0-9]{2}(:?[0-9]{2})?)?)?$'
+    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR (written <> 'now' AND num_nonnulls(relative[1], relative[3]) <> 1
+        AND written !~
+        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[-+][0-9]{2}(:?[0-9]{2})?)?)?$')
     THEN
-        PERFORM outreach.segment_error(p_path, 'must be a date such as 2026-01-31 or 2026-01-31T12:00:00Z');
+        PERFORM outreach.segment_error(p_path,
+            'must be a date such as 2026-01-31 or 2026-01-31T12:00:00Z, or a text such as "30 days ago"');
     END IF;
     BEGIN
-        instant := written::timestamptz;
+        instant := CASE WHEN written = 'now' THEN now()
+            WHEN relative[3] IS NOT NULL THEN now() - relative[2]::interval
+            WHEN relative[1] IS NOT NULL THEN now() + relative[2]::interval
+            ELSE written::timestamptz END;
     EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format OR invalid_time_zone_displacement_value THEN
         PERFORM outreach.segment_error(p_path, format('there is no date %s', written));
     END;
-    IF length(written) = 10 THEN
+    IF length(written) = 10 AND relative IS NULL THEN
         RETURN tstzrange(instant, instant + interval '1 day', '[)');
     END IF;
     RETURN tstzrange(instant, instant, '[]');
 END
 $_$;
 ALTER FUNCTION outreach.segment_instant(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_lead_ids(definition jsonb) RETURNS SETOF bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN QUERY EXECUTE format('SELECT l.id FROM outreach.leads AS l WHERE l.workspace_id = %s AND (%s)',
+        outreach.required_workspace(), outreach.segment_condition(definition));
+END
+$$;
+ALTER FUNCTION outreach.segment_lead_ids(definition jsonb) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.segment_level_test(p_value jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4305,6 +4531,22 @@ BEGIN
 END
 $_$;
 ALTER FUNCTION outreach.segment_month_test(p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_nearest(p_field text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce(
+        (SELECT 'custom.' || k.key
+         FROM (SELECT n.custom_fields FROM outreach.leads AS n WHERE n.workspace_id = outreach.required_workspace()
+               ORDER BY n.created_at DESC LIMIT 100) AS newest
+         CROSS JOIN LATERAL jsonb_object_keys(newest.custom_fields) AS k (key)
+         WHERE lower(k.key) = lower(p_field)
+         LIMIT 1),
+        (SELECT f.field FROM outreach.segment_fields() AS f
+         WHERE public.similarity(f.field, left(p_field, 100)) > 0.2
+         ORDER BY public.similarity(f.field, left(p_field, 100)) DESC, f.field LIMIT 1))
+$$;
+ALTER FUNCTION outreach.segment_nearest(p_field text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_node(p_node jsonb, p_path text, p_depth integer, p_inside bigint[]) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4433,6 +4675,10 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.segment_regex(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_sample_of(p_workspace bigint, p_blocks integer, p_rows integer) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN format('(SELECT b.first + ((b.last - b.first) * ((n + random()) / %2$s))::bigint AS start FROM generate_series(0, %2$s - 1) AS n, (SELECT min(e.id) AS first, max(e.id) AS last FROM outreach.leads AS e WHERE e.workspace_id = %1$s) AS b) AS s CROSS JOIN LATERAL (SELECT l.* FROM outreach.leads AS l WHERE l.workspace_id = %1$s AND l.id >= s.start ORDER BY l.id LIMIT %3$s) AS l'::text, p_workspace, p_blocks, p_rows);
+ALTER FUNCTION outreach.segment_sample_of(p_workspace bigint, p_blocks integer, p_rows integer) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_segment_test(p_node jsonb, p_path text, p_depth integer, p_inside bigint[]) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4500,37 +4746,25 @@ DECLARE
     positive text := CASE op
         WHEN 'not_equals' THEN 'equals' WHEN 'not_in' THEN 'in' WHEN 'not_contains' THEN 'contains'
         WHEN 'is_not_set' THEN 'is_set' WHEN 'has_none' THEN 'has_any' ELSE op END;
-    kind text := CASE
-        WHEN field IN ('email', 'first_name', 'last_name', 'phone', 'title', 'company_name', 'company_website',
-            'linkedin_url', 'industry', 'country', 'city', 'timezone', 'source', 'source_key', 'status', 'notes',
-            'email_status') THEN 'text'
-        WHEN field IN ('id', 'company_id', 'qualification_latency_ms') THEN 'integer'
-        WHEN field = 'qualification_score' THEN 'real'
-        WHEN field IN ('created_at', 'updated_at', 'qualified_at', 'email_checked_at', 'profile_checked_at') THEN 'date'
-        WHEN field = 'tags' THEN 'tags'
-        WHEN field IN ('company.name', 'company.domain', 'company.industry', 'company.website_url') THEN 'company text'
-        WHEN field = 'company.renewal_month' THEN 'month'
-        WHEN field = 'company.last_crawled_at' THEN 'company date'
-        WHEN field = 'engagement' THEN 'level'
-        WHEN field = 'suppressed' THEN 'suppressed'
-        WHEN field LIKE 'custom._%' THEN 'custom' END;
-    offered text[] := CASE
-        WHEN kind IN ('text', 'company text') THEN '{equals,in,contains,starts_with,ends_with,matches,is_set}'::text[]
-        WHEN kind IN ('integer', 'real') THEN '{equals,in,gt,gte,lt,lte,between,is_set}'::text[]
-        WHEN kind = 'month' THEN '{equals,in,gt,gte,lt,lte,between,within_next_months,is_set}'::text[]
-        WHEN kind = 'level' THEN '{equals,in}'::text[]
-        WHEN kind = 'suppressed' THEN '{equals}'::text[]
-        WHEN kind IN ('date', 'company date') THEN '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}'::text[]
-        WHEN kind = 'tags' THEN '{has_any,has_all,is_set}'::text[]
-        WHEN kind = 'custom' THEN
-            '{equals,in,contains,starts_with,ends_with,matches,gt,gte,lt,lte,between,before,after,within_last,is_set}'::text[] END;
+    keys text[] := outreach.segment_custom_keys(p_node -> 'field');
+    kind text;
+    offered text[];
     test text;
 BEGIN
-    IF kind IS NULL THEN
-        PERFORM outreach.segment_error(p_path || '.field', format('there is no field %s', p_node -> 'field'),
-            'a field of leads, tags, engagement, suppressed, company.<field>, or custom.<column name>');
+    IF keys IS NOT NULL THEN
+        kind := 'custom';
+        offered := outreach.segment_custom_operators();
+    ELSE
+        SELECT f.kind, f.operators INTO kind, offered FROM outreach.segment_fields() AS f WHERE f.field = p_node ->> 'field';
+    END IF;
+    IF NOT p_node ? 'field' THEN
+        PERFORM outreach.segment_error(p_path || '.field', 'is missing');
+    ELSIF kind IS NULL THEN
+        PERFORM outreach.segment_error(p_path || '.field', format('there is no field %s', left((p_node -> 'field')::text, 100)),
+            coalesce(format('did you mean "%s"?', outreach.segment_nearest(field)),
+                     'a field of leads, tags, engagement, suppressed, company.<field>, or custom.<column name>'));
     ELSIF positive IS NULL OR positive <> ALL (offered) THEN
-        PERFORM outreach.segment_error(p_path || '.op', format('%s does not go with the field %s', p_node -> 'op', field),
+        PERFORM outreach.segment_error(p_path || '.op', format('%s does not go with the field %s', left((p_node -> 'op')::text, 100), left(field, 100)),
             'this field takes ' || array_to_string(offered, ', ') || ' and their opposites');
     ELSIF p_node - '{field,op,value}'::text[] <> '{}' THEN
         PERFORM outreach.segment_error(p_path, 'a condition has the keys field, op and value, and no others');
@@ -4553,7 +4787,9 @@ BEGIN
             outreach.segment_date_test(substr(field, 9), positive, p_node -> 'value', p_path))
         WHEN 'month' THEN outreach.segment_company_test(
             outreach.segment_month_test(positive, p_node -> 'value', p_path))
-        ELSE outreach.segment_custom_test(substr(field, 8), positive, p_node -> 'value', p_path) END;
+        ELSE outreach.segment_custom_test(keys,
+            CASE WHEN jsonb_typeof(p_node -> 'field') = 'string' AND cardinality(keys) > 1 THEN substr(field, 8) END,
+            positive, p_node -> 'value', p_path) END;
     RETURN CASE WHEN positive = op THEN test ELSE format('(%s) IS NOT TRUE', test) END;
 END
 $$;
@@ -5185,7 +5421,7 @@ CREATE TABLE outreach.imports (
     finished_at timestamp with time zone,
     CONSTRAINT ck_imports_balance CHECK (((status <> ALL (ARRAY['done'::text, 'undone'::text])) OR (rows_read = (((inserted + updated) + skipped) + rejected)))),
     CONSTRAINT ck_imports_on_conflict_known CHECK ((on_conflict = ANY (ARRAY['update'::text, 'fill'::text, 'skip'::text]))),
-    CONSTRAINT ck_imports_status_known CHECK ((status = ANY (ARRAY['running'::text, 'done'::text, 'failed'::text, 'cancelled'::text, 'undone'::text])))
+    CONSTRAINT ck_imports_status_known CHECK ((status = ANY (ARRAY['running'::text, 'done'::text, 'applied'::text, 'failed'::text, 'cancelled'::text, 'undone'::text])))
 );
 ALTER TABLE outreach.imports OWNER TO outreachdb_owner;
 ALTER TABLE outreach.imports ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
@@ -5343,6 +5579,17 @@ ALTER TABLE outreach.reports ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE outreach.segment_versions (
+    workspace_id bigint NOT NULL,
+    segment_id bigint NOT NULL,
+    version bigint NOT NULL,
+    definition jsonb NOT NULL,
+    changed_by text NOT NULL,
+    note text,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_segment_versions_definition_object CHECK ((jsonb_typeof(definition) = 'object'::text))
+);
+ALTER TABLE outreach.segment_versions OWNER TO outreachdb_owner;
 CREATE TABLE outreach.segments (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -5351,6 +5598,7 @@ CREATE TABLE outreach.segments (
     version bigint DEFAULT '1'::bigint NOT NULL,
     last_count bigint,
     last_counted_at timestamp with time zone,
+    last_used_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT ck_segments_definition_object CHECK ((jsonb_typeof(definition) = 'object'::text))
@@ -5453,7 +5701,9 @@ CREATE TABLE outreach.workspaces (
     id bigint NOT NULL,
     name text NOT NULL,
     settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    read_limit_ms bigint DEFAULT '30000'::bigint NOT NULL,
+    CONSTRAINT ck_workspaces_read_limit_range CHECK (((read_limit_ms >= 0) AND (read_limit_ms <= 2147483647)))
 );
 ALTER TABLE outreach.workspaces OWNER TO outreachdb_owner;
 ALTER TABLE outreach.workspaces ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
@@ -5540,6 +5790,8 @@ ALTER TABLE ONLY outreach.organization_charts
     ADD CONSTRAINT pk_organization_charts PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.reports
     ADD CONSTRAINT pk_reports PRIMARY KEY (workspace_id, id);
+ALTER TABLE ONLY outreach.segment_versions
+    ADD CONSTRAINT pk_segment_versions PRIMARY KEY (workspace_id, segment_id, version);
 ALTER TABLE ONLY outreach.segments
     ADD CONSTRAINT pk_segments PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.send_exclusions
@@ -5721,6 +5973,8 @@ ALTER TABLE ONLY outreach.organization_charts
     ADD CONSTRAINT fk_organization_charts_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
 ALTER TABLE ONLY outreach.reports
     ADD CONSTRAINT fk_reports_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
+ALTER TABLE ONLY outreach.segment_versions
+    ADD CONSTRAINT fk_segment_versions_segment FOREIGN KEY (workspace_id, segment_id) REFERENCES outreach.segments(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.segments
     ADD CONSTRAINT fk_segments_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.send_exclusions
@@ -5785,6 +6039,7 @@ CREATE POLICY reader ON outreach.llm_api_calls FOR SELECT TO outreachdb_reader U
 CREATE POLICY reader ON outreach.message_log FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.organization_charts FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.reports FOR SELECT TO outreachdb_reader USING (true);
+CREATE POLICY reader ON outreach.segment_versions FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.segments FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.send_exclusions FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.sending_limits FOR SELECT TO outreachdb_reader USING (true);
@@ -5793,6 +6048,7 @@ CREATE POLICY reader ON outreach.suppressions FOR SELECT TO outreachdb_reader US
 CREATE POLICY reader ON outreach.voice_session_logs FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.workspaces FOR SELECT TO outreachdb_reader USING (true);
 ALTER TABLE outreach.reports ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.segment_versions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.segments ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.send_exclusions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.sending_limits ENABLE ROW LEVEL SECURITY;
@@ -5824,6 +6080,7 @@ CREATE POLICY tenant ON outreach.mailboxes TO outreachdb_app USING ((workspace_i
 CREATE POLICY tenant ON outreach.message_log TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.organization_charts TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.reports TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.segment_versions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.segments TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.send_exclusions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.sending_limits TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
@@ -5859,6 +6116,7 @@ CREATE POLICY trusted ON outreach.mailboxes TO outreachdb_trusted USING (true) W
 CREATE POLICY trusted ON outreach.message_log TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.organization_charts TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.reports TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.segment_versions TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.segments TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.send_exclusions TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.sending_limits TO outreachdb_trusted USING (true) WITH CHECK (true);
@@ -5917,6 +6175,8 @@ REVOKE ALL ON FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_
 GRANT ALL ON FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) TO outreachdb_app;
 GRANT ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) TO outreachdb_trusted;
@@ -5962,6 +6222,8 @@ REVOKE ALL ON FUNCTION outreach.return_claims(worker text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.return_claims(worker text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.rollup_totals(p_grain text, p_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.rollup_totals(p_grain text, p_key text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) FROM PUBLIC;
@@ -5970,6 +6232,10 @@ REVOKE ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb
 GRANT ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.seconds_to_next_distance() FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.seconds_to_next_distance() TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.segment_lead_ids(definition jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.segment_lead_ids(definition jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) FROM PUBLIC;
@@ -6053,6 +6319,9 @@ GRANT SELECT ON TABLE outreach.organization_charts TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.reports TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.reports TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.reports TO outreachdb_reader;
+GRANT SELECT,INSERT ON TABLE outreach.segment_versions TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.segment_versions TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.segment_versions TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.segments TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.segments TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.segments TO outreachdb_reader;

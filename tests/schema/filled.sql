@@ -70,6 +70,8 @@ FROM generate_series(1, 20000) AS n;
 INSERT INTO outreach.segments (workspace_id, id, name, definition)
 SELECT 1 + n % 10, n, 'segment ' || n, '{"field": "status", "op": "equals", "value": "verified"}'
 FROM generate_series(1, 5000) AS n;
+INSERT INTO outreach.segment_versions (workspace_id, segment_id, version, definition, changed_by)
+SELECT 1 + n % 10, n, v, '{}', 'ann' FROM generate_series(1, 5000) AS n, generate_series(1, 4) AS v;
 
 -- Each of the first hundred was launched, a day and a half after the one before, and has 2000 sends.
 INSERT INTO outreach.campaigns (workspace_id, id, name, run, segment_id, status, created_at, launched_at)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from outreachdb.app import embedded_url
-from outreachdb.benchmarks import events, imports, migration, search, sending, server
+from outreachdb.benchmarks import estimates, events, imports, migration, search, sending, server
 from outreachdb.benchmarks.measure import Result, machine
 from outreachdb.cli.context import run, settings
 from outreachdb.cli.output import emit, table
@@ -19,6 +19,7 @@ from outreachdb.progress import Progress
 Benchmark = Callable[[str, int, Progress], Awaitable[list[Result]]]
 # Name -> benchmark and how many leads (events: stored events) it takes where none are given.
 BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
+    "estimates": (estimates.run, 200_000),
     "events": (events.run, 5_000_000),
     "import": (imports.run, 1_000_000),
     "import-scale": (imports.run_scale, 5_000_000),

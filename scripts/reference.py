@@ -56,7 +56,9 @@ def files() -> Iterator[tuple[Path, str]]:
     yield REFERENCE / "cli.md", cli_page()
     schema = json.dumps(Definition.model_json_schema(), indent=2, sort_keys=True)
     yield REFERENCE / "segment.schema.json", schema + "\n"
-    yield REFERENCE / "indexes.md", NOTE + index_catalogue.page()
+    measured = REFERENCE / "indexes.measured.json"  # outreachdb --json bench indexes > that file
+    figures = json.loads(measured.read_text(encoding="utf-8")) if measured.exists() else None
+    yield REFERENCE / "indexes.md", NOTE + index_catalogue.page(figures)
     with throwaway(find_binaries(18).path) as server:
         url = server.url("postgres")
         # Goes up step by step and describes the catalogue after each: afterwards the database is at the head.

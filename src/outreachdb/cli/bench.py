@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from outreachdb.app import embedded_url
-from outreachdb.benchmarks import imports, migration, search, server
+from outreachdb.benchmarks import imports, indexes, migration, population, search, segments, server
 from outreachdb.benchmarks.measure import Result, machine
 from outreachdb.cli.context import run, settings
 from outreachdb.cli.output import emit, table
@@ -20,10 +20,14 @@ Benchmark = Callable[[str, int, Progress], Awaitable[list[Result]]]
 # Name -> benchmark and how many leads it takes where none are given.
 BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "import": (imports.run, 1_000_000),
+    "indexes": (indexes.run, 0),
     "migration": (migration.run, 2_000_000),
     "search": (search.run, 2_000_000),
+    "segments": (segments.run, 2_000_000),
     "server": (server.run, 0),
 }
+# These ask the same people, who are loaded once where both are wanted.
+SHARED = {"search": search.measured, "segments": segments.measured}
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +60,13 @@ async def _all(names: list[str], leads: int | None, progress: Progress) -> tuple
     url = configuration.url("admin") or await embedded_url(configuration)
     assert url is not None  # noqa: S101  (one of the two is there)
     results: list[Result] = []
+    together = SHARED if SHARED.keys() <= set(names) else {}
     for name in names:
         benchmark, default = BENCHMARKS[name]
-        results += await benchmark(url, leads or default, progress)
+        if name not in together:
+            results += await benchmark(url, leads or default, progress)
+    if together:
+        async with population.scratch(url, leads or BENCHMARKS["search"][1], progress) as people:
+            for measured in together.values():
+                results += await measured(people, progress)
     return await machine(url), results

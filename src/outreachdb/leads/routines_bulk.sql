@@ -294,6 +294,11 @@ BEGIN
         )
         SELECT count(*) INTO updated FROM done AS d;
     END IF;
+    IF inserted + updated > 0 THEN
+        PERFORM outreach.add_search_words(workspace, outreach.words_of(ARRAY(
+            SELECT DISTINCT concat_ws(' ', b.first_name, b.last_name, b.company_name, split_part(b.email, '@', 2))
+            FROM unnest(batch) AS b)));
+    END IF;
     -- What the rows themselves mark as unsubscribed or bounced.
     IF unsubscribed IS NOT NULL THEN
         PERFORM outreach.suppress(unsubscribed, 'unsubscribed', 'bulk_insert_leads');

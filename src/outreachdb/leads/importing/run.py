@@ -117,6 +117,8 @@ class _Import:
             raise
         if counts.inserted + counts.updated >= LARGE:
             await runs.renew_statistics(self._tenant)
+        if counts.inserted + counts.updated:
+            await runs.learn_words(self._tenant, import_id)
         return import_id, counts
 
     async def rehearse(self, reader: RowReader, first: Block) -> tuple[None, Counts]:

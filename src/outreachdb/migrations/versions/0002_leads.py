@@ -225,6 +225,22 @@ def upgrade() -> None:
         "ix_import_changes_lead_id", "import_changes", ["workspace_id", "lead_id"], unique=False, schema="outreach"
     )
     op.create_table(
+        "search_words",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("word", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["workspace_id"], ["outreach.workspaces.id"], name="fk_search_words_workspace"),
+        sa.PrimaryKeyConstraint("workspace_id", "word", name="pk_search_words"),
+        schema="outreach",
+    )
+    op.create_index(
+        "gin_search_words",
+        "search_words",
+        ["workspace_id", sa.literal_column("word gin_trgm_ops")],
+        unique=False,
+        schema="outreach",
+        postgresql_using="gin",
+    )
+    op.create_table(
         "suppressions",
         sa.Column("workspace_id", sa.BigInteger(), nullable=False),
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -283,6 +299,7 @@ def upgrade() -> None:
     row_security.isolate(op, "imports", app="SELECT")
     row_security.isolate(op, "import_rejects", app="SELECT")
     row_security.isolate(op, "import_changes", app="SELECT")
+    row_security.isolate(op, "search_words", app="SELECT")
     row_security.isolate(op, "suppressions")
     row_security.isolate(op, "segments")
 
@@ -290,6 +307,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("segments", schema="outreach")
     op.drop_table("suppressions", schema="outreach")
+    op.drop_table("search_words", schema="outreach")
     op.drop_table("import_changes", schema="outreach")
     op.drop_table("import_rejects", schema="outreach")
     op.drop_table("imports", schema="outreach")

@@ -13,6 +13,7 @@ SIGNATURE_BYTES = 12
 _SHAPE = re.compile(
     r"<?\s*(o1\.(\d{1,19})\.(\d{1,19})\.(\d{4})(0[1-9]|1[0-2]))\.([0-9a-f]{24})@[^\s<>@]+\s*>?", re.IGNORECASE
 )
+_SOMEWHERE = re.compile(r"o1\.\d{1,19}\.\d{1,19}\.\d{6}\.[0-9a-f]{24}@", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +40,9 @@ def parse(keyring: Keyring, text: str) -> MessageReference | None:
     if year == "0000" or not keyring.verify(PURPOSE, name.lower(), signature):
         return None
     return MessageReference(int(workspace), int(send), datetime(int(year), int(month), 1, tzinfo=UTC))
+
+
+def find(keyring: Keyring, text: str) -> MessageReference | None:
+    """The send behind the last Message-ID of ours anywhere in a text, such as a reply's ``References``."""
+    found = (parse(keyring, f"{match[0]}x") for match in reversed(list(_SOMEWHERE.finditer(text))))
+    return next((reference for reference in found if reference is not None), None)

@@ -64,7 +64,9 @@ def files() -> Iterator[tuple[Path, str]]:
     yield REFERENCE / "segment-fields.md", segment_fields_page()
     yield REFERENCE / "campaign.schema.json", json.dumps(campaign_file.schema(), indent=2, sort_keys=True) + "\n"
     yield REFERENCE / "mapping.md", mapping_page()
-    yield REFERENCE / "indexes.md", NOTE + index_catalogue.page()
+    measured = REFERENCE / "indexes.measured.json"  # outreachdb --json bench indexes > that file
+    figures = json.loads(measured.read_text(encoding="utf-8")) if measured.exists() else None
+    yield REFERENCE / "indexes.md", NOTE + index_catalogue.page(figures)
     with throwaway(find_binaries(18).path) as server:
         url = server.url("postgres")
         # Goes up step by step and describes the catalogue after each: afterwards the database is at the head.

@@ -74,6 +74,7 @@ def base(table: str, parents: Parents) -> Row:
         "imports": {"file_name": "list.csv"},
         "import_rejects": {"import_id": parents.import_id, "row_number": 1, "reason": "no address", "raw": ""},
         "import_changes": {"import_id": parents.import_id, "before": "{}"} | lead,
+        "search_words": {"word": "acme"},
         "suppressions": {"target": "ada@acme.example"},
         "segments": {"name": "all", "definition": "{}"},
         "segment_versions": {"segment_id": parents.segment_id, "version": 1, "definition": "{}", "changed_by": "ann"},

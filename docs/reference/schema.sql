@@ -17,6 +17,8 @@ CREATE FUNCTION outreach.batch_update_email_status(p_events jsonb) RETURNS TABLE
 DECLARE
     ws constant bigint := outreach.required_workspace();
     arrived constant timestamptz := statement_timestamp();
+    known constant text[] := ARRAY['queued', 'sent', 'delivered', 'deferred', 'opened', 'clicked', 'replied', 'bounced', 'complained',
+                                   'unsubscribed', 'subscribed', 'rejected', 'failed', 'autoresponded', 'unknown'];
     horizon timestamptz;
     months record;
     sends record;
@@ -83,28 +85,33 @@ BEGIN
     ), given AS MATERIALIZED (
         SELECT e.*,
                CASE WHEN e.event_key IS NULL OR e.created_at IS NULL OR e.event IS NULL OR e.provider IS NULL THEN 'incomplete'
+                    WHEN e.event <> ALL (known) THEN 'unknown_event'
+                    WHEN e.severity NOT IN ('hard', 'soft') THEN 'unknown_severity'
                     WHEN e.created_at < horizon THEN 'too_old'
                     WHEN e.created_at > arrived + interval '1 day' THEN 'in_the_future'
                END AS refusal
         FROM jsonb_to_recordset(p_events) AS e (
             event_key text, created_at timestamptz, event text, provider text, severity text, recipient text,
-            message_id text, reason text, url text, raw jsonb, send_id bigint)
+            message_id text, reason text, url text, raw jsonb, prefetched boolean, send_id bigint)
     ), added AS (
         -- In key order: two batches with the same events would wait for each other otherwise.
         INSERT INTO outreach.email_events (
             workspace_id, event_key, created_at, received_at, event, severity, provider, send_id, campaign_id, lead_id, step,
-            recipient, message_id, reason, url, raw)
+            recipient, message_id, reason, url, raw, prefetched)
         SELECT ws, g.event_key, g.created_at, arrived, g.event, g.severity, g.provider, f.send_id, f.campaign_id, f.lead_id,
-               f.step, g.recipient, g.message_id, g.reason, g.url, g.raw
+               f.step, g.recipient, g.message_id, g.reason, g.url, g.raw, coalesce(g.prefetched, false)
         FROM given AS g
         LEFT JOIN found AS f ON f.send_id = g.send_id
         WHERE g.refusal IS NULL
         ORDER BY g.created_at, g.event_key
         ON CONFLICT (workspace_id, event_key, created_at) DO NOTHING
         RETURNING email_events.created_at, email_events.event, email_events.severity, email_events.send_id,
-                  email_events.recipient, email_events.reason, email_events.url
+                  email_events.recipient, email_events.reason, email_events.url, email_events.prefetched,
+                  CASE WHEN email_events.event IN ('replied', 'autoresponded') THEN email_events.raw END AS raw
     ), told AS MATERIALIZED (
-        SELECT a.created_at, timezone('UTC', a.created_at)::date AS day, a.event, a.severity, a.reason, a.url, f.*
+        SELECT a.created_at, timezone('UTC', a.created_at)::date AS day,
+               CASE WHEN a.prefetched AND a.event IN ('opened', 'clicked') THEN 'prefetched' ELSE a.event END AS event,
+               a.severity, a.reason, a.url, a.recipient, a.raw, f.*
         FROM added AS a
         JOIN found AS f ON f.send_id = a.send_id
     ), settled AS MATERIALIZED (
@@ -187,10 +194,11 @@ BEGIN
         GROUP BY t.lead_id
     ), unwanted AS (
         -- An unknown message counts too: whoever complains is not mailed again, whichever system wrote to them.
-        SELECT a.event AS reason, coalesce(f.address, a.recipient) AS target
+        SELECT CASE a.event WHEN 'failed' THEN 'bounced' ELSE a.event END AS reason,
+               coalesce(f.address, a.recipient) AS target
         FROM added AS a
         LEFT JOIN found AS f ON f.send_id = a.send_id
-        WHERE a.event IN ('complained', 'unsubscribed') OR (a.event = 'bounced' AND a.severity = 'hard')
+        WHERE a.event IN ('complained', 'unsubscribed') OR (a.event IN ('bounced', 'failed') AND a.severity = 'hard')
     ), activities AS (
         INSERT INTO outreach.lead_activities (
             workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)
@@ -199,6 +207,14 @@ BEGIN
         FROM told AS t
         WHERE t.event IN (
             'opened', 'clicked', 'replied', 'autoresponded', 'bounced', 'complained', 'unsubscribed', 'subscribed')
+    ), inbound AS (
+        -- What recipients wrote; their subject is in what the poller kept of the mail.
+        INSERT INTO outreach.message_log (
+            workspace_id, created_at, lead_id, campaign_id, send_id, direction, message_id, sender, subject)
+        SELECT ws, t.created_at, t.lead_id, t.campaign_id, t.send_id, 'inbound', t.raw ->> 'message_id', t.recipient,
+               t.raw ->> 'subject'
+        FROM told AS t
+        WHERE t.event IN ('replied', 'autoresponded')
     ), outcome AS (
         SELECT count(*) AS stored, count(*) FILTER (WHERE a.send_id IS NULL) AS unknown FROM added AS a
     ), refused AS (
@@ -2841,6 +2857,33 @@ ALTER TABLE outreach.imports ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE outreach.inboxes (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    address text NOT NULL,
+    imap_host text NOT NULL,
+    imap_port bigint DEFAULT '993'::bigint NOT NULL,
+    security text DEFAULT 'tls'::text NOT NULL,
+    username text NOT NULL,
+    password_encrypted bytea NOT NULL,
+    folder text DEFAULT 'INBOX'::text NOT NULL,
+    uid_validity bigint,
+    last_uid bigint DEFAULT '0'::bigint NOT NULL,
+    polled_at timestamp with time zone,
+    problem text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_inboxes_imap_port_range CHECK (((imap_port >= 1) AND (imap_port <= 65535))),
+    CONSTRAINT ck_inboxes_security_known CHECK ((security = ANY (ARRAY['plain'::text, 'starttls'::text, 'tls'::text])))
+);
+ALTER TABLE outreach.inboxes OWNER TO outreachdb_owner;
+ALTER TABLE outreach.inboxes ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME outreach.inboxes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 CREATE TABLE outreach.lead_activities (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -3157,6 +3200,8 @@ ALTER TABLE ONLY outreach.import_rejects
     ADD CONSTRAINT pk_import_rejects PRIMARY KEY (workspace_id, import_id, row_number);
 ALTER TABLE ONLY outreach.imports
     ADD CONSTRAINT pk_imports PRIMARY KEY (workspace_id, id);
+ALTER TABLE ONLY outreach.inboxes
+    ADD CONSTRAINT pk_inboxes PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.lead_activities
     ADD CONSTRAINT pk_lead_activities PRIMARY KEY (workspace_id, id, created_at);
 ALTER TABLE ONLY outreach.lead_engagement
@@ -3203,6 +3248,8 @@ ALTER TABLE ONLY outreach.crm_webhooks
     ADD CONSTRAINT uq_crm_webhooks_delivery_id UNIQUE (workspace_id, credential_id, delivery_id);
 ALTER TABLE ONLY outreach.email_sends
     ADD CONSTRAINT uq_email_sends_exactly_once UNIQUE (workspace_id, campaign_id, created_at, step, lead_id);
+ALTER TABLE ONLY outreach.inboxes
+    ADD CONSTRAINT uq_inboxes_folder UNIQUE (workspace_id, imap_host, username, folder);
 ALTER TABLE ONLY outreach.leads
     ADD CONSTRAINT uq_leads_email_key UNIQUE (workspace_id, email_key);
 ALTER TABLE ONLY outreach.mailboxes
@@ -3332,6 +3379,8 @@ ALTER TABLE ONLY outreach.import_rejects
     ADD CONSTRAINT fk_import_rejects_import FOREIGN KEY (workspace_id, import_id) REFERENCES outreach.imports(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.imports
     ADD CONSTRAINT fk_imports_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
+ALTER TABLE ONLY outreach.inboxes
+    ADD CONSTRAINT fk_inboxes_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.lead_engagement
     ADD CONSTRAINT fk_lead_engagement_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.leads
@@ -3377,6 +3426,7 @@ ALTER TABLE outreach.email_sends ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.import_changes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.import_rejects ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.imports ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.inboxes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.lead_activities ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.lead_engagement ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.leads ENABLE ROW LEVEL SECURITY;
@@ -3433,6 +3483,7 @@ CREATE POLICY tenant ON outreach.email_sends TO outreachdb_app USING ((workspace
 CREATE POLICY tenant ON outreach.import_changes TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.import_rejects TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.imports TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.inboxes TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.lead_activities TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.lead_engagement TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.leads TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
@@ -3465,6 +3516,7 @@ CREATE POLICY trusted ON outreach.email_sends TO outreachdb_trusted USING (true)
 CREATE POLICY trusted ON outreach.import_changes TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.import_rejects TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.imports TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.inboxes TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.lead_activities TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.lead_engagement TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.leads TO outreachdb_trusted USING (true) WITH CHECK (true);
@@ -3620,6 +3672,8 @@ GRANT SELECT ON TABLE outreach.import_rejects TO outreachdb_reader;
 GRANT SELECT ON TABLE outreach.imports TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.imports TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.imports TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.inboxes TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.inboxes TO outreachdb_trusted;
 GRANT SELECT,INSERT ON TABLE outreach.lead_activities TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.lead_activities TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.lead_activities TO outreachdb_reader;

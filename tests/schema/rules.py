@@ -93,6 +93,12 @@ def base(table: str, parents: Parents) -> Row:
         "message_log": {},
         "email_events": {"event_key": "e1", "created_at": LAUNCH, "event": "opened", "provider": "sendgrid"},
         "webhook_endpoints": {"provider": "sendgrid", "token_hash": b"hash"},
+        "inboxes": {
+            "address": "sales@sender.example",
+            "imap_host": "imap.sender.example",
+            "username": "sales",
+            "password_encrypted": b"sealed",
+        },
         "contact_social_profiles": lead | {"platform": "linkedin"},
         "social_media_activity": lead | {"platform": "x"},
         "organization_charts": {},
@@ -235,6 +241,7 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
     "ck_mailboxes_security_known": ("mailboxes", "security", *words("plain", "starttls", "tls")),
     "ck_mailboxes_daily_cap_positive": ("mailboxes", "daily_cap", [None, 1], [0, -1]),
     "ck_mailboxes_min_spacing_positive": ("mailboxes", "min_spacing_ms", [0, 1000], [-1]),
+    "ck_inboxes_imap_port_range": ("inboxes", "imap_port", [1, 993, 65535], [0, 65536]),
     "ck_mailboxes_smtp_port_range": ("mailboxes", "smtp_port", [1, 25, 65535], [0, 65536]),
     "ck_send_exclusions_reason_known": (
         "send_exclusions",
@@ -379,6 +386,7 @@ UNIQUE: dict[str, tuple[str, Row, Row]] = {
     "uq_segments_name": ("segments", {"name": "s"}, {"name": "s", "definition": '{"all": []}'}),
     "uq_campaigns_name": ("campaigns", {"name": "c"}, {"name": "c", "status": "scheduled"}),
     "uq_mailboxes_address": ("mailboxes", {"address": "a@b.example"}, {"address": "A@b.example"}),
+    "uq_inboxes_folder": ("inboxes", {}, {"address": "other@sender.example"}),
     "uq_webhook_endpoints_token": ("webhook_endpoints", {}, {"provider": "ses"}),
     "uq_contact_social_profiles_lead_platform": ("contact_social_profiles", {}, {"company_name": "Acme"}),
     "uq_crm_credentials_account": ("crm_credentials", {}, {"active": False}),

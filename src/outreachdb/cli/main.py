@@ -30,6 +30,7 @@ COMMANDS = {
     "events": "events",
     "import": "leads",
     "imports": "leads",
+    "inbox": "events",
     "leads": "search",
     "migrate": "migrate",
     "segment": "segments",

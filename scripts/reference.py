@@ -16,6 +16,7 @@ import psycopg
 import typer.main
 
 from outreachdb import errors
+from outreachdb.campaigns import file as campaign_file
 from outreachdb.cli.main import build
 from outreachdb.config import SETTINGS
 from outreachdb.db import index_catalogue, migrate, promises
@@ -56,6 +57,7 @@ def files() -> Iterator[tuple[Path, str]]:
     yield REFERENCE / "cli.md", cli_page()
     schema = json.dumps(Definition.model_json_schema(), indent=2, sort_keys=True)
     yield REFERENCE / "segment.schema.json", schema + "\n"
+    yield REFERENCE / "campaign.schema.json", json.dumps(campaign_file.schema(), indent=2, sort_keys=True) + "\n"
     yield REFERENCE / "indexes.md", NOTE + index_catalogue.page()
     with throwaway(find_binaries(18).path) as server:
         url = server.url("postgres")

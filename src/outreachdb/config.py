@@ -58,6 +58,12 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("statement_timeout_ms", int, 0, "Milliseconds a tenant's statement may run; 0 is no limit.", least=0),
     Setting("public_url", str, None, "Where recipients reach `outreachdb serve`, for tracking and unsubscribe links."),
+    Setting(
+        "smtp_ca_file",
+        Path,
+        None,
+        "Certificates of the authorities that SMTP servers are checked by; default the system's.",
+    ),
     Setting("secret_key", str, None, "Key for secrets at rest and signed tokens; 32 bytes in base64.", secret=True),
     Setting("secret_key_file", Path, None, "File that holds secret_key."),
     Setting(

@@ -97,6 +97,10 @@ FROM (SELECT n, CASE WHEN n % 50 = 7 THEN 'failed' WHEN n > 194000 AND n % 100 =
       FROM generate_series(1, 200000) AS n) AS s
 JOIN outreach.campaigns AS c ON c.workspace_id = 1 AND c.id = 1 + (s.n - 1) / 2000
 ORDER BY s.n;
+INSERT INTO outreach.sending_limits (workspace_id, frequency_sends, frequency_days)
+SELECT w, 3, 7 FROM generate_series(1, 5000) AS w;
+INSERT INTO outreach.campaign_leads (workspace_id, name, lead_id)
+SELECT 1, 'campaign ' || n / 100, n FROM generate_series(1, 100000) AS n;
 INSERT INTO outreach.send_exclusions (workspace_id, campaign_id, lead_id, reason)
 SELECT 1, 1 + n % 100, 1 + n, 'suppressed' FROM generate_series(1, 20000) AS n;
 

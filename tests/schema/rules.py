@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -90,6 +90,8 @@ def base(table: str, parents: Parents) -> Row:
             "scheduled_at": LAUNCH,
         },
         "send_exclusions": campaign | lead | {"reason": "suppressed"},
+        "sending_limits": {"frequency_sends": 3, "frequency_days": 7},
+        "campaign_leads": lead | {"name": "spring"},
         "message_log": {},
         "email_events": {"event_key": "e1", "created_at": LAUNCH, "event": "opened", "provider": "sendgrid"},
         "webhook_endpoints": {"provider": "sendgrid", "token_hash": b"hash"},
@@ -237,6 +239,14 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
     ),
     "ck_campaign_steps_step_positive": ("campaign_steps", "step", [1, 30], [0, -1]),
     "ck_campaign_steps_delay_positive": ("campaign_steps", "delay_seconds", [0, 86400], [-1]),
+    "ck_campaigns_window_days_known": (
+        "campaigns",
+        "window_days",
+        [None, [1, 7], [3]],
+        [[], [0], [8], [1, 9]],
+    ),
+    "ck_sending_limits_frequency_sends_positive": ("sending_limits", "frequency_sends", [1, 20], [0, -1]),
+    "ck_sending_limits_frequency_days_range": ("sending_limits", "frequency_days", [1, 366], [0, 367]),
     "ck_mailboxes_status_known": ("mailboxes", "status", *words("active", "paused")),
     "ck_mailboxes_security_known": ("mailboxes", "security", *words("plain", "starttls", "tls")),
     "ck_mailboxes_daily_cap_positive": ("mailboxes", "daily_cap", [None, 1], [0, -1]),
@@ -339,6 +349,26 @@ ROW_RULES: dict[str, tuple[str, list[Row], list[Row]]] = {
         "campaigns",
         [{"status": status} for status in ("draft", "scheduled", "cancelled")],
         [{"status": status} for status in ("running", "paused", "completed")],
+    ),
+    "ck_campaigns_window_in_order": (
+        "campaigns",
+        [{}, {"window_from": time(9), "window_to": time(17)}],
+        [
+            {"window_from": time(9)},
+            {"window_to": time(9)},
+            {"window_from": time(17), "window_to": time(9)},
+            {"window_from": time(9), "window_to": time(9)},
+        ],
+    ),
+    "ck_mailboxes_ramp_positive": (
+        "mailboxes",
+        [{}, {"ramp_first": 1, "ramp_increase": 0}],
+        [{"ramp_first": 0, "ramp_increase": 0}, {"ramp_first": 1, "ramp_increase": -1}],
+    ),
+    "ck_mailboxes_ramp_whole": (
+        "mailboxes",
+        [{}, {"ramp_first": 5, "ramp_increase": 5}],
+        [{"ramp_first": 5}, {"ramp_increase": 5}],
     ),
     "ck_email_sends_status_known": (
         "email_sends",

@@ -32,7 +32,6 @@ FROM pg_inherits AS i
 JOIN pg_class AS child ON child.oid = i.inhrelid AND child.relkind = 'i'
 JOIN pg_class AS parent ON parent.oid = i.inhparent
 """
-pytestmark = pytest.mark.xdist_group("filled")
 ENTRIES = index_catalogue.entries()
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from outreachdb.app import embedded_url
-from outreachdb.benchmarks import events, imports, migration, search, server
+from outreachdb.benchmarks import events, imports, migration, search, sending, server
 from outreachdb.benchmarks.measure import Result, machine
 from outreachdb.cli.context import run, settings
 from outreachdb.cli.output import emit, table
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "import": (imports.run, 1_000_000),
     "migration": (migration.run, 2_000_000),
     "search": (search.run, 2_000_000),
+    "sending": (sending.run, 1_000_000),
     "server": (server.run, 0),
 }
 

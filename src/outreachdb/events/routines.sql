@@ -84,6 +84,11 @@ BEGIN
         begun := begun || sends.begun;
     END LOOP;
 
+    IF 'unknown' = ANY (statuses) THEN
+        PERFORM outreach.ensure_partitions('message_log', b.first, arrived)
+        FROM (SELECT least(min(u), arrived) AS first FROM unnest(begun) AS u) AS b;
+    END IF;
+
     -- A generic plan would take the arrays for ten elements long. Not for the statements below: their foreign keys' checks would
     -- be planned anew for every row.
     SET LOCAL plan_cache_mode = force_custom_plan;
@@ -124,12 +129,21 @@ BEGIN
         JOIN found AS f ON f.send_id = a.send_id
     ), settled AS MATERIALIZED (
         -- Sends of which nobody knew whether they left, and whose mail was seen now.
-        SELECT t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, coalesce(t.begun_at, min(t.created_at)) AS sent_at
+        SELECT t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.address, t.begun_at,
+               coalesce(t.begun_at, min(t.created_at)) AS sent_at
         FROM told AS t
         WHERE t.status = 'unknown'
           AND (t.event IN ('delivered', 'opened', 'clicked', 'replied', 'complained', 'unsubscribed')
                OR t.event = 'bounced' AND t.severity IS DISTINCT FROM 'soft')
-        GROUP BY t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.begun_at
+        GROUP BY t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.address, t.begun_at
+    ), logged AS (
+        -- Their worker did not live to log them.
+        INSERT INTO outreach.message_log (
+            workspace_id, created_at, lead_id, campaign_id, send_id, sender, recipient, response)
+        SELECT ws, coalesce(s.begun_at, arrived), s.lead_id, s.campaign_id, s.send_id, b.address, s.address,
+               'settled by an event'
+        FROM settled AS s
+        LEFT JOIN outreach.mailboxes AS b ON b.workspace_id = ws AND b.id = s.mailbox_id
     ), firsts AS (
         INSERT INTO analytics.people_first AS p (workspace_id, grain, key, kind, lead_id, first_at)
         SELECT ws, k.grain, k.key, t.event, t.lead_id, min(t.created_at)

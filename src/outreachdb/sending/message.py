@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,7 +37,14 @@ class Message:
     international: bool
 
 
-def build(name: str | None, address: str, recipient: str, rendered: Rendered, message_id: str) -> Message:
+def build(
+    name: str | None,
+    address: str,
+    recipient: str,
+    rendered: Rendered,
+    message_id: str,
+    headers: Mapping[str, str] | None = None,
+) -> Message:
     """Build a text, or text and HTML, message; raises ValueError where an address can't stand in a header."""
     international = not (recipient.isascii() and address.isascii())
     if international:
@@ -51,6 +59,8 @@ def build(name: str | None, address: str, recipient: str, rendered: Rendered, me
         message["Subject"] = Header(rendered.subject, None if rendered.subject.isascii() else "utf-8")
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = message_id
+    for header, value in (headers or {}).items():
+        message[header] = value
     message.set_content(_sendable(rendered.text), content_manager=raw_data_manager)
     if rendered.html is not None:
         message.add_alternative(_sendable(rendered.html), subtype="html", content_manager=raw_data_manager)

@@ -60,6 +60,7 @@ def upgrade() -> None:
         sa.Column("first_name", sa.Text(), nullable=True),
         sa.Column("last_name", sa.Text(), nullable=True),
         sa.Column("phone", sa.Text(), nullable=True),
+        sa.Column("phone_e164", sa.Text(), nullable=True),
         sa.Column("title", sa.Text(), nullable=True),
         sa.Column("company_id", sa.BigInteger(), nullable=True),
         sa.Column("company_name", sa.Text(), nullable=True),
@@ -85,6 +86,7 @@ def upgrade() -> None:
         sa.Column("qualified_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("email_status", sa.Text(), server_default="unchecked", nullable=False),
         sa.Column("email_checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("email_flags", postgresql.ARRAY(sa.Text()), nullable=True),
         sa.Column("profile_checked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -147,6 +149,7 @@ def upgrade() -> None:
         sa.Column("workspace_id", sa.BigInteger(), nullable=False),
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("file_name", sa.Text(), nullable=False),
+        sa.Column("source_path", sa.Text(), nullable=True),
         sa.Column("file_sha256", sa.LargeBinary(), nullable=True),
         sa.Column("format", sa.Text(), nullable=True),
         sa.Column("encoding", sa.Text(), nullable=True),
@@ -157,6 +160,7 @@ def upgrade() -> None:
         ),
         sa.Column("on_conflict", sa.Text(), server_default="update", nullable=False),
         sa.Column("status", sa.Text(), server_default="running", nullable=False),
+        sa.Column("attempts", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.Column("rows_read", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("inserted", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("updated", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
@@ -187,6 +191,19 @@ def upgrade() -> None:
         "imports",
         ["workspace_id", sa.literal_column("started_at DESC")],
         unique=False,
+        schema="outreach",
+    )
+    op.create_table(
+        "import_mappings",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("header", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("mapping", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("jsonb_typeof(mapping) = 'object'", name="ck_import_mappings_mapping_object"),
+        sa.ForeignKeyConstraint(["workspace_id"], ["outreach.workspaces.id"], name="fk_import_mappings_workspace"),
+        sa.PrimaryKeyConstraint("workspace_id", "name", name="pk_import_mappings"),
         schema="outreach",
     )
     op.create_table(
@@ -281,6 +298,7 @@ def upgrade() -> None:
     row_security.isolate(op, "leads")
     row_security.isolate(op, "lead_engagement", app="SELECT")
     row_security.isolate(op, "imports", app="SELECT")
+    row_security.isolate(op, "import_mappings")
     row_security.isolate(op, "import_rejects", app="SELECT")
     row_security.isolate(op, "import_changes", app="SELECT")
     row_security.isolate(op, "suppressions")
@@ -292,6 +310,7 @@ def downgrade() -> None:
     op.drop_table("suppressions", schema="outreach")
     op.drop_table("import_changes", schema="outreach")
     op.drop_table("import_rejects", schema="outreach")
+    op.drop_table("import_mappings", schema="outreach")
     op.drop_table("imports", schema="outreach")
     op.drop_table("lead_engagement", schema="outreach")
     op.drop_table("leads", schema="outreach")

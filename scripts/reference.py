@@ -22,6 +22,7 @@ from outreachdb.config import SETTINGS
 from outreachdb.db import index_catalogue, migrate, promises
 from outreachdb.db.embedded import find_binaries, throwaway
 from outreachdb.db.rooms import routine_files
+from outreachdb.events import webhooks
 from outreachdb.segments.definition import Definition
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +59,7 @@ def files() -> Iterator[tuple[Path, str]]:
     schema = json.dumps(Definition.model_json_schema(), indent=2, sort_keys=True)
     yield REFERENCE / "segment.schema.json", schema + "\n"
     yield REFERENCE / "campaign.schema.json", json.dumps(campaign_file.schema(), indent=2, sort_keys=True) + "\n"
+    yield REFERENCE / "providers.md", providers_page()
     yield REFERENCE / "indexes.md", NOTE + index_catalogue.page()
     with throwaway(find_binaries(18).path) as server:
         url = server.url("postgres")
@@ -74,6 +76,29 @@ def settings_page() -> str:
     lines = ["# Settings", "", "| variable | default | meaning |", "|---|---|---|"]
     lines += [f"| `{each.variable}` | {_default(each.default)} | {each.help} |" for each in SETTINGS]
     return NOTE + "\n".join(lines) + "\n"
+
+
+def providers_page() -> str:
+    """Every provider whose webhooks we take: how it proves itself, with what key, what a body holds."""
+    lines = [
+        "# Providers",
+        "",
+        "Whose webhooks `outreachdb serve` takes, each at `/webhooks/<name>/<token>` ([how to](../how-to/receive-events.md)).",
+        "",
+    ]
+    for name in webhooks.providers():
+        about = webhooks.adapter(name).ABOUT
+        lines += [
+            f"## {about.title} (`{name}`)",
+            "",
+            f"- Proof: {about.scheme} ([documentation]({about.security}))",
+            f"- Key: {about.key}",
+            f"- Headers: {', '.join(f'`{header}`' for header in about.headers) or 'none'}",
+            f"- Body: {about.batch}",
+            f"- Events: <{about.events}>",
+            "",
+        ]
+    return NOTE + "\n".join(lines)
 
 
 def cli_page() -> str:

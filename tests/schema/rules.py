@@ -248,6 +248,7 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
     "ck_sending_limits_frequency_sends_positive": ("sending_limits", "frequency_sends", [1, 20], [0, -1]),
     "ck_sending_limits_frequency_days_range": ("sending_limits", "frequency_days", [1, 366], [0, 367]),
     "ck_mailboxes_status_known": ("mailboxes", "status", *words("active", "paused")),
+    "ck_inboxes_security_known": ("inboxes", "security", *words("plain", "starttls", "tls")),
     "ck_mailboxes_security_known": ("mailboxes", "security", *words("plain", "starttls", "tls")),
     "ck_mailboxes_daily_cap_positive": ("mailboxes", "daily_cap", [None, 1], [0, -1]),
     "ck_mailboxes_min_spacing_positive": ("mailboxes", "min_spacing_ms", [0, 1000], [-1]),

@@ -83,7 +83,8 @@ def providers_page() -> str:
     lines = [
         "# Providers",
         "",
-        "Whose webhooks `outreachdb serve` takes, each at `/webhooks/<name>/<token>` ([how to](../how-to/receive-events.md)).",
+        "Whose webhooks `outreachdb serve` takes, each at `/webhooks/<name>/<token>`;",
+        "see [Receive events](../how-to/receive-events.md).",
         "",
     ]
     for name in webhooks.providers():

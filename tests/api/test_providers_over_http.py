@@ -106,3 +106,13 @@ async def test_mandrill_signs_the_address_that_it_calls(
             again = await proxied.post(str(endpoint.path), content=body, headers=signed(outside))
     assert again.json()["duplicates"] == 2
     assert await _stored(tenant, "clicked") == (2, 2)
+
+
+async def test_providers_that_knock_first_are_answered(client: httpx.AsyncClient) -> None:
+    for method, path, status in (
+        ("HEAD", "/webhooks/mandrill/x", 200),
+        ("GET", "/webhooks/unisender_go/x", 200),
+        ("GET", "/webhooks/mandrill/x", 405),
+        ("POST", "/webhooks/unisender_go/x", 404),
+    ):
+        assert (await client.request(method, path)).status_code == status, (method, path)

@@ -137,6 +137,10 @@ FROM generate_series(1, 100000) AS n;
 INSERT INTO outreach.webhook_endpoints (workspace_id, id, provider, token_hash)
 SELECT 1 + n % 10, n, 'sendgrid', sha256(('token' || n)::bytea) FROM generate_series(1, 5000) AS n;
 
+INSERT INTO outreach.inboxes (workspace_id, id, address, imap_host, username, password_encrypted)
+SELECT 1 + n % 10, n, 'box' || n || '@sender.example', 'imap.sender.example', 'box' || n, 'sealed'
+FROM generate_series(1, 5000) AS n;
+
 INSERT INTO outreach.contact_social_profiles
     (workspace_id, id, lead_id, platform, profile_url, company_name, headline, decision_maker_score, contact_priority, scraped_at)
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, n, 1 + n / 2, (ARRAY['linkedin', 'x'])[1 + n % 2],

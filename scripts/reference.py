@@ -16,6 +16,7 @@ import psycopg
 import typer.main
 
 from outreachdb import errors
+from outreachdb.advisor import pages as advisor_pages
 from outreachdb.cli.main import build
 from outreachdb.config import SETTINGS
 from outreachdb.db import index_catalogue, migrate, promises
@@ -57,6 +58,7 @@ def files() -> Iterator[tuple[Path, str]]:
     schema = json.dumps(Definition.model_json_schema(), indent=2, sort_keys=True)
     yield REFERENCE / "segment.schema.json", schema + "\n"
     yield REFERENCE / "indexes.md", NOTE + index_catalogue.page()
+    yield from ((REFERENCE / "advisor" / name, NOTE + text) for name, text in advisor_pages.pages().items())
     with throwaway(find_binaries(18).path) as server:
         url = server.url("postgres")
         # Goes up step by step and describes the catalogue after each: afterwards the database is at the head.

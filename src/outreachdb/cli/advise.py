@@ -42,7 +42,8 @@ def advise(
     url: Annotated[str | None, typer.Argument(help="Any PostgreSQL 15 to 18; without one, -d or the settings.")] = None,
     rule: Annotated[list[str] | None, typer.Option(help="Only this rule; may be repeated.")] = None,
     fail_on: Annotated[
-        str | None, typer.Option(metavar="LEVEL", help="Exit 1 on a finding of this level or above: info, warning, error.")
+        str | None,
+        typer.Option(metavar="LEVEL", help="Exit 1 on a finding of this level or above: info, warning, error."),
     ] = None,
     accepted: Annotated[
         Path | None, typer.Option("--suppressions", help="YAML: accepted findings, each with a reason and an end.")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from outreachdb.app import embedded_url
-from outreachdb.benchmarks import imports, migration, search, server
+from outreachdb.benchmarks import advisor, imports, migration, search, server
 from outreachdb.benchmarks.measure import Result, machine
 from outreachdb.cli.context import run, settings
 from outreachdb.cli.output import emit, table
@@ -19,6 +19,7 @@ from outreachdb.progress import Progress
 Benchmark = Callable[[str, int, Progress], Awaitable[list[Result]]]
 # Name -> benchmark and how many leads it takes where none are given.
 BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
+    "advisor": (advisor.run, 0),
     "import": (imports.run, 1_000_000),
     "migration": (migration.run, 2_000_000),
     "search": (search.run, 2_000_000),

@@ -26,7 +26,10 @@ WITH counted AS (
             SELECT FROM pg_constraint AS k
             WHERE
                 k.contype = 'f' AND k.conrelid = i.relation
-                AND k.conkey @> i.keys[0 : least(cardinality(k.conkey), i.indnkeyatts) - 1]
+                AND (
+                    k.conkey @> i.keys[0 : least(cardinality(k.conkey), i.indnkeyatts) - 1]
+                    OR (i.method = 'gin' AND k.conkey && i.keys)
+                )
         )
 )
 

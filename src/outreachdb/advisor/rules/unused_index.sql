@@ -51,7 +51,7 @@ SELECT
         'standbys', r.standbys
     )) AS evidence,
     jsonb_build_object(
-        'kind', 'drop_index', 'schema', c.schema, 'name', c.name, 'definition', c.definition,
+        'kind', 'drop_index', 'schema', c.schema, 'name', c.name, 'definition', pg_get_indexdef(c.oid),
         'partitioned', c.relkind = 'I'
     ) AS fix
 FROM counted AS c

@@ -113,10 +113,11 @@ class _Scope:
                 yield from self._sources([item.larg, item.rarg])
                 yield item.quals
             elif isinstance(item, ast.RangeVar) and (item.schemaname or item.relname not in self._hidden):
-                found = self._known.find(item.relname, item.schemaname)
+                name = str(item.relname)
+                found = self._known.find(name, item.schemaname)
                 if found is not None:
                     table = self._known.table_of(found.oid) if found.kind == "r" and found.parent else found
-                    self._tables[item.alias.aliasname if item.alias else item.relname] = Access(table)
+                    self._tables[str(item.alias.aliasname) if item.alias else name] = Access(table)
 
     def _condition(self, node: Any) -> None:
         parts: Any = node.args if isinstance(node, ast.BoolExpr) else ()

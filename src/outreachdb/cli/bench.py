@@ -9,6 +9,7 @@ import typer
 
 from outreachdb.app import embedded_url
 from outreachdb.benchmarks import (
+    advisor,
     estimates,
     events,
     imports,
@@ -30,6 +31,7 @@ from outreachdb.progress import Progress
 Benchmark = Callable[[str, int, Progress], Awaitable[list[Result]]]
 # Name -> benchmark and how many leads (events: stored events) it takes where none are given.
 BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
+    "advisor": (advisor.run, 0),
     "estimates": (estimates.run, 200_000),
     "events": (events.run, 5_000_000),
     "import": (imports.run, 1_000_000),

@@ -35,6 +35,21 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.add_campaign_leads(campaign_id bigint) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    added bigint;
+BEGIN
+    INSERT INTO outreach.search_words (workspace_id, word)
+    SELECT p_workspace, w.word FROM unnest(p_words) AS w (word) ORDER BY w.word
+    ON CONFLICT (workspace_id, word) DO NOTHING;
+    GET DIAGNOSTICS added = ROW_COUNT;
+    RETURN added;
+END
+$$;
+ALTER FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.trimmed(p_text text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN btrim(p_text, ' 	
@@ -146,11 +161,12 @@ BEGIN
         ORDER BY g.created_at, g.event_key
         ON CONFLICT (workspace_id, event_key, created_at) DO NOTHING
         RETURNING email_events.created_at, email_events.event, email_events.severity, email_events.send_id,
-                  email_events.recipient, email_events.reason, email_events.url, email_events.prefetched
+                  email_events.recipient, email_events.reason, email_events.url, email_events.prefetched,
+                  CASE WHEN email_events.event IN ('replied', 'autoresponded') THEN email_events.raw END AS raw
     ), told AS MATERIALIZED (
         SELECT a.created_at, timezone('UTC', a.created_at)::date AS day,
                CASE WHEN a.prefetched AND a.event IN ('opened', 'clicked') THEN 'prefetched' ELSE a.event END AS event,
-               a.severity, a.reason, a.url, f.*
+               a.severity, a.reason, a.url, a.recipient, a.raw, f.*
         FROM added AS a
         JOIN found AS f ON f.send_id = a.send_id
     ), settled AS MATERIALIZED (
@@ -255,6 +271,14 @@ BEGIN
         FROM told AS t
         WHERE t.event IN (
             'opened', 'clicked', 'replied', 'autoresponded', 'bounced', 'complained', 'unsubscribed', 'subscribed')
+    ), inbound AS (
+        -- What recipients wrote; their subject is in what the poller kept of the mail.
+        INSERT INTO outreach.message_log (
+            workspace_id, created_at, lead_id, campaign_id, send_id, direction, message_id, sender, subject)
+        SELECT ws, t.created_at, t.lead_id, t.campaign_id, t.send_id, 'inbound', t.raw ->> 'message_id', t.recipient,
+               t.raw ->> 'subject'
+        FROM told AS t
+        WHERE t.event IN ('replied', 'autoresponded')
     ), outcome AS (
         SELECT count(*) AS stored, count(*) FILTER (WHERE a.send_id IS NULL) AS unknown FROM added AS a
     ), refused AS (
@@ -536,6 +560,11 @@ BEGIN
         )
         SELECT count(*) INTO updated FROM done AS d;
     END IF;
+    IF inserted + updated > 0 THEN
+        PERFORM outreach.add_search_words(workspace, outreach.words_of(ARRAY(
+            SELECT DISTINCT concat_ws(' ', b.first_name, b.last_name, b.company_name, split_part(b.email, '@', 2))
+            FROM unnest(batch) AS b)));
+    END IF;
     -- What the rows themselves mark as unsubscribed, bounced or blocked; of several marks the gravest.
     PERFORM outreach.suppress(array_agg(t.email), t.mark, 'bulk_insert_leads')
     FROM (SELECT m.email, max(m.mark) AS mark FROM unnest(marked, marks) AS m (email, mark) GROUP BY m.email) AS t
@@ -799,6 +828,7 @@ ALTER FUNCTION outreach.complete_campaigns() OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.count_segmented_leads(definition jsonb) RETURNS bigint
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_indexscan TO 'off'
     AS $$
 DECLARE
     found bigint;
@@ -2540,10 +2570,23 @@ CREATE FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer 
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    condition constant text := outreach.segment_condition(definition);
 BEGIN
+    IF max_rows BETWEEN 1 AND 1000 THEN
+        -- A page: as search finds one, by walking first.
+        RETURN QUERY
+        SELECT l.*
+        FROM unnest(outreach.search_part(ws, condition, false, '{id}', false, ARRAY[after_id::text], max_rows))
+            WITH ORDINALITY AS f (id, n)
+        CROSS JOIN LATERAL (SELECT * FROM outreach.leads AS e WHERE e.workspace_id = (SELECT ws) AND e.id = f.id OFFSET 0) AS l
+        ORDER BY f.n;
+        RETURN;
+    END IF;
     RETURN QUERY EXECUTE format(
         'SELECT l.* FROM outreach.leads AS l WHERE l.workspace_id = %s AND l.id > %L::bigint AND (%s) ORDER BY l.id LIMIT %L::integer',
-        outreach.required_workspace(), after_id, outreach.segment_condition(definition), max_rows);
+        ws, after_id, condition, max_rows);
 END
 $$;
 ALTER FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer, after_id bigint) OWNER TO outreachdb_trusted;
@@ -3079,6 +3122,48 @@ BEGIN
 END
 $_$;
 ALTER FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.learn_search_words(p_import bigint DEFAULT NULL::bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET work_mem TO '128MB'
+    AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    words text[];
+    added bigint;
+BEGIN
+    -- One learner at a time: what another one's snapshot did not show it must not forget.
+    PERFORM pg_advisory_xact_lock(hashtextextended('outreachdb.words.' || ws, 0));
+    -- Each value once before it is cut into words: lists name a company hundreds of times.
+    SELECT outreach.words_of(array_agg(coalesce(v.first_name, v.last_name, v.company_name, v.domain))) INTO words
+    FROM (
+        SELECT p.first_name, p.last_name, p.company_name, p.domain
+        FROM (
+            SELECT l.first_name, l.last_name, l.company_name, split_part(l.email_key, '@', 2) AS domain
+            FROM outreach.leads AS l
+            WHERE l.workspace_id = ws AND p_import IS NULL
+            UNION ALL
+            SELECT l.first_name, l.last_name, l.company_name, split_part(l.email_key, '@', 2)
+            FROM outreach.imports AS i
+            JOIN outreach.leads AS l ON l.workspace_id = ws AND l.id BETWEEN i.first_lead_id AND i.last_lead_id
+            WHERE i.workspace_id = ws AND i.id = p_import
+            UNION ALL
+            SELECT l.first_name, l.last_name, l.company_name, split_part(l.email_key, '@', 2)
+            FROM outreach.import_changes AS c
+            CROSS JOIN LATERAL (
+                SELECT * FROM outreach.leads AS e WHERE e.workspace_id = (SELECT ws) AND e.id = c.lead_id OFFSET 0) AS l
+            WHERE c.workspace_id = ws AND c.import_id = p_import) AS p
+        GROUP BY GROUPING SETS ((p.first_name), (p.last_name), (p.company_name), (p.domain))) AS v;
+    added := outreach.add_search_words(ws, words);
+    IF p_import IS NULL THEN
+        -- An unnested array is always hashed.
+        DELETE FROM outreach.search_words AS k
+        WHERE k.workspace_id = ws AND (k.word IN (SELECT unnest(words))) IS NOT TRUE;
+    END IF;
+    RETURN added;
+END
+$$;
+ALTER FUNCTION outreach.learn_search_words(p_import bigint) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.mailbox_cap(p_mailbox outreach.mailboxes, p_day date) RETURNS bigint
     LANGUAGE sql IMMUTABLE
     RETURN LEAST((p_mailbox).daily_cap, ((p_mailbox).ramp_first + ((p_mailbox).ramp_increase * GREATEST(0, (p_day - COALESCE((p_mailbox).ramp_from, p_day))))));
@@ -3118,9 +3203,14 @@ CREATE FUNCTION outreach.mailboxes_room(p_workspace bigint, p_mailboxes bigint[]
              CASE
                  WHEN (m.min_spacing_ms > 0) THEN 1
                  ELSE mailboxes_room.p_n
-             END)::numeric, GREATEST((0)::numeric, (((outreach.mailbox_cap(m.*, (timezone('UTC'::text, now()))::date))::numeric - COALESCE(sent.n, (0)::numeric)) - (COALESCE(claimed.n, (0)::bigint))::numeric))))::integer
+             END)::numeric,
+             CASE
+                 WHEN (c.cap IS NULL) THEN (mailboxes_room.p_n)::numeric
+                 ELSE GREATEST((0)::numeric, (((c.cap)::numeric - COALESCE(sent.n, (0)::numeric)) - (COALESCE(claimed.n, (0)::bigint))::numeric))
+             END))::integer
          END AS "least"
-    FROM ((outreach.mailboxes m
+    FROM (((outreach.mailboxes m
+      CROSS JOIN LATERAL ( SELECT outreach.mailbox_cap(m.*, (timezone('UTC'::text, now()))::date) AS cap) c)
       LEFT JOIN LATERAL ( SELECT sum(t.total) AS n
             FROM ( SELECT r.total
                     FROM analytics.rollups r
@@ -3132,9 +3222,9 @@ CREATE FUNCTION outreach.mailboxes_room(p_workspace bigint, p_mailboxes bigint[]
       LEFT JOIN ( SELECT e.mailbox_id,
              count(*) AS n
             FROM outreach.email_sends e
-           WHERE ((e.workspace_id = mailboxes_room.p_workspace) AND (e.status = 'claimed'::text) AND (e.created_at = ANY (ARRAY( SELECT c.launched_at
-                    FROM outreach.campaigns c
-                   WHERE ((c.workspace_id = mailboxes_room.p_workspace) AND (c.status = ANY (ARRAY['running'::text, 'paused'::text, 'cancelled'::text])) AND (c.launched_at IS NOT NULL))))))
+           WHERE ((e.workspace_id = mailboxes_room.p_workspace) AND (e.status = 'claimed'::text) AND (e.created_at = ANY (ARRAY( SELECT c_1.launched_at
+                    FROM outreach.campaigns c_1
+                   WHERE ((c_1.workspace_id = mailboxes_room.p_workspace) AND (c_1.status = ANY (ARRAY['running'::text, 'paused'::text, 'cancelled'::text])) AND (c_1.launched_at IS NOT NULL))))))
            GROUP BY e.mailbox_id) claimed ON ((claimed.mailbox_id = m.id)))
    WHERE ((m.workspace_id = mailboxes_room.p_workspace) AND (m.id = ANY (mailboxes_room.p_mailboxes)));
 END;
@@ -3844,6 +3934,35 @@ CREATE FUNCTION outreach.score_of(p_text text) RETURNS real
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_text ~ '^\+?0*([0-9]{1,2}([.,][0-9]{1,20})?|100([.,]0{1,20})?)( ?%)?$'::text) THEN (replace(rtrim(p_text, ' %'::text), ','::text, '.'::text))::real ELSE NULL::real END;
 ALTER FUNCTION outreach.score_of(p_text text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_alike(p_workspace bigint, p_query text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    word text;
+    spelt text[];
+    ways text[] := '{""}';
+    ranks bigint[] := '{0}';
+BEGIN
+    FOREACH word IN ARRAY regexp_split_to_array(p_query, '[^[:alnum:]]+') LOOP
+        CONTINUE WHEN word = '' OR length(word) < 4 AND word !~ '[[:alpha:]]';
+        spelt := CASE WHEN length(word) < 4 THEN ARRAY[word] ELSE outreach.search_spellings(p_workspace, word) END;
+        SELECT array_agg(n.way ORDER BY n.rank, n.way), array_agg(n.rank ORDER BY n.rank, n.way) INTO ways, ranks
+        FROM (
+            SELECT ltrim(w.way || ' ' || s.word) AS way, w.rank + s.n AS rank
+            FROM unnest(ways, ranks) AS w (way, rank), unnest(spelt) WITH ORDINALITY AS s (word, n)
+            ORDER BY rank, way
+            LIMIT 3) AS n;
+        IF ways IS NULL THEN
+            RETURN NULL;
+        END IF;
+    END LOOP;
+    RETURN (SELECT string_agg('(' || outreach.search_condition(w) || ')', ' OR ') FROM unnest(nullif(ways, '{""}')) AS w);
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN NULL;  -- nothing but words too short to be looked for
+END
+$$;
+ALTER FUNCTION outreach.search_alike(p_workspace bigint, p_query text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) RETURNS bigint[]
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3963,7 +4082,7 @@ DECLARE
     keys constant text[] := CASE ltrim(sort, '-')
         WHEN 'id' THEN '{id}' WHEN 'created_at' THEN '{created_at,id}' WHEN 'updated_at' THEN '{updated_at,id}'
         WHEN 'score' THEN '{qualification_score,created_at,id}' WHEN 'qualified_at' THEN '{qualified_at,id}'
-        WHEN 'email' THEN '{email_key,id}' WHEN 'company_name' THEN '{company_name,id}' END;
+        WHEN 'email' THEN '{email_key}' WHEN 'company_name' THEN '{company_name,id}' END;
     rest constant text[] := CASE WHEN keys[1] NOT IN ('id', 'created_at', 'updated_at') THEN '{created_at,id}'::text[] END;
     search constant text := md5(jsonb_build_array(sort, wanted, filters)::text);
     start integer := 0;
@@ -3987,13 +4106,13 @@ BEGIN
         FROM outreach.search_cursor_read(search_leads_optimized.cursor, search, keys, rest) AS c;
     END IF;
     IF start = 0 THEN
-        found := outreach.search_part(ws, condition, keys, down, after, max_rows);
+        found := outreach.search_part(ws, condition, wanted IS NOT NULL, keys, down, after, max_rows);
         after := NULL;
         with_value := cardinality(found);
     END IF;
     IF rest IS NOT NULL AND cardinality(found) < max_rows THEN
-        found := found || outreach.search_part(ws, format('l.%I IS NULL AND (%s)', keys[1], condition), rest, down, after,
-            max_rows - cardinality(found));
+        found := found || outreach.search_part(ws, format('l.%I IS NULL AND (%s)', keys[1], condition), wanted IS NOT NULL, rest,
+            down, after, max_rows - cardinality(found));
     END IF;
     IF found = '{}' AND wanted IS NOT NULL AND search_leads_optimized.cursor IS NULL THEN
         kind := 'similar';
@@ -4016,39 +4135,92 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) OWNER TO outreachdb_trusted;
-CREATE FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_keys text[], p_down boolean, p_after text[], p_rows integer) RETURNS bigint[]
+CREATE FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_text boolean, p_keys text[], p_down boolean, p_after text[], p_rows integer) RETURNS bigint[]
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
     step constant integer := 5000;
+    further integer;
     ordered text := (SELECT string_agg('l.' || k || CASE WHEN p_down THEN ' DESC' ELSE '' END, ', ') FROM unnest(p_keys) AS k);
-    scope text := 'l.workspace_id = (SELECT $1)'
-        || CASE WHEN p_keys[1] IN ('created_at', 'updated_at', 'id') THEN '' ELSE format(' AND l.%I IS NOT NULL', p_keys[1]) END
+    inside constant text := 'l.workspace_id = (SELECT $1)';
+    behind constant text := CASE WHEN p_keys[1] IN ('created_at', 'updated_at', 'id') THEN '' ELSE format(' AND l.%I IS NOT NULL', p_keys[1]) END
         || CASE WHEN p_after IS NULL THEN '' ELSE format(' AND (%s) %s (%s)',
             (SELECT string_agg('l.' || k, ', ') FROM unnest(p_keys) AS k), CASE WHEN p_down THEN '<' ELSE '>' END,
             (SELECT string_agg(format('%L::%s', p_after[n], outreach.search_type(k)), ', ' ORDER BY n)
              FROM unnest(p_keys) WITH ORDINALITY AS u (k, n))) END;
+    walk constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s '
+        'ORDER BY %s LIMIT %s) AS l WHERE %s LIMIT %s) AS f';
     found bigint[];
 BEGIN
-    found := outreach.search_in_order(format(
-        'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s ORDER BY %s LIMIT %s) AS l '
-        'WHERE %s LIMIT %s) AS f', scope, ordered, step, p_condition, p_rows), p_workspace);
+    found := outreach.search_in_order(format(walk, inside || behind, ordered, step, p_condition, p_rows), p_workspace);
     IF cardinality(found) = p_rows OR p_condition = 'true' OR outreach.search_in_order(format(
         'SELECT array_agg(f.id) FROM (SELECT l.id FROM outreach.leads AS l WHERE %s ORDER BY %s OFFSET %s LIMIT 1) AS f',
-        scope, ordered, step), p_workspace) IS NULL
+        inside || behind, ordered, step), p_workspace) IS NULL
     THEN
         RETURN coalesce(found, '{}');
+    END IF;
+    -- One in four hundred or more: the rest of the page is nearer than all matches are.
+    further := step * p_rows / greatest(cardinality(found), 1) * 3 / 2;
+    IF cardinality(found) * 400 >= step AND further <= 40000 THEN
+        found := outreach.search_in_order(format(walk, inside || behind, ordered, further, p_condition, p_rows), p_workspace);
+        IF cardinality(found) = p_rows THEN
+            RETURN found;
+        END IF;
     END IF;
     -- OFFSET 0: first what matches, then the order; walking in the order once more is what has just failed.
     found := outreach.search_by_index(format(
         'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s AND (%s) OFFSET 0) AS l '
-        'ORDER BY %s LIMIT %s) AS f', scope, p_condition, ordered, p_rows), p_workspace);
+        'ORDER BY %s LIMIT %s) AS f', CASE WHEN p_text THEN outreach.search_scope(p_workspace) ELSE inside END || behind,
+        p_condition, ordered, p_rows), p_workspace);
     RETURN coalesce(found, '{}');
 END
 $_$;
-ALTER FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_keys text[], p_down boolean, p_after text[], p_rows integer) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_text boolean, p_keys text[], p_down boolean, p_after text[], p_rows integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_scope(p_workspace bigint) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    plan jsonb;
+BEGIN
+    -- Under row-level security pg_stats shows nothing, but the planner knows.
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %L::bigint', p_workspace) INTO plan;
+    RETURN CASE WHEN (plan #>> '{0,Plan,Plan Rows}')::real
+            > 0.3 * (SELECT c.reltuples FROM pg_class AS c WHERE c.oid = 'outreach.leads'::regclass)
+        THEN 'l.workspace_id + 0 = (SELECT $1)' ELSE 'l.workspace_id = (SELECT $1)' END;
+END
+$_$;
+ALTER FUNCTION outreach.search_scope(p_workspace bigint) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    alike text;
+    found bigint[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM outreach.search_words AS w WHERE w.workspace_id = p_workspace) THEN
+        RETURN outreach.search_similar_texts(p_workspace, p_query, p_condition, p_rows);
+    END IF;
+    alike := outreach.search_alike(p_workspace, p_query);
+    IF alike IS NULL THEN
+        RETURN '{}';
+    END IF;
+    found := outreach.search_part(p_workspace, format('(%s) AND (%s)', alike, p_condition), true, '{created_at,id}', true,
+        NULL, greatest(p_rows, 200));
+    RETURN ARRAY(
+        SELECT l.id
+        FROM unnest(found) WITH ORDINALITY AS f (id, n)
+        CROSS JOIN LATERAL (
+            SELECT e.id, lower(concat_ws(' ', e.first_name, e.last_name, e.email, e.company_name)) AS named
+            FROM outreach.leads AS e WHERE e.workspace_id = (SELECT p_workspace) AND e.id = f.id OFFSET 0) AS l
+        ORDER BY public.word_similarity(p_query, l.named) DESC, f.n
+        LIMIT p_rows);
+END
+$$;
+ALTER FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_similar_texts(p_workspace bigint, p_query text, p_condition text, p_rows integer) RETURNS bigint[]
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -4076,7 +4248,37 @@ BEGIN
     RETURN coalesce(found, '{}');
 END
 $_$;
-ALTER FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.search_similar_texts(p_workspace bigint, p_query text, p_condition text, p_rows integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    -- Asked before the setting is: it is unknown until the library is loaded.
+    before constant text := public.show_limit()::text;
+    found text[];
+BEGIN
+    -- What is left of the trigrams when two letters in the middle changed places.
+    PERFORM set_config('pg_trgm.similarity_threshold', CASE WHEN length(p_word) >= 10 THEN '0.45' WHEN length(p_word) >= 8 THEN '0.35'
+        WHEN length(p_word) = 7 THEN '0.3' WHEN length(p_word) = 6 THEN '0.25' ELSE '0.2' END, true);
+    SELECT array_agg(w.word ORDER BY w.score DESC, w.word) INTO found
+    FROM (
+        SELECT w.word, w.score, max(w.score) OVER () AS best
+        FROM (
+            SELECT w.word, public.similarity(w.word, p_word) - abs(length(w.word) - length(p_word)) * 0.05
+                - (length(translate(w.word, p_word, '')) + length(translate(p_word, w.word, ''))) * 0.1 AS score
+            FROM outreach.search_words AS w
+            WHERE w.workspace_id = (SELECT p_workspace) AND w.word OPERATOR(public.%) p_word
+              AND abs(length(w.word) - length(p_word)) <= 3) AS w
+        ORDER BY w.score DESC, w.word
+        LIMIT 5) AS w
+    WHERE w.score > 0 AND w.score >= w.best * 0.7;
+    PERFORM set_config('pg_trgm.similarity_threshold', before, true);
+    RETURN coalesce(found, '{}');
+END
+$$;
+ALTER FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.search_type(p_key text) RETURNS text
     LANGUAGE sql IMMUTABLE
     RETURN CASE WHEN (p_key = 'id'::text) THEN 'bigint'::text WHEN (p_key = 'qualification_score'::text) THEN 'real'::text WHEN (p_key = ANY (ARRAY['email_key'::text, 'company_name'::text])) THEN 'text'::text ELSE 'timestamptz'::text END;
@@ -4377,12 +4579,12 @@ CREATE FUNCTION outreach.segment_fields() RETURNS TABLE(field text, kind text, o
     SELECT f.field, k.kind, k.operators
     FROM (VALUES
         ('text', '{equals,in,contains,starts_with,ends_with,matches,is_set}'::text[], '{city,company_name,company_website,country,
-            email,email_status,first_name,industry,last_name,linkedin_url,notes,phone,source,source_key,status,timezone,title}'::text[]),
+            email,email_status,first_name,industry,last_name,linkedin_url,notes,phone,phone_e164,source,source_key,status,timezone,title}'::text[]),
         ('integer', '{equals,in,gt,gte,lt,lte,between,is_set}', '{company_id,id,qualification_latency_ms}'),
         ('real', '{equals,in,gt,gte,lt,lte,between,is_set}', '{qualification_score}'),
         ('date', '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}',
             '{created_at,email_checked_at,profile_checked_at,qualified_at,updated_at}'),
-        ('tags', '{has_any,has_all,is_set}', '{tags}'),
+        ('tags', '{has_any,has_all,is_set}', '{email_flags,tags}'),
         ('company text', '{equals,in,contains,starts_with,ends_with,matches,is_set}',
             '{company.domain,company.industry,company.linkedin_url,company.name,company.news_url,company.website_url}'),
         ('company date', '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}',
@@ -4723,19 +4925,19 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.segment_suppressed_test(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.segment_tags_test(p_op text, p_value jsonb, p_path text) RETURNS text
+CREATE FUNCTION outreach.segment_tags_test(p_field text, p_op text, p_value jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     IF p_op = 'is_set' THEN
-        RETURN 'l.tags <> ''{}''::text[]';
+        RETURN format('l.%I <> ''{}''::text[]', p_field);
     END IF;
-    RETURN format('l.tags %s %L::text[]', CASE p_op WHEN 'has_all' THEN '@>' ELSE '&&' END,
+    RETURN format('l.%I %s %L::text[]', p_field, CASE p_op WHEN 'has_all' THEN '@>' ELSE '&&' END,
         outreach.segment_texts(p_value, p_path));
 END
 $$;
-ALTER FUNCTION outreach.segment_tags_test(p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.segment_tags_test(p_field text, p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_test(p_node jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4777,7 +4979,7 @@ BEGIN
         WHEN 'integer' THEN outreach.segment_number_test(format('l.%I', field), 'numeric', positive, p_node -> 'value', p_path)
         WHEN 'real' THEN outreach.segment_number_test(format('l.%I', field), 'real', positive, p_node -> 'value', p_path)
         WHEN 'date' THEN outreach.segment_date_test(field, positive, p_node -> 'value', p_path)
-        WHEN 'tags' THEN outreach.segment_tags_test(positive, p_node -> 'value', p_path)
+        WHEN 'tags' THEN outreach.segment_tags_test(field, positive, p_node -> 'value', p_path)
         WHEN 'level' THEN outreach.segment_level_test(p_node -> 'value', p_path)
         WHEN 'suppressed' THEN outreach.segment_suppressed_test(p_node -> 'value', p_path)
         -- The table of companies takes the alias l there: the tests are those of leads.
@@ -4993,6 +5195,10 @@ CREATE FUNCTION outreach.web_domain(p_url text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (length("substring"(p_url, '^https?://([^/?#]*)'::text)) <= 253) THEN "substring"(lower(p_url), '^https?://(?:[^/@?#]*@)?(?:www\.)?([^/:?#@]+)'::text) ELSE NULL::text END;
 ALTER FUNCTION outreach.web_domain(p_url text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.words_of(p_texts text[]) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    RETURN ARRAY(SELECT DISTINCT w.word FROM (unnest(words_of.p_texts) t(told) CROSS JOIN LATERAL regexp_split_to_table(lower(t.told), '[^[:alnum:]]+'::text) w(word)) WHERE (((length(w.word) >= 4) AND (length(w.word) <= 40)) AND (w.word ~ '[[:alpha:]]'::text)) ORDER BY w.word);
+ALTER FUNCTION outreach.words_of(p_texts text[]) OWNER TO outreachdb_owner;
 CREATE TABLE analytics.people_first (
     workspace_id bigint NOT NULL,
     grain text NOT NULL,
@@ -5432,6 +5638,33 @@ ALTER TABLE outreach.imports ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE outreach.inboxes (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    address text NOT NULL,
+    imap_host text NOT NULL,
+    imap_port bigint DEFAULT '993'::bigint NOT NULL,
+    security text DEFAULT 'tls'::text NOT NULL,
+    username text NOT NULL,
+    password_encrypted bytea NOT NULL,
+    folder text DEFAULT 'INBOX'::text NOT NULL,
+    uid_validity bigint,
+    last_uid bigint DEFAULT '0'::bigint NOT NULL,
+    polled_at timestamp with time zone,
+    problem text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_inboxes_imap_port_range CHECK (((imap_port >= 1) AND (imap_port <= 65535))),
+    CONSTRAINT ck_inboxes_security_known CHECK ((security = ANY (ARRAY['plain'::text, 'starttls'::text, 'tls'::text])))
+);
+ALTER TABLE outreach.inboxes OWNER TO outreachdb_owner;
+ALTER TABLE outreach.inboxes ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME outreach.inboxes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 CREATE TABLE outreach.lead_activities (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -5579,6 +5812,11 @@ ALTER TABLE outreach.reports ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE outreach.search_words (
+    workspace_id bigint NOT NULL,
+    word text NOT NULL
+);
+ALTER TABLE outreach.search_words OWNER TO outreachdb_owner;
 CREATE TABLE outreach.segment_versions (
     workspace_id bigint NOT NULL,
     segment_id bigint NOT NULL,
@@ -5774,6 +6012,8 @@ ALTER TABLE ONLY outreach.import_rejects
     ADD CONSTRAINT pk_import_rejects PRIMARY KEY (workspace_id, import_id, row_number);
 ALTER TABLE ONLY outreach.imports
     ADD CONSTRAINT pk_imports PRIMARY KEY (workspace_id, id);
+ALTER TABLE ONLY outreach.inboxes
+    ADD CONSTRAINT pk_inboxes PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.lead_activities
     ADD CONSTRAINT pk_lead_activities PRIMARY KEY (workspace_id, id, created_at);
 ALTER TABLE ONLY outreach.lead_engagement
@@ -5790,6 +6030,8 @@ ALTER TABLE ONLY outreach.organization_charts
     ADD CONSTRAINT pk_organization_charts PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.reports
     ADD CONSTRAINT pk_reports PRIMARY KEY (workspace_id, id);
+ALTER TABLE ONLY outreach.search_words
+    ADD CONSTRAINT pk_search_words PRIMARY KEY (workspace_id, word);
 ALTER TABLE ONLY outreach.segment_versions
     ADD CONSTRAINT pk_segment_versions PRIMARY KEY (workspace_id, segment_id, version);
 ALTER TABLE ONLY outreach.segments
@@ -5824,6 +6066,8 @@ ALTER TABLE ONLY outreach.crm_webhooks
     ADD CONSTRAINT uq_crm_webhooks_delivery_id UNIQUE (workspace_id, credential_id, delivery_id);
 ALTER TABLE ONLY outreach.email_sends
     ADD CONSTRAINT uq_email_sends_exactly_once UNIQUE (workspace_id, campaign_id, created_at, step, lead_id);
+ALTER TABLE ONLY outreach.inboxes
+    ADD CONSTRAINT uq_inboxes_folder UNIQUE (workspace_id, imap_host, username, folder);
 ALTER TABLE ONLY outreach.leads
     ADD CONSTRAINT uq_leads_email_key UNIQUE (workspace_id, email_key);
 ALTER TABLE ONLY outreach.mailboxes
@@ -5849,6 +6093,7 @@ CREATE INDEX brin_message_log_created_at ON ONLY outreach.message_log USING brin
 CREATE INDEX gin_leads_custom_fields ON outreach.leads USING gin (workspace_id, custom_fields jsonb_path_ops);
 CREATE INDEX gin_leads_search ON outreach.leads USING gin (workspace_id, lower(((((((COALESCE(first_name, ''::text) || ' '::text) || COALESCE(last_name, ''::text)) || ' '::text) || COALESCE(email, ''::text)) || ' '::text) || COALESCE(company_name, ''::text))) public.gin_trgm_ops);
 CREATE INDEX gin_leads_tags ON outreach.leads USING gin (workspace_id, tags);
+CREATE INDEX gin_search_words ON outreach.search_words USING gin (workspace_id, word public.gin_trgm_ops);
 CREATE INDEX ix_agent_executions_completed_at ON outreach.agent_executions USING btree (workspace_id, completed_at DESC);
 CREATE INDEX ix_agent_executions_lead_status ON outreach.agent_executions USING btree (workspace_id, lead_id, status);
 CREATE INDEX ix_agent_executions_started_at ON outreach.agent_executions USING btree (workspace_id, started_at DESC);
@@ -5885,12 +6130,12 @@ CREATE INDEX ix_imports_started_at ON outreach.imports USING btree (workspace_id
 CREATE INDEX ix_lead_activities_lead ON ONLY outreach.lead_activities USING btree (workspace_id, lead_id, activity_type, created_at DESC);
 CREATE INDEX ix_lead_engagement_last_contacted ON outreach.lead_engagement USING btree (workspace_id, last_contacted_at DESC) WHERE (last_contacted_at IS NOT NULL);
 CREATE INDEX ix_leads_company_id ON outreach.leads USING btree (workspace_id, company_id) WHERE (company_id IS NOT NULL);
-CREATE INDEX ix_leads_company_name ON outreach.leads USING btree (workspace_id, company_name);
+CREATE INDEX ix_leads_company_name ON outreach.leads USING btree (workspace_id, company_name, id);
 CREATE INDEX ix_leads_created_at ON outreach.leads USING btree (workspace_id, created_at DESC, id DESC);
 CREATE INDEX ix_leads_industry_created ON outreach.leads USING btree (workspace_id, industry, created_at DESC);
 CREATE INDEX ix_leads_profile_checked_at ON outreach.leads USING btree (workspace_id, profile_checked_at NULLS FIRST);
-CREATE INDEX ix_leads_qualified_at ON outreach.leads USING btree (workspace_id, qualified_at DESC) WHERE (qualified_at IS NOT NULL);
-CREATE INDEX ix_leads_score_created ON outreach.leads USING btree (workspace_id, qualification_score DESC, created_at DESC) WHERE (qualification_score IS NOT NULL);
+CREATE INDEX ix_leads_qualified_at ON outreach.leads USING btree (workspace_id, qualified_at DESC, id DESC) WHERE (qualified_at IS NOT NULL);
+CREATE INDEX ix_leads_score_created ON outreach.leads USING btree (workspace_id, qualification_score DESC, created_at DESC, id DESC) WHERE (qualification_score IS NOT NULL);
 CREATE INDEX ix_leads_status_created ON outreach.leads USING btree (workspace_id, status, created_at DESC);
 CREATE INDEX ix_leads_updated_at ON outreach.leads USING btree (workspace_id, updated_at DESC, id DESC);
 CREATE INDEX ix_leads_verification ON outreach.leads USING btree (workspace_id, email_status, email_checked_at NULLS FIRST);
@@ -5957,6 +6202,8 @@ ALTER TABLE ONLY outreach.import_rejects
     ADD CONSTRAINT fk_import_rejects_import FOREIGN KEY (workspace_id, import_id) REFERENCES outreach.imports(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.imports
     ADD CONSTRAINT fk_imports_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
+ALTER TABLE ONLY outreach.inboxes
+    ADD CONSTRAINT fk_inboxes_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.lead_engagement
     ADD CONSTRAINT fk_lead_engagement_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.leads
@@ -5973,6 +6220,8 @@ ALTER TABLE ONLY outreach.organization_charts
     ADD CONSTRAINT fk_organization_charts_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
 ALTER TABLE ONLY outreach.reports
     ADD CONSTRAINT fk_reports_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
+ALTER TABLE ONLY outreach.search_words
+    ADD CONSTRAINT fk_search_words_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.segment_versions
     ADD CONSTRAINT fk_segment_versions_segment FOREIGN KEY (workspace_id, segment_id) REFERENCES outreach.segments(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.segments
@@ -6008,6 +6257,7 @@ ALTER TABLE outreach.import_changes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.import_mappings ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.import_rejects ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.imports ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.inboxes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.lead_activities ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.lead_engagement ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.leads ENABLE ROW LEVEL SECURITY;
@@ -6039,6 +6289,7 @@ CREATE POLICY reader ON outreach.llm_api_calls FOR SELECT TO outreachdb_reader U
 CREATE POLICY reader ON outreach.message_log FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.organization_charts FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.reports FOR SELECT TO outreachdb_reader USING (true);
+CREATE POLICY reader ON outreach.search_words FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.segment_versions FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.segments FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.send_exclusions FOR SELECT TO outreachdb_reader USING (true);
@@ -6048,6 +6299,7 @@ CREATE POLICY reader ON outreach.suppressions FOR SELECT TO outreachdb_reader US
 CREATE POLICY reader ON outreach.voice_session_logs FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.workspaces FOR SELECT TO outreachdb_reader USING (true);
 ALTER TABLE outreach.reports ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.search_words ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.segment_versions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.segments ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.send_exclusions ENABLE ROW LEVEL SECURITY;
@@ -6072,6 +6324,7 @@ CREATE POLICY tenant ON outreach.import_changes TO outreachdb_app USING ((worksp
 CREATE POLICY tenant ON outreach.import_mappings TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.import_rejects TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.imports TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.inboxes TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.lead_activities TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.lead_engagement TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.leads TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
@@ -6080,6 +6333,7 @@ CREATE POLICY tenant ON outreach.mailboxes TO outreachdb_app USING ((workspace_i
 CREATE POLICY tenant ON outreach.message_log TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.organization_charts TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.reports TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.search_words TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.segment_versions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.segments TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.send_exclusions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
@@ -6108,6 +6362,7 @@ CREATE POLICY trusted ON outreach.import_changes TO outreachdb_trusted USING (tr
 CREATE POLICY trusted ON outreach.import_mappings TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.import_rejects TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.imports TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.inboxes TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.lead_activities TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.lead_engagement TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.leads TO outreachdb_trusted USING (true) WITH CHECK (true);
@@ -6116,6 +6371,7 @@ CREATE POLICY trusted ON outreach.mailboxes TO outreachdb_trusted USING (true) W
 CREATE POLICY trusted ON outreach.message_log TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.organization_charts TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.reports TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.search_words TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.segment_versions TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.segments TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.send_exclusions TO outreachdb_trusted USING (true) WITH CHECK (true);
@@ -6138,6 +6394,8 @@ GRANT USAGE ON SCHEMA outreach TO outreachdb_reader;
 GRANT ALL ON SCHEMA staging TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.add_campaign_leads(campaign_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.add_campaign_leads(campaign_id bigint) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.batch_update_email_status(p_events jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.batch_update_email_status(p_events jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.begin_sends(send_ids bigint[], created_ats timestamp with time zone[], worker text, lease interval) FROM PUBLIC;
@@ -6206,6 +6464,8 @@ REVOKE ALL ON FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) 
 GRANT ALL ON FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.learn_search_words(p_import bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.learn_search_words(p_import bigint) TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollup_deltas TO outreachdb_trusted;
 GRANT SELECT ON TABLE analytics.rollup_deltas TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollups TO outreachdb_trusted;
@@ -6224,12 +6484,20 @@ REVOKE ALL ON FUNCTION outreach.rollup_totals(p_grain text, p_key text) FROM PUB
 GRANT ALL ON FUNCTION outreach.rollup_totals(p_grain text, p_key text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.search_scope(p_workspace bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_scope(p_workspace bigint) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.seconds_to_next_distance() FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.seconds_to_next_distance() TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) FROM PUBLIC;
@@ -6301,6 +6569,8 @@ GRANT SELECT ON TABLE outreach.import_rejects TO outreachdb_reader;
 GRANT SELECT ON TABLE outreach.imports TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.imports TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.imports TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.inboxes TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.inboxes TO outreachdb_trusted;
 GRANT SELECT,INSERT ON TABLE outreach.lead_activities TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.lead_activities TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.lead_activities TO outreachdb_reader;
@@ -6319,6 +6589,9 @@ GRANT SELECT ON TABLE outreach.organization_charts TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.reports TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.reports TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.reports TO outreachdb_reader;
+GRANT SELECT ON TABLE outreach.search_words TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.search_words TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.search_words TO outreachdb_reader;
 GRANT SELECT,INSERT ON TABLE outreach.segment_versions TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.segment_versions TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.segment_versions TO outreachdb_reader;

@@ -153,6 +153,7 @@ CONSTRAINT_MESSAGES: dict[str, str] = {
     "uq_leads_source_key": "a lead with that source key exists already in the workspace",
     "uq_segments_name": "a segment of that name exists already in the workspace",
     "uq_campaigns_name": "a campaign of that name exists already in the workspace",
+    "uq_inboxes_folder": "that folder of that account is read already",
     "uq_mailboxes_address": "a mailbox with that address exists already in the workspace",
     "uq_email_sends_exactly_once": "the lead has that step of the campaign already; no send is made twice",
     "uq_suppressions_target": "that address or domain is suppressed already",

@@ -242,6 +242,22 @@ def upgrade() -> None:
         "ix_import_changes_lead_id", "import_changes", ["workspace_id", "lead_id"], unique=False, schema="outreach"
     )
     op.create_table(
+        "search_words",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("word", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["workspace_id"], ["outreach.workspaces.id"], name="fk_search_words_workspace"),
+        sa.PrimaryKeyConstraint("workspace_id", "word", name="pk_search_words"),
+        schema="outreach",
+    )
+    op.create_index(
+        "gin_search_words",
+        "search_words",
+        ["workspace_id", sa.literal_column("word gin_trgm_ops")],
+        unique=False,
+        schema="outreach",
+        postgresql_using="gin",
+    )
+    op.create_table(
         "suppressions",
         sa.Column("workspace_id", sa.BigInteger(), nullable=False),
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -321,6 +337,7 @@ def upgrade() -> None:
     row_security.isolate(op, "import_mappings")
     row_security.isolate(op, "import_rejects", app="SELECT")
     row_security.isolate(op, "import_changes", app="SELECT")
+    row_security.isolate(op, "search_words", app="SELECT")
     row_security.isolate(op, "suppressions")
     row_security.isolate(op, "segments")
     row_security.isolate(op, "segment_versions", app="SELECT, INSERT")
@@ -330,6 +347,7 @@ def downgrade() -> None:
     op.drop_table("segment_versions", schema="outreach")
     op.drop_table("segments", schema="outreach")
     op.drop_table("suppressions", schema="outreach")
+    op.drop_table("search_words", schema="outreach")
     op.drop_table("import_changes", schema="outreach")
     op.drop_table("import_rejects", schema="outreach")
     op.drop_table("import_mappings", schema="outreach")

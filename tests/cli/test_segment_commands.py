@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ def test_over_the_budget_a_script_has_to_say_yes(
     run: Run, filled: str, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("outreachdb.segments.cost.SMALL", 0)
-    monkeypatch.setitem(cost._speeds, database_url, 100.0)
+    monkeypatch.setitem(cost._speeds, database_url, (100.0, math.inf))
     monkeypatch.setenv("OUTREACHDB_SEGMENT_BUDGET_MS", "1")
     many = json.dumps({"any": [{"field": "title", "op": "matches", "value": f"a{n}"} for n in range(300)]})
     limited = run("workspace", "limit", filled, "5000", "--json").document

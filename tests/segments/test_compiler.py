@@ -13,10 +13,10 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from strategies import definitions, leads
 
+from outreachdb import segments
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import InvalidInput
 from outreachdb.segments import definition as definitions_module
-from outreachdb.segments import segments
 
 HOSTILE = [
     "' OR true --",
@@ -142,7 +142,31 @@ async def test_hostile_text_is_only_text(three: Tenant, text: str) -> None:
             assert found.count <= 1
         assert (await segments.count(three, {"field": field, "op": "in", "value": [text, "zz"]})).count <= 1
     assert (await segments.count(three, {"field": "tags", "op": "has_any", "value": [text]})).count == 0
-    for broken in ({"field": text, "op": "is_set"}, {"field": "email", "op": text, "value": "x"}, {text: []}):
+    deep = {"field": ["custom", text, text], "op": "contains", "value": text}
+    listed = {"field": f"custom.{text}.{text}", "op": "has_any", "value": [text, 7]}
+    for more in (
+        deep,
+        listed,
+        {"random_percent": 0, "seed": text},
+        {"not": {"field": f"custom.{text}", "op": "is_not_set"}},
+    ):
+        assert (await segments.count(three, more)).count <= 1
+        assert (await segments.explain(three, more)).milliseconds > 0
+        assert (await segments.breakdown(three, more))["count"] <= 1
+    # A name is data as well: saved, used inside another, changed, deleted.
+    await segments.create(three, text, {"field": "first_name", "op": "equals", "value": text}, by=text, note=text)
+    assert (await segments.count(three, {"not": {"segment": text}})).count >= 2
+    await segments.update(three, text, {"any": []}, by=text)
+    assert [each.changed_by for each in await segments.history(three, text)] == [text, text]
+    with pytest.raises(InvalidInput):
+        await segments.update(three, text, {"segment": text})
+    await segments.delete(three, text)
+    for broken in (
+        {"segment": f"{text}x"},
+        {"field": text, "op": "is_set"},
+        {"field": "email", "op": text, "value": "x"},
+        {text: []},
+    ):
         with pytest.raises(InvalidInput):
             await segments.count(three, broken)
     assert (await segments.count(three, {})).count == 3

@@ -16,7 +16,7 @@ from outreachdb.leads.importing import Kept
 from outreachdb.segments.actions import Action
 
 
-def register(commands: typer.Typer) -> None:
+def add_to(commands: typer.Typer) -> None:
     """Add the commands to those of segments."""
     commands.command()(apply)
     commands.command("actions")(list_actions)

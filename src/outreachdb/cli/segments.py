@@ -38,7 +38,7 @@ PREVIEW = ("id", "email", "first_name", "last_name", "company_name", "country", 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    segment_actions.register(commands)
+    segment_actions.add_to(commands)
     app.add_typer(commands, name="segment")
 
 

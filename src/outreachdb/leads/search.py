@@ -46,7 +46,7 @@ async def search(
     for name, given in (("text", text), ("sort", sort), ("cursor", cursor)):
         _check_text(name, given)
     parameters = {"query": text, "filters": _filters(where), "sort": sort, "rows": limit + 1, "cursor": cursor}
-    async with tenant.session(doing="searching leads") as session:
+    async with tenant.reading(doing="searching leads") as session:
         rows = await session.all(Q.search_leads, parameters)
     cursors = [row.pop("next_cursor") for row in rows]
     matches = {row.pop("match") for row in rows}

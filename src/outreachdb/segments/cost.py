@@ -18,9 +18,11 @@ Q = Queries("outreachdb.segments")
 PROBE_MS = 4.0
 PROBE_ROWS = 20_000
 PROBES = 3
+PROBE_SECONDS = 5.0
 # A smaller workspace is counted in less time than it takes to look into its plan.
 SMALL = 20_000
-_speeds: dict[str, float] = {}
+# Server -> how much slower it is, and until when (monotonic clock) that is taken for true.
+_speeds: dict[str, tuple[float, float]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +69,16 @@ async def guard(session: Session, tenant: Tenant, definition: Jsonb, *, confirme
 
 
 async def _speed(session: Session, tenant: Tenant) -> float:
-    """How much slower this server is than the one of the prices; measured once for each server."""
+    """How much slower this server is, under its present load, than the one of the prices; measured now and then."""
     url = tenant.pools.url("web")
-    if url not in _speeds:
-        best = float("inf")
-        for _ in range(PROBES):
-            began = time.perf_counter()
-            await session.value(Q.probe_speed, {"rows": PROBE_ROWS})
-            best = min(best, time.perf_counter() - began)
-        _speeds[url] = max(0.1, best * 1000 / PROBE_MS)
-    return _speeds[url]
+    known, until = _speeds.get(url, (0.0, 0.0))
+    if time.monotonic() < until:
+        return known
+    taken = []
+    for _ in range(PROBES):
+        began = time.perf_counter()
+        await session.value(Q.probe_speed, {"rows": PROBE_ROWS})
+        taken.append(time.perf_counter() - began)
+    slower = max(0.1, min(taken) * 1000 / PROBE_MS)
+    _speeds[url] = (slower, time.monotonic() + PROBE_SECONDS)
+    return slower

@@ -128,4 +128,8 @@ def _found(node: Node, known: Known) -> float:
         return known.leads * math.prod(_found(each, known) / max(1, known.leads) for each in node["Plans"])
     if node["Node Type"] == "BitmapOr":
         return min(sum(_found(each, known) for each in node["Plans"]), known.leads)
-    return float(known.rows.get(node.get("Index Cond", ""), min(node["Plan Rows"], known.leads)))
+    planned = float(min(node["Plan Rows"], known.leads))
+    sampled = known.rows.get(node.get("Index Cond", ""))
+    # Of a thousand leads fewer than three say only that there are few.
+    few = known.leads * 0.003
+    return planned if sampled is None else sampled if sampled >= few else min(planned, few)

@@ -99,10 +99,10 @@ WHERE s.workspace_id = %(workspace_id)s AND s.name = %(name)s
   AND (s.last_used_at IS NULL OR s.last_used_at < %(now)s::timestamptz - interval '1 minute');
 
 -- name: preview_leads
-SELECT l.id, l.email, l.first_name, l.last_name, l.phone, l.title, l.company_id, l.company_name, l.company_website,
+SELECT l.id, l.email, l.first_name, l.last_name, l.phone, l.phone_e164, l.title, l.company_id, l.company_name, l.company_website,
        l.linkedin_url, l.industry, l.country, l.city, l.timezone, l.source, l.source_key, l.status, l.tags,
        l.custom_fields, l.notes, l.qualification_score, l.qualification_latency_ms, l.qualified_at, l.email_status,
-       l.email_checked_at, l.profile_checked_at, l.created_at, l.updated_at
+       l.email_checked_at, l.email_flags, l.profile_checked_at, l.created_at, l.updated_at
 FROM outreach.get_segmented_leads(%(definition)s, %(rows)s, %(after)s) AS l
 ORDER BY l.id;
 

@@ -45,7 +45,7 @@ BEGIN
                                     FROM unnest(conditions) WITH ORDINALITY AS u (c, place))
             || '] FROM ' || outreach.segment_sample_of(ws, 20, 50) INTO counts;
         plan := jsonb_set(plan, '{Rows}', (SELECT coalesce(jsonb_object_agg(c, round(leads * counts[place + 1] / counts[1])), '{}')
-            FROM unnest(conditions) WITH ORDINALITY AS u (c, place) WHERE counts[place + 1] >= 3));
+            FROM unnest(conditions) WITH ORDINALITY AS u (c, place)));
     END IF;
     RETURN plan;
 END

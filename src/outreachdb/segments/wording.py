@@ -81,7 +81,7 @@ def _value(value: Any) -> str:
 def _steps(explained: Mapping[str, Any]) -> Iterator[str]:
     for node in plans.nodes(explained["Plan"]):
         kind, table, index = node["Node Type"], node.get("Relation Name"), node.get("Index Name")
-        rows = explained["Rows"].get(node.get("Index Cond", ""), node["Plan Rows"])
+        rows = explained["Rows"].get(node.get("Index Cond", "")) or node["Plan Rows"]
         if kind == "Gather":
             yield f"{node['Workers Planned'] + 1} processes share the work"
         elif table == "leads" and kind == "Seq Scan":

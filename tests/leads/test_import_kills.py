@@ -254,7 +254,7 @@ def test_killed_imports_end_as_if_nothing_had_been(ground: Ground) -> None:
         name = f"killed-{number}"
         ws = ground.workspace(name)
         command = ("import", str(ground.new), *OPTIONS, "-w", name)
-        _killed(ground, command, BEGUN, ws, source.uniform(0, 1.05 * seconds), victim)
+        _killed(ground, command, BEGUN, ws, source.uniform(0, 0.7 * seconds), victim)
         import_id = _unfinished(ground, ws)
         if import_id is not None and source.random() < 0.2:  # killed twice
             again = ("imports", "resume", str(import_id), "-w", name)

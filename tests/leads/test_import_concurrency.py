@@ -40,7 +40,7 @@ async def main():
 
 asyncio.run(main())
 """
-POINTS = ("reading", "checking 0", "deduplicating 1", "merging 2", "merging 3", "merging 4")
+POINTS = ("reading", "checking 0", "matching 0", "inserting 0", "inserting 3000", "finishing 0")
 
 
 def _file(tmp_path, name, numbers, city):
@@ -110,7 +110,7 @@ async def test_killed_client_leaves_nothing_and_the_import_goes_on(tenant, datab
 
 async def test_a_dead_import_is_found_and_one_that_is_done_is_not_run_again(tenant, database_url, tmp_path):
     path = _file(tmp_path, "dead.csv", range(500), "Rome")
-    await _killed_at(database_url, tenant, path, "merging 2")
+    await _killed_at(database_url, tenant, path, "inserting 0")
     await _server_has_noticed(tenant)
     await _write(tenant, "UPDATE outreach.imports SET started_at = started_at - interval '3 s' WHERE workspace_id = %s")
     (dead,) = await listed(tenant)
@@ -278,7 +278,7 @@ async def test_cancelling_is_on_record(tenant, tmp_path):
     reached = asyncio.Event()
 
     def stop(phase, done, total=None):
-        if phase == "merging":
+        if phase == "inserting":
             reached.set()
             task.cancel()
 

@@ -20,6 +20,7 @@ Benchmark = Callable[[str, int, Progress], Awaitable[list[Result]]]
 # Name -> benchmark and how many leads it takes where none are given.
 BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "import": (imports.run, 1_000_000),
+    "import-scale": (imports.run_scale, 5_000_000),
     "migration": (migration.run, 2_000_000),
     "search": (search.run, 2_000_000),
     "server": (server.run, 0),

@@ -125,7 +125,8 @@ def resume_import(
 @imports.command("undo")
 def undo_import(import_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
     """Undo an import: leads it changed are restored, leads it created go; those in use since stay and are named."""
-    report = tenant_call(lambda tenant: importing.undo(tenant, import_id))
+    with bar("undo") as progress:
+        report = tenant_call(lambda tenant: importing.undo(tenant, import_id, progress=progress))
     emit(report.document(), _undone(report))
 
 

@@ -28,7 +28,6 @@ from outreachdb.progress import Progress
 
 WORK_MEM = "128MB"
 LARGE = 20_000  # changed rows that make the planner's statistics worth renewing
-NOTE_SECONDS = 5  # how long a failed attempt tries to say so; without a note the unlocked row tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,9 @@ class Attempt:
         async with connection.cursor() as cursor, cursor.copy(staging.statement("copy_raw")) as copy:
             while block is not None:
                 await copy.write(block.text)
-                work.progress("reading", block.position, work.dialect.size)
+                # Rows, of as many as the bytes read so far let expect.
+                expected = block.rows * work.dialect.size // max(1, block.position)
+                work.progress("reading", block.rows, max(block.rows, expected))
                 block = await asyncio.to_thread(reader.block)
 
     async def _note_cancelled(self, claim: Claim) -> str:
@@ -152,7 +153,7 @@ class Attempt:
     async def _note(self, claim: Claim, reason: str, *, cancelled: bool = False) -> str | None:
         """Best effort; the status since. If the database is gone, the next import or list marks the unlocked row."""
         try:
-            async with asyncio.timeout(NOTE_SECONDS):
+            async with asyncio.timeout(runs.NOTE_SECONDS):
                 return await runs.fail(self._work.tenant, claim, reason, cancelled=cancelled)
         except (OutreachDBError, TimeoutError):
             return None

@@ -7,7 +7,7 @@ FROM {raw} AS r
 WHERE r.problem IS NULL AND NOT outreach.ordinary_email({cell})
 
 -- name: create_addresses
-CREATE UNLOGGED TABLE {addresses} (given text, email text, problem text)
+CREATE TEMPORARY TABLE {addresses} (given text, email text, problem text)
 
 -- name: copy_addresses
 COPY {addresses} (given, email, problem) FROM STDIN

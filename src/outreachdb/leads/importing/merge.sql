@@ -3,7 +3,7 @@
 -- statistics don't know (a workspace filled a minute ago) it expects one row, and loops over a million.
 
 -- name: create_raw
-CREATE UNLOGGED TABLE {raw} ({cells}, row_number bigint, problem text)
+CREATE TEMPORARY TABLE {raw} ({cells}, row_number bigint, problem text)
 
 -- name: sample_lightly
 SET LOCAL default_statistics_target = {target}
@@ -23,7 +23,7 @@ SELECT pg_advisory_xact_lock(hashtextextended('outreachdb.import', %(workspace_i
 -- One row per row of the file, typed and judged. "key" is what makes rows of one file the same lead, NULL in rows that
 -- are rejected or empty; "nth" is 1 in the row that speaks for its key. The sort leaves the table in the order of
 -- addresses, which keeps the unique index's inserts local. OFFSET 0 keeps expressions from being computed twice.
-CREATE UNLOGGED TABLE {clean} AS
+CREATE TEMPORARY TABLE {clean} AS
 SELECT *, CASE WHEN key IS NOT NULL THEN row_number() OVER (PARTITION BY key ORDER BY row_number {direction}) END AS nth
 FROM (
     SELECT *,
@@ -133,7 +133,7 @@ LEFT JOIN labels ON labels.key = cells.key
 WHERE c.key = cells.key AND c.nth = 1
 
 -- name: create_match
-CREATE UNLOGGED TABLE {match} (row_number bigint, lead_id bigint)
+CREATE TEMPORARY TABLE {match} (row_number bigint, lead_id bigint)
 
 -- name: match_email
 -- Leads that this import itself made in an earlier round are no match: first_lead_id is the first of them.
@@ -162,7 +162,7 @@ TRUNCATE {match}
 
 -- name: create_firms
 -- The companies that the rows name, once each; {chosen} are the rows that may set a company.
-CREATE UNLOGGED TABLE {firms} AS
+CREATE TEMPORARY TABLE {firms} AS
 SELECT firm, website, name, outreach.web_domain(website) AS domain, lower(name) AS name_key, NULL::bigint AS company_id
 FROM (
     SELECT c.firm, c.company_website AS website, c.company_name AS name
@@ -233,6 +233,7 @@ WITH made AS (
         ON domain.workspace_id = %(workspace_id)s AND domain.target = split_part(c.email_key, '@', 2)
         AND (domain.expires_at IS NULL OR domain.expires_at > %(now)s)
     WHERE c.nth = 1 AND NOT EXISTS (SELECT FROM {match} AS m WHERE m.row_number = c.row_number)
+      AND c.ctid >= %(first_page)s::tid AND c.ctid < %(next_page)s::tid
     {on_conflict}
     RETURNING id, email_key IS NULL AS without_address, email_flags, phone_e164 IS NOT NULL AS phone, status
 )
@@ -246,7 +247,7 @@ FROM made
 
 -- name: plan_updates
 -- What the matched leads become; locks those that change, in the order of ids, so that their before-images are exact.
-CREATE UNLOGGED TABLE {changed} AS
+CREATE TEMPORARY TABLE {changed} AS
 SELECT l.id AS lead_id, new.*
 FROM {match} AS m
 JOIN {clean} AS c ON c.row_number = m.row_number
@@ -257,18 +258,29 @@ WHERE {differs}
 ORDER BY l.id
 FOR NO KEY UPDATE OF l
 
+-- name: pages
+SELECT pg_relation_size({table}) / current_setting('block_size')::bigint AS pages
+
+-- name: changed_part
+-- Leads of a part of {changed}, which is in the order of ids: a range of ids is faster to find than a set.
+SELECT count(*) AS leads, min(lead_id) AS first_id, max(lead_id) AS last_id
+FROM {changed} AS n
+WHERE n.ctid >= %(first_page)s::tid AND n.ctid < %(next_page)s::tid
+
 -- name: store_before_images
 INSERT INTO outreach.import_changes (workspace_id, import_id, lead_id, before)
 SELECT %(workspace_id)s, %(import_id)s, l.id, to_jsonb(l)
 FROM outreach.leads AS l
 JOIN {changed} AS n ON n.lead_id = l.id
-WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint)
+WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.id BETWEEN %(first_id)s AND %(last_id)s
+  AND n.ctid >= %(first_page)s::tid AND n.ctid < %(next_page)s::tid
 
 -- name: update_leads
 UPDATE outreach.leads AS l
 SET {assignments}, updated_at = %(now)s
 FROM {changed} AS n
 WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.id = n.lead_id
+  AND l.id BETWEEN %(first_id)s AND %(last_id)s AND n.ctid >= %(first_page)s::tid AND n.ctid < %(next_page)s::tid
 
 -- name: store_marked
 -- What the file itself marks as unsubscribed, bounced or blocked, in whichever row. Whoever suppresses locks suppressions first and

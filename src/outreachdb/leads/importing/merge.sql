@@ -125,17 +125,12 @@ WITH groups AS MATERIALIZED (
     FROM groups, jsonb_each(custom_fields) AS each (field, value)
     GROUP BY key
 ), labels AS (
-    SELECT key, array_agg(tag ORDER BY first_seen) AS tags
-    FROM (
-        SELECT key, tag, min(row_number * 1000 + place) AS first_seen
-        FROM groups, unnest(tags) WITH ORDINALITY AS each (tag, place)
-        GROUP BY key, tag
-    ) AS seen
-    GROUP BY key
+    {folded_tags}
 )
 UPDATE {clean} AS c
 SET {folded_assignments},
     firm = nullif(concat(cells.company_website, chr(31), cells.company_name), chr(31)),
+    phone_e164 = outreach.phone_e164(outreach.phone_digits(cells.phone), outreach.phone_rule(cells.country)),
     custom_fields = coalesce(fields.custom_fields, c.custom_fields),
     tags = coalesce(labels.tags, c.tags)
 FROM cells

@@ -157,7 +157,10 @@ class Merge:
 
     async def _fold_cells(self) -> None:
         await self._do(
-            "fold_repeated", folded_cells=policy.folded_cells(), folded_assignments=policy.folded_assignments()
+            "fold_repeated",
+            folded_cells=policy.folded_cells(),
+            folded_assignments=policy.folded_assignments(),
+            folded_tags=policy.folded_tags(self._plan.on_conflict),
         )
 
     async def _match(self) -> None:

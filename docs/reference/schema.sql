@@ -8,6 +8,48 @@ CREATE SCHEMA outreach;
 ALTER SCHEMA outreach OWNER TO outreachdb_owner;
 CREATE SCHEMA staging;
 ALTER SCHEMA staging OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.add_campaign_leads(campaign_id bigint) RETURNS TABLE(scheduled bigint, excluded jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    workspace bigint := outreach.required_workspace();
+    campaign outreach.campaigns;
+BEGIN
+    -- Two adds at once would find the same leads missing. Taken before the campaign: whoever waits here holds nothing.
+    PERFORM pg_advisory_xact_lock(hashtextextended('outreachdb.add.' || campaign_id, 0));
+    SELECT c.* INTO campaign FROM outreach.campaigns AS c
+    WHERE c.workspace_id = workspace AND c.id = campaign_id
+    FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no campaign with the id %', campaign_id USING ERRCODE = 'no_data_found';
+    ELSIF campaign.status NOT IN ('running', 'paused') THEN
+        RAISE EXCEPTION 'a campaign that is % takes no more leads', campaign.status
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = CASE WHEN campaign.launched_at IS NULL THEN 'launch it' ELSE 'it is closed; make its next run' END;
+    END IF;
+    campaign.definition := outreach.campaign_definition(campaign);
+    RETURN QUERY
+    SELECT m.scheduled, m.excluded
+    FROM outreach.schedule_members(campaign, greatest(now(), (campaign.settings ->> 'start')::timestamptz), true) AS m;
+END
+$$;
+ALTER FUNCTION outreach.add_campaign_leads(campaign_id bigint) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    added bigint;
+BEGIN
+    INSERT INTO outreach.search_words (workspace_id, word)
+    SELECT p_workspace, w.word FROM unnest(p_words) AS w (word) ORDER BY w.word
+    ON CONFLICT (workspace_id, word) DO NOTHING;
+    GET DIAGNOSTICS added = ROW_COUNT;
+    RETURN added;
+END
+$$;
+ALTER FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.trimmed(p_text text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN btrim(p_text, ' 	
@@ -26,6 +68,8 @@ CREATE FUNCTION outreach.batch_update_email_status(p_events jsonb) RETURNS TABLE
 DECLARE
     ws constant bigint := outreach.required_workspace();
     arrived constant timestamptz := statement_timestamp();
+    known constant text[] := ARRAY['queued', 'sent', 'delivered', 'deferred', 'opened', 'clicked', 'replied', 'bounced', 'complained',
+                                   'unsubscribed', 'subscribed', 'rejected', 'failed', 'autoresponded', 'unknown'];
     horizon timestamptz;
     months record;
     sends record;
@@ -83,6 +127,10 @@ BEGIN
         statuses := statuses || sends.statuses;
         begun := begun || sends.begun;
     END LOOP;
+    IF 'unknown' = ANY (statuses) THEN
+        PERFORM outreach.ensure_partitions('message_log', b.first, arrived)
+        FROM (SELECT least(min(u), arrived) AS first FROM unnest(begun) AS u) AS b;
+    END IF;
     -- A generic plan would take the arrays for ten elements long. Not for the statements below: their foreign keys' checks would
     -- be planned anew for every row.
     SET LOCAL plan_cache_mode = force_custom_plan;
@@ -92,38 +140,52 @@ BEGIN
     ), given AS MATERIALIZED (
         SELECT e.*,
                CASE WHEN e.event_key IS NULL OR e.created_at IS NULL OR e.event IS NULL OR e.provider IS NULL THEN 'incomplete'
+                    WHEN e.event <> ALL (known) THEN 'unknown_event'
+                    WHEN e.severity NOT IN ('hard', 'soft') THEN 'unknown_severity'
                     WHEN e.created_at < horizon THEN 'too_old'
                     WHEN e.created_at > arrived + interval '1 day' THEN 'in_the_future'
                END AS refusal
         FROM jsonb_to_recordset(p_events) AS e (
             event_key text, created_at timestamptz, event text, provider text, severity text, recipient text,
-            message_id text, reason text, url text, raw jsonb, send_id bigint)
+            message_id text, reason text, url text, raw jsonb, prefetched boolean, send_id bigint)
     ), added AS (
         -- In key order: two batches with the same events would wait for each other otherwise.
         INSERT INTO outreach.email_events (
             workspace_id, event_key, created_at, received_at, event, severity, provider, send_id, campaign_id, lead_id, step,
-            recipient, message_id, reason, url, raw)
+            recipient, message_id, reason, url, raw, prefetched)
         SELECT ws, g.event_key, g.created_at, arrived, g.event, g.severity, g.provider, f.send_id, f.campaign_id, f.lead_id,
-               f.step, g.recipient, g.message_id, g.reason, g.url, g.raw
+               f.step, g.recipient, g.message_id, g.reason, g.url, g.raw, coalesce(g.prefetched, false)
         FROM given AS g
         LEFT JOIN found AS f ON f.send_id = g.send_id
         WHERE g.refusal IS NULL
         ORDER BY g.created_at, g.event_key
         ON CONFLICT (workspace_id, event_key, created_at) DO NOTHING
         RETURNING email_events.created_at, email_events.event, email_events.severity, email_events.send_id,
-                  email_events.recipient, email_events.reason, email_events.url
+                  email_events.recipient, email_events.reason, email_events.url, email_events.prefetched,
+                  CASE WHEN email_events.event IN ('replied', 'autoresponded') THEN email_events.raw END AS raw
     ), told AS MATERIALIZED (
-        SELECT a.created_at, timezone('UTC', a.created_at)::date AS day, a.event, a.severity, a.reason, a.url, f.*
+        SELECT a.created_at, timezone('UTC', a.created_at)::date AS day,
+               CASE WHEN a.prefetched AND a.event IN ('opened', 'clicked') THEN 'prefetched' ELSE a.event END AS event,
+               a.severity, a.reason, a.url, a.recipient, a.raw, f.*
         FROM added AS a
         JOIN found AS f ON f.send_id = a.send_id
     ), settled AS MATERIALIZED (
         -- Sends of which nobody knew whether they left, and whose mail was seen now.
-        SELECT t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, coalesce(t.begun_at, min(t.created_at)) AS sent_at
+        SELECT t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.address, t.begun_at,
+               coalesce(t.begun_at, min(t.created_at)) AS sent_at
         FROM told AS t
         WHERE t.status = 'unknown'
           AND (t.event IN ('delivered', 'opened', 'clicked', 'replied', 'complained', 'unsubscribed')
                OR t.event = 'bounced' AND t.severity IS DISTINCT FROM 'soft')
-        GROUP BY t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.begun_at
+        GROUP BY t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.address, t.begun_at
+    ), logged AS (
+        -- Their worker did not live to log them.
+        INSERT INTO outreach.message_log (
+            workspace_id, created_at, lead_id, campaign_id, send_id, sender, recipient, response)
+        SELECT ws, coalesce(s.begun_at, arrived), s.lead_id, s.campaign_id, s.send_id, b.address, s.address,
+               'settled by an event'
+        FROM settled AS s
+        LEFT JOIN outreach.mailboxes AS b ON b.workspace_id = ws AND b.id = s.mailbox_id
     ), firsts AS (
         INSERT INTO analytics.people_first AS p (workspace_id, grain, key, kind, lead_id, first_at)
         SELECT ws, k.grain, k.key, t.event, t.lead_id, min(t.created_at)
@@ -196,10 +258,11 @@ BEGIN
         GROUP BY t.lead_id
     ), unwanted AS (
         -- An unknown message counts too: whoever complains is not mailed again, whichever system wrote to them.
-        SELECT a.event AS reason, coalesce(f.address, a.recipient) AS target
+        SELECT CASE a.event WHEN 'failed' THEN 'bounced' ELSE a.event END AS reason,
+               coalesce(f.address, a.recipient) AS target
         FROM added AS a
         LEFT JOIN found AS f ON f.send_id = a.send_id
-        WHERE a.event IN ('complained', 'unsubscribed') OR (a.event = 'bounced' AND a.severity = 'hard')
+        WHERE a.event IN ('complained', 'unsubscribed') OR (a.event IN ('bounced', 'failed') AND a.severity = 'hard')
     ), activities AS (
         INSERT INTO outreach.lead_activities (
             workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)
@@ -208,6 +271,14 @@ BEGIN
         FROM told AS t
         WHERE t.event IN (
             'opened', 'clicked', 'replied', 'autoresponded', 'bounced', 'complained', 'unsubscribed', 'subscribed')
+    ), inbound AS (
+        -- What recipients wrote; their subject is in what the poller kept of the mail.
+        INSERT INTO outreach.message_log (
+            workspace_id, created_at, lead_id, campaign_id, send_id, direction, message_id, sender, subject)
+        SELECT ws, t.created_at, t.lead_id, t.campaign_id, t.send_id, 'inbound', t.raw ->> 'message_id', t.recipient,
+               t.raw ->> 'subject'
+        FROM told AS t
+        WHERE t.event IN ('replied', 'autoresponded')
     ), outcome AS (
         SELECT count(*) AS stored, count(*) FILTER (WHERE a.send_id IS NULL) AS unknown FROM added AS a
     ), refused AS (
@@ -349,6 +420,13 @@ BEGIN
     WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at = j.created_at
       AND s.created_at = ANY (created_ats)
     RETURNING s.id, CASE s.status WHEN 'claimed' THEN 'begun' WHEN 'scheduled' THEN 'returned' ELSE s.status END, j.stop;
+    -- The distance counts from here, the last moment before SMTP that everybody sees.
+    UPDATE outreach.mailboxes AS m
+    SET next_free_at = clock_timestamp() + m.min_spacing_ms * interval '1 millisecond'
+    WHERE m.workspace_id = v_workspace AND m.min_spacing_ms > 0
+      AND m.id = ANY (ARRAY(SELECT s.mailbox_id FROM outreach.email_sends AS s
+                            WHERE s.workspace_id = v_workspace AND s.id = ANY (send_ids)
+                              AND s.created_at = ANY (created_ats) AND s.status = 'claimed' AND s.claimed_by = worker));
 END
 $$;
 ALTER FUNCTION outreach.begin_sends(send_ids bigint[], created_ats timestamp with time zone[], worker text, lease interval) OWNER TO outreachdb_trusted;
@@ -482,6 +560,11 @@ BEGIN
         )
         SELECT count(*) INTO updated FROM done AS d;
     END IF;
+    IF inserted + updated > 0 THEN
+        PERFORM outreach.add_search_words(workspace, outreach.words_of(ARRAY(
+            SELECT DISTINCT concat_ws(' ', b.first_name, b.last_name, b.company_name, split_part(b.email, '@', 2))
+            FROM unnest(batch) AS b)));
+    END IF;
     -- What the rows themselves mark as unsubscribed, bounced or blocked; of several marks the gravest.
     PERFORM outreach.suppress(array_agg(t.email), t.mark, 'bulk_insert_leads')
     FROM (SELECT m.email, max(m.mark) AS mark FROM unnest(marked, marks) AS m (email, mark) GROUP BY m.email) AS t
@@ -494,18 +577,12 @@ ALTER FUNCTION outreach.bulk_insert_leads(leads jsonb, on_conflict text) OWNER T
 CREATE FUNCTION outreach.bulk_schedule_email_sends(campaign_id bigint, launched_at timestamp with time zone) RETURNS TABLE(scheduled bigint, excluded jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_nestloop TO 'off'
-    SET enable_mergejoin TO 'off'
-    AS $_$
+    AS $$
 DECLARE
     workspace bigint := outreach.required_workspace();
     instant timestamptz := launched_at;
     campaign outreach.campaigns;
-    wanted jsonb;
-    mailboxes bigint[];
-    steps smallint[];
-    delays bigint[];
-    leads bigint;
+    made record;
 BEGIN
     SELECT c.* INTO campaign FROM outreach.campaigns AS c
     WHERE c.workspace_id = workspace AND c.id = campaign_id
@@ -514,76 +591,86 @@ BEGIN
         RAISE EXCEPTION 'no campaign with the id %', campaign_id USING ERRCODE = 'no_data_found';
     ELSIF campaign.status NOT IN ('draft', 'scheduled') OR campaign.launched_at IS NOT NULL THEN
         RAISE EXCEPTION 'it was launched already, it is %', campaign.status
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'a campaign is launched once';
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'a campaign is launched once; leads that came later are added to it';
+    ELSIF instant IS NULL THEN
+        RAISE EXCEPTION 'a launch needs an instant' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    mailboxes := ARRAY(SELECT m.mailbox_id FROM outreach.campaign_mailboxes AS m
-                       WHERE m.workspace_id = workspace AND m.campaign_id = campaign.id ORDER BY m.mailbox_id);
-    SELECT array_agg(t.step ORDER BY t.step), array_agg(t.until ORDER BY t.step) INTO steps, delays
-    FROM (SELECT s.step, (sum(s.delay_seconds) OVER (ORDER BY s.step))::bigint AS until FROM outreach.campaign_steps AS s
-          WHERE s.workspace_id = workspace AND s.campaign_id = campaign.id) AS t;
-    IF instant IS NULL OR mailboxes = '{}' OR steps IS NULL THEN
-        RAISE EXCEPTION 'a launch needs an instant, a mailbox and a step' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    -- A saved segment counts as it is now; what was used is kept with the campaign.
-    wanted := coalesce((SELECT g.definition FROM outreach.segments AS g
-                        WHERE g.workspace_id = workspace AND g.id = campaign.segment_id), campaign.definition);
+    campaign.definition := outreach.campaign_definition(campaign);
+    campaign.launched_at := instant;
     PERFORM outreach.ensure_partitions('email_sends', instant, instant);
     UPDATE outreach.campaigns AS c
-    SET status = 'running', launched_at = instant, definition = wanted, updated_at = clock_timestamp()
+    SET status = 'running', launched_at = instant, definition = campaign.definition, updated_at = clock_timestamp()
     WHERE c.workspace_id = workspace AND c.id = campaign.id;
-    EXECUTE format($sql$
-        WITH members AS MATERIALIZED (
-            SELECT l.id, l.email, row_number() OVER () AS place,
-                   CASE WHEN l.email IS NULL THEN 'no_address'
-                        WHEN a.target IS NOT NULL OR d.target IS NOT NULL THEN 'suppressed'
-                        WHEN l.status IN ('unsubscribed', 'bounced') THEN l.status
-                        WHEN l.email_status = 'invalid' THEN 'invalid'
-                        WHEN l.status = 'archived' THEN 'archived' END AS reason
-            FROM outreach.leads AS l
-            LEFT JOIN outreach.suppressions AS a ON a.workspace_id = %1$s AND a.target = l.email_key
-                AND (a.expires_at IS NULL OR a.expires_at > now())
-            LEFT JOIN outreach.suppressions AS d ON d.workspace_id = %1$s AND d.target = split_part(l.email_key, '@', 2)
-                AND (d.expires_at IS NULL OR d.expires_at > now())
-            WHERE l.workspace_id = %1$s AND (%2$s)
-        ), sends AS (
-            INSERT INTO outreach.email_sends
-                (workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, recipient, scheduled_at)
-            SELECT %1$s, $1, $2, m.id, $3[1 + m.place %% cardinality($3)], s.step, m.email, s.at
-            FROM members AS m CROSS JOIN unnest($4, $5) AS s (step, at)
-            WHERE m.reason IS NULL
-        ), left_out AS (
-            INSERT INTO outreach.send_exclusions (workspace_id, campaign_id, lead_id, reason, created_at)
-            SELECT %1$s, $2, m.id, m.reason, $1 FROM members AS m WHERE m.reason IS NOT NULL
-        ), counted AS (
-            SELECT m.reason, count(*) AS n FROM members AS m GROUP BY m.reason
-        )
-        SELECT coalesce(sum(n) FILTER (WHERE reason IS NULL), 0),
-               coalesce(jsonb_object_agg(reason, n) FILTER (WHERE reason IS NOT NULL), '{}')
-        FROM counted
-        $sql$, workspace, outreach.segment_condition(wanted))
-    INTO leads, excluded
-    USING instant, campaign.id, mailboxes, steps, ARRAY(
-        SELECT greatest(instant, (campaign.settings ->> 'start')::timestamptz) + make_interval(secs => d)
-        FROM unnest(delays) WITH ORDINALITY AS u (d, place) ORDER BY place);
-    scheduled := leads * cardinality(steps);
-    INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
-    SELECT workspace, t.grain, t.key, 'scheduled', timezone('UTC', instant)::date, t.total, leads
-    FROM (SELECT 'workspace' AS grain, '' AS key, scheduled AS total
-          UNION ALL SELECT 'campaign', campaign.id::text, scheduled
-          UNION ALL SELECT 'step', campaign.id || ':' || s, leads FROM unnest(steps) AS s) AS t
-    WHERE leads > 0;
-    IF leads = 0 THEN
+    -- Ramp-up begins with a mailbox's first campaign. In the order of ids, as two launches at once lock them.
+    WITH beginning AS MATERIALIZED (
+        SELECT m.id FROM outreach.mailboxes AS m
+        WHERE m.workspace_id = workspace AND m.ramp_first IS NOT NULL AND m.ramp_from IS NULL
+          AND m.id IN (SELECT x.mailbox_id FROM outreach.campaign_mailboxes AS x
+                       WHERE x.workspace_id = workspace AND x.campaign_id = campaign.id)
+        ORDER BY m.id FOR NO KEY UPDATE
+    )
+    UPDATE outreach.mailboxes AS m SET ramp_from = timezone('UTC', now())::date
+    FROM beginning AS b WHERE m.workspace_id = workspace AND m.id = b.id;
+    SELECT m.* INTO made
+    FROM outreach.schedule_members(campaign, greatest(instant, (campaign.settings ->> 'start')::timestamptz), false) AS m;
+    IF made.leads = 0 THEN
         PERFORM outreach.set_campaign_status(campaign.id, 'completed');
     END IF;
-    RETURN NEXT;
+    RETURN QUERY SELECT made.scheduled, made.excluded;
 END
-$_$;
+$$;
 ALTER FUNCTION outreach.bulk_schedule_email_sends(campaign_id bigint, launched_at timestamp with time zone) OWNER TO outreachdb_trusted;
+CREATE TABLE outreach.campaigns (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    name text NOT NULL,
+    run bigint DEFAULT '1'::bigint NOT NULL,
+    segment_id bigint,
+    definition jsonb DEFAULT '{}'::jsonb NOT NULL,
+    status text DEFAULT 'draft'::text NOT NULL,
+    priority smallint DEFAULT '0'::smallint NOT NULL,
+    window_from time without time zone,
+    window_to time without time zone,
+    window_days smallint[],
+    window_zone text DEFAULT 'UTC'::text NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    launched_at timestamp with time zone,
+    completed_at timestamp with time zone,
+    CONSTRAINT ck_campaigns_launched CHECK (((status = ANY (ARRAY['draft'::text, 'scheduled'::text, 'cancelled'::text])) OR (launched_at IS NOT NULL))),
+    CONSTRAINT ck_campaigns_run_positive CHECK ((run > 0)),
+    CONSTRAINT ck_campaigns_status_known CHECK ((status = ANY (ARRAY['draft'::text, 'scheduled'::text, 'running'::text, 'paused'::text, 'completed'::text, 'cancelled'::text]))),
+    CONSTRAINT ck_campaigns_window_days_known CHECK (((window_days <@ '{1,2,3,4,5,6,7}'::smallint[]) AND (cardinality(window_days) > 0))),
+    CONSTRAINT ck_campaigns_window_in_order CHECK ((((window_from IS NULL) = (window_to IS NULL)) AND ((window_from IS NULL) OR (window_from < window_to))))
+);
+ALTER TABLE outreach.campaigns OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.campaign_definition(p_campaign outreach.campaigns) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce((SELECT g.definition FROM outreach.segments AS g
+                     WHERE g.workspace_id = p_campaign.workspace_id AND g.id = p_campaign.segment_id), p_campaign.definition)
+$$;
+ALTER FUNCTION outreach.campaign_definition(p_campaign outreach.campaigns) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.cell_of(p_text text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN NULLIF(outreach.trimmed(NORMALIZE(p_text, NFC)), ''::text);
 ALTER FUNCTION outreach.cell_of(p_text text) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(send_id bigint, created_at timestamp with time zone, campaign_id bigint, step smallint, lead_id bigint, mailbox_id bigint, recipient text, verdict text, reason text, lead jsonb)
+CREATE FUNCTION outreach.check_segment(definition jsonb, segment_id bigint DEFAULT NULL::bigint) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM outreach.segment_condition(definition);
+    IF segment_id IS NOT NULL THEN
+        PERFORM outreach.segment_node(definition, '', 1, ARRAY[segment_id]);
+    END IF;
+END
+$$;
+ALTER FUNCTION outreach.check_segment(definition jsonb, segment_id bigint) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(send_id bigint, created_at timestamp with time zone, campaign_id bigint, step smallint, variant text, lead_id bigint, mailbox_id bigint, recipient text, verdict text, reason text, lead jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -591,59 +678,102 @@ CREATE FUNCTION outreach.claim_sends(n integer, worker text, lease interval, ski
 #variable_conflict use_column
 DECLARE
     v_workspace bigint := outreach.required_workspace();
+    v_sends bigint;
+    v_days integer;
+    v_since timestamptz;
+    v_running bigint;
     v_campaigns bigint[];
-    v_instants timestamptz[];
+    v_launched timestamptz[];
+    v_priorities smallint[];
+    v_pairs record;
+    v_limited bigint[];
+    v_locked bigint[];
     v_mailboxes bigint[];
     v_room integer[];
     v_share integer;
-    v_now timestamptz := clock_timestamp();
+    v_now timestamptz;
 BEGIN
     IF n < 1 OR n > 10000 OR lease <= interval '0' OR worker IS NULL THEN
         RAISE EXCEPTION 'a claim takes 1 to 10000 sends, a worker''s name and a lease'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT array_agg(c.id), array_agg(DISTINCT c.launched_at) INTO v_campaigns, v_instants
-    FROM (SELECT id, launched_at FROM outreach.campaigns
-          WHERE workspace_id = v_workspace AND status = 'running' ORDER BY id FOR SHARE SKIP LOCKED) AS c;
-    IF v_campaigns IS NULL THEN
-        RETURN;
+    SELECT f.frequency_sends, f.frequency_days INTO v_sends, v_days
+    FROM outreach.sending_limits AS f WHERE f.workspace_id = v_workspace;
+    IF FOUND THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended('outreachdb.claim.' || v_workspace, 0));
+        v_since := coalesce(outreach.oldest_run_within(v_workspace, v_days), '-infinity');
     END IF;
-    -- A capped mailbox is counted by one claim at a time; the counting below is a statement of its own because only
-    -- that one sees what the holder of the lock before us has committed.
-    SELECT array_agg(m.id ORDER BY m.id) INTO v_mailboxes
-    FROM (SELECT id FROM outreach.mailboxes AS b
-          WHERE b.workspace_id = v_workspace AND b.status = 'active' AND b.daily_cap IS NOT NULL
-            AND b.id <> ALL (skip_mailboxes)
-          ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) AS m;
-    SELECT array_agg(r.id), array_agg(r.room) INTO v_mailboxes, v_room
-    FROM outreach.mailboxes_room(v_workspace, coalesce(v_mailboxes, '{}'), n) AS r
-    WHERE r.room > 0 AND r.id <> ALL (skip_mailboxes)
-      AND EXISTS (SELECT FROM outreach.campaign_mailboxes AS cm
-                  WHERE cm.workspace_id = v_workspace AND cm.mailbox_id = r.id AND cm.campaign_id = ANY (v_campaigns));
-    IF v_mailboxes IS NULL THEN
-        RETURN;
+    v_now := clock_timestamp();
+    SELECT count(*) INTO v_running FROM outreach.campaigns AS c WHERE c.workspace_id = v_workspace AND c.status = 'running';
+    SELECT array_agg(c.id), array_agg(c.launched_at), array_agg(c.priority) INTO v_campaigns, v_launched, v_priorities
+    FROM (SELECT a.id, a.launched_at, a.priority FROM outreach.campaigns AS a
+          WHERE a.workspace_id = v_workspace AND a.status = 'running' ORDER BY a.id FOR SHARE SKIP LOCKED) AS c;
+    -- Which campaigns have something due from which mailboxes.
+    SELECT array_agg(p.campaign_id) AS campaigns, array_agg(p.launched_at) AS launched, array_agg(p.priority) AS priorities,
+           array_agg(p.mailbox_id) AS mailboxes,
+           array_agg(DISTINCT p.mailbox_id) FILTER (WHERE NOT p.limited) AS free,
+           array_agg(DISTINCT p.mailbox_id) FILTER (WHERE p.limited) AS limited
+    INTO v_pairs
+    FROM (
+        SELECT c.*, m.id AS mailbox_id,
+               (m.daily_cap IS NOT NULL OR m.ramp_first IS NOT NULL OR m.min_spacing_ms > 0) AS limited
+        FROM unnest(v_campaigns, v_launched, v_priorities) AS c (campaign_id, launched_at, priority)
+        JOIN outreach.campaign_mailboxes AS x ON x.workspace_id = v_workspace AND x.campaign_id = c.campaign_id
+        JOIN outreach.mailboxes AS m ON m.workspace_id = v_workspace AND m.id = x.mailbox_id
+        CROSS JOIN LATERAL (
+            SELECT FROM outreach.email_sends AS e
+            WHERE e.workspace_id = v_workspace AND e.mailbox_id = x.mailbox_id AND e.campaign_id = x.campaign_id
+              AND e.status = 'scheduled' AND e.scheduled_at <= v_now AND e.created_at = c.launched_at
+              AND e.created_at = ANY (v_launched)
+            LIMIT 1) AS due
+        WHERE m.status = 'active' AND m.id <> ALL (skip_mailboxes)) AS p;
+    v_mailboxes := coalesce(v_pairs.free, '{}');
+    v_room := array_fill(n, ARRAY[cardinality(v_mailboxes)]);
+    IF v_pairs.limited IS NOT NULL THEN
+        SELECT array_agg(r.id) INTO v_limited
+        FROM outreach.mailboxes_room(v_workspace, v_pairs.limited, n) AS r WHERE r.room > 0;
+        -- A limited mailbox is counted by one claim at a time; the counting below is a statement of its own because only
+        -- that one sees what the holder of the lock before us has committed. A part of them, so that other claims find some.
+        SELECT array_agg(m.id) INTO v_locked
+        FROM (SELECT b.id FROM outreach.mailboxes AS b
+              WHERE b.workspace_id = v_workspace AND b.id = ANY (v_limited)
+              ORDER BY random() LIMIT greatest(8, cardinality(v_limited) / 4) FOR NO KEY UPDATE SKIP LOCKED) AS m;
+        SELECT v_mailboxes || coalesce(array_agg(r.id), '{}'), v_room || coalesce(array_agg(r.room), '{}')
+        INTO v_mailboxes, v_room
+        FROM outreach.mailboxes_room(v_workspace, v_locked, n) AS r WHERE r.room > 0;
     END IF;
-    v_share := (n + cardinality(v_mailboxes) - 1) / cardinality(v_mailboxes);
+    v_share := (n + greatest(1, cardinality(v_mailboxes)) - 1) / greatest(1, cardinality(v_mailboxes));
     RETURN QUERY
     WITH due AS MATERIALIZED (
-        SELECT s.*, m.room, row_number() OVER (PARTITION BY s.mailbox_id ORDER BY s.scheduled_at) AS place
+        SELECT s.*, p.priority, m.room,
+               row_number() OVER (PARTITION BY s.mailbox_id, s.campaign_id ORDER BY s.scheduled_at) AS turn
         FROM unnest(v_mailboxes, v_room) AS m (id, room)
+        JOIN unnest(v_pairs.campaigns, v_pairs.launched, v_pairs.priorities, v_pairs.mailboxes)
+            AS p (campaign_id, launched_at, priority, mailbox_id) ON p.mailbox_id = m.id
         CROSS JOIN LATERAL (
             SELECT e.id, e.created_at, e.campaign_id, e.lead_id, e.mailbox_id, e.step, e.recipient, e.scheduled_at
             FROM outreach.email_sends AS e
-            WHERE e.workspace_id = v_workspace AND e.mailbox_id = m.id AND e.status = 'scheduled'
-              AND e.scheduled_at <= v_now AND e.created_at = ANY (v_instants) AND e.campaign_id = ANY (v_campaigns)
+            WHERE e.workspace_id = v_workspace AND e.mailbox_id = m.id AND e.campaign_id = p.campaign_id
+              AND e.status = 'scheduled' AND e.scheduled_at <= v_now AND e.created_at = p.launched_at
+              AND e.created_at = ANY (v_launched)
             ORDER BY e.scheduled_at
-            LIMIT v_share
+            LIMIT least(v_share, m.room)
             FOR UPDATE SKIP LOCKED) AS s
+    ), shared AS MATERIALIZED (
+        SELECT d.*, row_number() OVER (
+            PARTITION BY d.mailbox_id ORDER BY d.priority DESC, d.turn, d.scheduled_at) AS place
+        FROM due AS d
     ), chosen AS MATERIALIZED (
         -- Shares are rounded up, so that no mailbox's is nothing; from the mailboxes in turn, n are taken.
-        SELECT d.* FROM due AS d WHERE d.place <= d.room ORDER BY d.place, d.scheduled_at LIMIT n
+        SELECT s.*, row_number() OVER (PARTITION BY s.lead_id ORDER BY s.place, s.id) AS lead_turn
+        FROM (SELECT * FROM shared AS d WHERE d.place <= d.room
+              ORDER BY d.priority DESC, d.place, d.scheduled_at LIMIT n) AS s
     ), judged AS MATERIALIZED (
         SELECT d.id, d.created_at, j.stop, j.until, l.lead
         FROM chosen AS d
+        JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = d.campaign_id
         CROSS JOIN LATERAL outreach.judge_send(
-            v_workspace, d.campaign_id, d.created_at, d.lead_id, d.step, d.recipient) AS j (stop, until)
+            v_workspace, c, d.lead_id, d.step, d.recipient, v_sends, v_days, v_since, d.lead_turn) AS j (stop, until)
         CROSS JOIN LATERAL outreach.lead_for_templates(v_workspace, d.lead_id) AS l (lead)
     )
     UPDATE outreach.email_sends AS s
@@ -654,10 +784,15 @@ BEGIN
         lease_expires_at = CASE WHEN j.stop IS NULL AND j.until IS NULL THEN v_now + lease END,
         begun_at = NULL
     FROM judged AS j
-    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at = j.created_at AND s.created_at = ANY (v_instants)
-    RETURNING s.id, s.created_at, s.campaign_id, s.step, s.lead_id, s.mailbox_id, s.recipient,
+    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at = j.created_at AND s.created_at = ANY (v_launched)
+    RETURNING s.id, s.created_at, s.campaign_id, s.step, s.variant, s.lead_id, s.mailbox_id, s.recipient,
         CASE WHEN s.status = 'scheduled' THEN 'postponed' ELSE s.status END, j.stop,
         CASE WHEN s.status = 'claimed' THEN j.lead END;
+    IF NOT FOUND AND (v_running > coalesce(cardinality(v_campaigns), 0)
+                      OR coalesce(cardinality(v_limited), 0) > coalesce(cardinality(v_locked), 0)) THEN
+        verdict := 'busy';
+        RETURN NEXT;
+    END IF;
 END
 $$;
 ALTER FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[]) OWNER TO outreachdb_trusted;
@@ -678,6 +813,10 @@ BEGIN
             SELECT FROM outreach.email_sends AS s
             WHERE s.workspace_id = v_workspace AND s.campaign_id = v_campaign.id AND s.created_at = v_campaign.launched_at
               AND s.status IN ('scheduled', 'claimed'))
+           AND NOT EXISTS (
+            SELECT FROM outreach.email_sends AS s
+            WHERE s.workspace_id = v_workspace AND s.campaign_id = v_campaign.id AND s.created_at = v_campaign.launched_at
+              AND s.status = 'unknown' AND s.begun_at > now() - interval '3 days')
         THEN
             PERFORM outreach.set_campaign_status(v_campaign.id, 'completed');
             RETURN NEXT v_campaign.id;
@@ -689,6 +828,7 @@ ALTER FUNCTION outreach.complete_campaigns() OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.count_segmented_leads(definition jsonb) RETURNS bigint
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_indexscan TO 'off'
     AS $$
 DECLARE
     found bigint;
@@ -711,10 +851,113 @@ CREATE FUNCTION outreach.create_monthly_partitions(p_ahead integer DEFAULT NULL:
     ORDER BY r.table_name
 $$;
 ALTER FUNCTION outreach.create_monthly_partitions(p_ahead integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.create_next_run(campaign_id bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    workspace bigint := outreach.required_workspace();
+    campaign outreach.campaigns;
+    made bigint;
+BEGIN
+    SELECT c.* INTO campaign FROM outreach.campaigns AS c
+    WHERE c.workspace_id = workspace AND c.id = campaign_id
+    FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no campaign with the id %', campaign_id USING ERRCODE = 'no_data_found';
+    ELSIF campaign.status NOT IN ('completed', 'cancelled') OR EXISTS (
+        SELECT FROM outreach.campaigns AS c
+        WHERE c.workspace_id = workspace AND c.name = campaign.name AND c.run > campaign.run)
+    THEN
+        RAISE EXCEPTION 'only the latest run, and only when it is closed, can be followed by another; it is %', campaign.status
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    INSERT INTO outreach.campaign_leads (workspace_id, name, lead_id)
+    SELECT DISTINCT workspace, campaign.name, s.lead_id FROM outreach.email_sends AS s
+    WHERE s.workspace_id = workspace AND s.campaign_id = campaign.id AND s.created_at = campaign.launched_at
+      AND s.attempts > 0
+    ON CONFLICT (workspace_id, name, lead_id) DO NOTHING;
+    INSERT INTO outreach.campaigns (workspace_id, name, run, segment_id, definition, priority, window_from, window_to,
+                                    window_days, window_zone, settings)
+    VALUES (workspace, campaign.name, campaign.run + 1, campaign.segment_id, campaign.definition, campaign.priority,
+            campaign.window_from, campaign.window_to, campaign.window_days, campaign.window_zone, campaign.settings - 'start')
+    RETURNING id INTO made;
+    INSERT INTO outreach.campaign_steps (workspace_id, campaign_id, step, delay_seconds, condition, subject, body_text,
+                                         body_html, variants)
+    SELECT workspace, made, s.step, s.delay_seconds, s.condition, s.subject, s.body_text, s.body_html, s.variants
+    FROM outreach.campaign_steps AS s WHERE s.workspace_id = workspace AND s.campaign_id = campaign.id;
+    INSERT INTO outreach.campaign_mailboxes (workspace_id, campaign_id, mailbox_id)
+    SELECT workspace, made, m.mailbox_id
+    FROM outreach.campaign_mailboxes AS m WHERE m.workspace_id = workspace AND m.campaign_id = campaign.id;
+    RETURN made;
+END
+$$;
+ALTER FUNCTION outreach.create_next_run(campaign_id bigint) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.current_workspace() RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (NULLIF(current_setting('app.workspace_id'::text, true), ''::text))::bigint;
 ALTER FUNCTION outreach.current_workspace() OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_workspace bigint := outreach.required_workspace();
+    v_group record;
+    v_count bigint := 0;
+BEGIN
+    IF decision IS NULL OR decision NOT IN ('sent', 'failed', 'resend') THEN
+        RAISE EXCEPTION 'a decision is sent, failed or resend' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM outreach.hold_campaigns(v_workspace, created_ats);
+    IF decision = 'resend' THEN
+        IF EXISTS (
+            SELECT FROM outreach.email_sends AS s
+            JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = s.campaign_id
+            WHERE s.workspace_id = v_workspace AND s.id = ANY (send_ids) AND s.created_at = ANY (created_ats)
+              AND s.status = 'unknown' AND c.status NOT IN ('running', 'paused'))
+        THEN
+            RAISE EXCEPTION 'a closed campaign sends nothing again' USING ERRCODE = 'object_not_in_prerequisite_state';
+        END IF;
+        PERFORM outreach.ensure_partitions('lead_activities', now(), now());
+        WITH held AS MATERIALIZED (
+            SELECT s.id, s.created_at FROM outreach.email_sends AS s
+            WHERE s.workspace_id = v_workspace AND s.id = ANY (send_ids) AND s.created_at = ANY (created_ats)
+              AND s.status = 'unknown'
+            ORDER BY s.id FOR UPDATE
+        ), moved AS (
+            UPDATE outreach.email_sends AS s
+            SET status = 'scheduled', scheduled_at = now(), begun_at = NULL, claimed_by = NULL,
+                last_error = 'a person decided to send it again'
+            FROM held AS h
+            WHERE s.workspace_id = v_workspace AND s.id = h.id AND s.created_at = h.created_at
+              AND s.created_at = ANY (created_ats)
+            RETURNING s.id, s.lead_id, s.campaign_id, s.step
+        ), told AS (
+            INSERT INTO outreach.lead_activities (workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)
+            SELECT v_workspace, now(), m.lead_id, 'email_resend_decided', m.campaign_id, m.id, jsonb_build_object('step', m.step)
+            FROM moved AS m
+        )
+        SELECT count(*) INTO v_count FROM moved;
+        RETURN v_count;
+    END IF;
+    FOR v_group IN
+        SELECT s.claimed_by AS worker, jsonb_agg(jsonb_build_object(
+                   'id', s.id, 'created_at', s.created_at, 'outcome', decision, 'error',
+                   CASE decision WHEN 'failed' THEN 'a person decided that it was not sent' END, 'response',
+                   'a person decided that it was sent')) AS results
+        FROM outreach.email_sends AS s
+        WHERE s.workspace_id = v_workspace AND s.id = ANY (send_ids) AND s.created_at = ANY (created_ats)
+          AND s.status = 'unknown'
+        GROUP BY s.claimed_by
+    LOOP
+        SELECT v_count + r.sent + r.failed INTO v_count FROM outreach.record_sends(v_group.results, v_group.worker) AS r;
+    END LOOP;
+    RETURN v_count;
+END
+$$;
+ALTER FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.disposable_domains() RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2088,6 +2331,45 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean DEFAULT false, p_least bigint DEFAULT 0) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    whole jsonb;
+    plan jsonb;
+    conditions text[];
+    leads numeric;
+    counts bigint[];
+BEGIN
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %s', ws) INTO whole;
+    leads := (whole #>> '{0,Plan,Plan Rows}')::numeric;
+    IF leads < p_least THEN
+        RETURN jsonb_build_object('Leads', leads);
+    END IF;
+    EXECUTE format('EXPLAIN (FORMAT JSON, ANALYZE %s) SELECT count(*) FROM outreach.leads AS l WHERE l.workspace_id = %s AND (%s)',
+        CASE WHEN p_measured THEN 'true, BUFFERS, TIMING false' ELSE 'false' END,
+        ws, outreach.segment_condition(definition)) INTO plan;
+    plan := (plan -> 0) || jsonb_build_object('Leads', leads, 'Rows', '{}'::jsonb);
+    -- What the planner wrote is SQL over the columns of leads; it names sets of other tables in ways that are not.
+    conditions := ARRAY(
+        SELECT DISTINCT c #>> '{}'
+        FROM jsonb_path_query(plan, 'strict $.** ? (@."Index Cond" starts with "(")."Index Cond"') AS c
+        WHERE c #>> '{}' !~ '[$]|SubPlan|InitPlan' AND jsonb_path_exists(plan,
+            'strict $.** ? (@."Index Cond" == $c && (@."Relation Name" == "leads" || @."Index Name" like_regex "_leads_"))',
+            jsonb_build_object('c', c)));
+    IF leads > 2000 AND cardinality(conditions) BETWEEN 1 AND 50 THEN
+        EXECUTE 'SELECT ARRAY[count(*), ' || (SELECT string_agg(format('count(*) FILTER (WHERE %s)', c), ', ' ORDER BY place)
+                                    FROM unnest(conditions) WITH ORDINALITY AS u (c, place))
+            || '] FROM ' || outreach.segment_sample_of(ws, 20, 50) INTO counts;
+        plan := jsonb_set(plan, '{Rows}', (SELECT coalesce(jsonb_object_agg(c, round(leads * counts[place + 1] / counts[1])), '{}')
+            FROM unnest(conditions) WITH ORDINALITY AS u (c, place) WHERE counts[place + 1] >= 3));
+    END IF;
+    RETURN plan;
+END
+$_$;
+ALTER FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.fast_bulk_lead_import(leads jsonb) RETURNS TABLE(rows_read bigint, inserted bigint, updated bigint, skipped bigint, rejected bigint, errors jsonb)
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2223,14 +2505,88 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.folded_lead(p_rows outreach.leads[], p_fill boolean) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.forecast_sends(campaign_id bigint) RETURNS TABLE(mine boolean, mailbox_id bigint, step smallint, zone text, due timestamp with time zone, lately timestamp with time zone[], sends bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_nestloop TO 'off'
+    AS $_$
+DECLARE
+    v_workspace bigint := outreach.required_workspace();
+    v_campaign outreach.campaigns;
+    v_limits outreach.sending_limits;
+    v_since timestamptz;
+    v_lately text := $none$'{}'::timestamptz[]$none$;
+    v_join text := '';
+BEGIN
+    SELECT c.* INTO v_campaign FROM outreach.campaigns AS c WHERE c.workspace_id = v_workspace AND c.id = campaign_id;
+    SELECT f.* INTO v_limits FROM outreach.sending_limits AS f WHERE f.workspace_id = v_workspace;
+    v_since := CASE WHEN FOUND THEN outreach.oldest_run_within(v_workspace, v_limits.frequency_days) END;
+    IF v_since IS NOT NULL THEN
+        v_lately := $some$coalesce(f.lately, '{}')$some$;
+        v_join := format($join$
+            LEFT JOIN (SELECT e.lead_id, array_agg(date_trunc('hour', coalesce(e.sent_at, e.begun_at, now())) ORDER BY e.sent_at DESC) AS lately
+                       FROM outreach.email_sends AS e
+                       WHERE e.workspace_id = %s AND e.created_at >= %L AND e.status IN ('sent', 'claimed', 'unknown')
+                         AND coalesce(e.sent_at, e.begun_at, now()) > now() - make_interval(days => %s)
+                       GROUP BY e.lead_id) AS f ON f.lead_id = l.id$join$,
+            v_workspace, v_since, v_limits.frequency_days);
+    END IF;
+    IF v_campaign.launched_at IS NULL THEN
+        RETURN QUERY EXECUTE format($sql$
+            SELECT true, NULL::bigint, 1::smallint, m.zone, NULL::timestamptz, m.lately, count(*)
+            FROM (SELECT %4$s AS zone, %5$s AS lately
+                  FROM outreach.leads AS l
+                  LEFT JOIN outreach.suppressions AS a ON a.workspace_id = %1$s AND a.target = l.email_key
+                      AND (a.expires_at IS NULL OR a.expires_at > now())
+                  LEFT JOIN outreach.suppressions AS d ON d.workspace_id = %1$s
+                      AND d.target = split_part(l.email_key, '@', 2) AND (d.expires_at IS NULL OR d.expires_at > now())
+                  %3$s
+                  WHERE l.workspace_id = %1$s AND l.email IS NOT NULL AND a.target IS NULL AND d.target IS NULL
+                    AND l.status NOT IN ('unsubscribed', 'bounced', 'archived') AND l.email_status <> 'invalid'
+                    AND (%2$s)) AS m
+            GROUP BY m.zone, m.lately$sql$,
+            v_workspace, outreach.segment_condition(outreach.campaign_definition(v_campaign)), v_join,
+            CASE WHEN v_campaign.window_from IS NULL THEN quote_literal('') ELSE $q$coalesce(l.timezone, '')$q$ END, v_lately);
+    END IF;
+    RETURN QUERY EXECUTE format($sql$
+        SELECT s.campaign_id = %2$s, s.mailbox_id, s.step, coalesce(l.timezone, ''), date_trunc('hour', s.scheduled_at, 'UTC'),
+               %5$s, count(*)
+        FROM outreach.email_sends AS s
+        JOIN outreach.leads AS l ON l.workspace_id = s.workspace_id AND l.id = s.lead_id
+        %3$s
+        WHERE s.workspace_id = %1$s AND s.status IN ('scheduled', 'claimed')
+          AND s.mailbox_id IN (SELECT x.mailbox_id FROM outreach.campaign_mailboxes AS x
+                               WHERE x.workspace_id = %1$s AND x.campaign_id = %2$s)
+          AND s.created_at = ANY (%4$L)
+        GROUP BY 1, 2, 3, 4, 5, 6$sql$,
+        v_workspace, v_campaign.id, v_join,
+        ARRAY(SELECT c.launched_at FROM outreach.campaigns AS c
+              WHERE c.workspace_id = v_workspace AND c.launched_at IS NOT NULL
+                AND (c.status = 'running' OR c.id = v_campaign.id)), v_lately);
+END
+$_$;
+ALTER FUNCTION outreach.forecast_sends(campaign_id bigint) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer DEFAULT 100, after_id bigint DEFAULT 0) RETURNS SETOF outreach.leads
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    condition constant text := outreach.segment_condition(definition);
 BEGIN
+    IF max_rows BETWEEN 1 AND 1000 THEN
+        -- A page: as search finds one, by walking first.
+        RETURN QUERY
+        SELECT l.*
+        FROM unnest(outreach.search_part(ws, condition, false, '{id}', false, ARRAY[after_id::text], max_rows))
+            WITH ORDINALITY AS f (id, n)
+        CROSS JOIN LATERAL (SELECT * FROM outreach.leads AS e WHERE e.workspace_id = (SELECT ws) AND e.id = f.id OFFSET 0) AS l
+        ORDER BY f.n;
+        RETURN;
+    END IF;
     RETURN QUERY EXECUTE format(
         'SELECT l.* FROM outreach.leads AS l WHERE l.workspace_id = %s AND l.id > %L::bigint AND (%s) ORDER BY l.id LIMIT %L::integer',
-        outreach.required_workspace(), after_id, outreach.segment_condition(definition), max_rows);
+        ws, after_id, condition, max_rows);
 END
 $$;
 ALTER FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer, after_id bigint) OWNER TO outreachdb_trusted;
@@ -2242,6 +2598,81 @@ CREATE FUNCTION outreach.given_name(p_cell text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN ((octet_length(p_cell) <= 6) AND (lower(p_cell) = ANY (ARRAY['-'::text, '--'::text, '–'::text, '—'::text, '.'::text, '?'::text, 'n/a'::text, 'n.a.'::text, '#n/a'::text]))) THEN NULL::text ELSE p_cell END;
 ALTER FUNCTION outreach.given_name(p_cell text) OWNER TO outreachdb_owner;
+CREATE TABLE outreach.email_sends (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    campaign_id bigint NOT NULL,
+    lead_id bigint NOT NULL,
+    mailbox_id bigint NOT NULL,
+    step smallint NOT NULL,
+    attempts smallint DEFAULT '0'::smallint NOT NULL,
+    variant text,
+    status text DEFAULT 'scheduled'::text NOT NULL,
+    recipient text NOT NULL,
+    scheduled_at timestamp with time zone NOT NULL,
+    claimed_by text,
+    lease_expires_at timestamp with time zone,
+    begun_at timestamp with time zone,
+    sent_at timestamp with time zone,
+    last_error text,
+    delivered_at timestamp with time zone,
+    opened_at timestamp with time zone,
+    clicked_at timestamp with time zone,
+    replied_at timestamp with time zone,
+    bounced_at timestamp with time zone,
+    complained_at timestamp with time zone,
+    unsubscribed_at timestamp with time zone,
+    CONSTRAINT ck_email_sends_claim_has_lease CHECK (((status <> 'claimed'::text) OR (lease_expires_at IS NOT NULL))),
+    CONSTRAINT ck_email_sends_sent_has_instant CHECK (((status <> 'sent'::text) OR (sent_at IS NOT NULL))),
+    CONSTRAINT ck_email_sends_status_known CHECK ((status = ANY (ARRAY['scheduled'::text, 'claimed'::text, 'sent'::text, 'failed'::text, 'cancelled'::text, 'unknown'::text])))
+)
+PARTITION BY RANGE (created_at);
+ALTER TABLE outreach.email_sends OWNER TO outreachdb_owner;
+CREATE TABLE outreach.mailboxes (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    address text NOT NULL,
+    address_key text GENERATED ALWAYS AS (lower(address)) STORED,
+    display_name text,
+    smtp_host text NOT NULL,
+    smtp_port bigint DEFAULT '587'::bigint NOT NULL,
+    security text DEFAULT 'starttls'::text NOT NULL,
+    username text,
+    password_encrypted bytea,
+    daily_cap bigint,
+    ramp_first bigint,
+    ramp_increase bigint,
+    ramp_from date,
+    min_spacing_ms bigint DEFAULT '0'::bigint NOT NULL,
+    next_free_at timestamp with time zone,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_mailboxes_daily_cap_positive CHECK ((daily_cap > 0)),
+    CONSTRAINT ck_mailboxes_min_spacing_positive CHECK ((min_spacing_ms >= 0)),
+    CONSTRAINT ck_mailboxes_ramp_positive CHECK (((ramp_first > 0) AND (ramp_increase >= 0))),
+    CONSTRAINT ck_mailboxes_ramp_whole CHECK (((ramp_first IS NULL) = (ramp_increase IS NULL))),
+    CONSTRAINT ck_mailboxes_security_known CHECK ((security = ANY (ARRAY['plain'::text, 'starttls'::text, 'tls'::text]))),
+    CONSTRAINT ck_mailboxes_smtp_port_range CHECK (((smtp_port >= 1) AND (smtp_port <= 65535))),
+    CONSTRAINT ck_mailboxes_status_known CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text])))
+);
+ALTER TABLE outreach.mailboxes OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.held_up_by(p_send outreach.email_sends, p_campaign outreach.campaigns, p_mailbox outreach.mailboxes) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE
+        WHEN p_campaign.status = 'paused' THEN 'the campaign is paused'
+        WHEN p_mailbox.status = 'paused' THEN 'the mailbox ' || p_mailbox.address || ' is paused'
+        WHEN p_send.scheduled_at > now() THEN 'it waits until ' || to_char(timezone('UTC', p_send.scheduled_at), 'YYYY-MM-DD HH24:MI') || ' UTC'
+        WHEN outreach.mailbox_cap(p_mailbox, timezone('UTC', now())::date) IS NOT NULL AND NOT EXISTS (
+            SELECT FROM outreach.mailboxes_room(p_send.workspace_id, ARRAY[p_send.mailbox_id], 1) AS r WHERE r.room > 0)
+            THEN 'the mailbox ' || p_mailbox.address || ' has sent its '
+                 || outreach.mailbox_cap(p_mailbox, timezone('UTC', now())::date) || ' of today'
+        ELSE 'it is due and waits for a worker' END
+$$;
+ALTER FUNCTION outreach.held_up_by(p_send outreach.email_sends, p_campaign outreach.campaigns, p_mailbox outreach.mailboxes) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.hold_campaigns(p_workspace bigint, p_instants timestamp with time zone[]) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2311,6 +2742,26 @@ CREATE FUNCTION outreach.json_number(p_value jsonb) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (jsonb_typeof(p_value) = 'number'::text) THEN (p_value)::numeric WHEN ((jsonb_typeof(p_value) = 'string'::text) AND ((p_value #>> '{}'::text[]) ~ '^\s*[-+]?[0-9]{1,40}([.][0-9]{1,40})?\s*$'::text)) THEN ((p_value #>> '{}'::text[]))::numeric ELSE NULL::numeric END;
 ALTER FUNCTION outreach.json_number(p_value jsonb) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.known_zone(p_zone text, p_fallback text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    zone text := btrim(coalesce(p_zone, ''));
+    offset_of text[] := regexp_match(zone, '^(?:UTC|GMT)?\s*([+-])(\d{1,2})(?::?([0-5]\d))?$', 'i');
+BEGIN
+    IF offset_of IS NOT NULL AND offset_of[2]::integer <= 14 THEN
+        RETURN format('<ZONE>%s%s:%s', translate(offset_of[1], '+-', '-+'), offset_of[2], coalesce(offset_of[3], '00'));
+    ELSIF zone !~ '^[A-Za-z][A-Za-z_]*(/[A-Za-z0-9_+-]+)*$' THEN
+        RETURN CASE WHEN p_fallback IS NULL THEN 'UTC' ELSE outreach.known_zone(p_fallback, NULL) END;
+    END IF;
+    PERFORM timezone(zone, now());
+    RETURN zone;
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN CASE WHEN p_fallback IS NULL THEN 'UTC' ELSE outreach.known_zone(p_fallback, NULL) END;
+END
+$_$;
+ALTER FUNCTION outreach.known_zone(p_zone text, p_fallback text) OWNER TO outreachdb_owner;
 CREATE TABLE outreach.suppressions (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -2331,6 +2782,26 @@ CREATE FUNCTION outreach.suppression_of(p_workspace bigint, p_recipient text) RE
            WHERE ((x.workspace_id = suppression_of.p_workspace) AND (x.target = ANY (ARRAY[lower(suppression_of.p_recipient), split_part(lower(suppression_of.p_recipient), '@'::text, 2)])) AND ((x.expires_at IS NULL) OR (x.expires_at > now()))))) AS "exists";
 END;
 ALTER FUNCTION outreach.suppression_of(p_workspace bigint, p_recipient text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.window_is_open(p_at timestamp with time zone, p_zone text, p_from time without time zone, p_to time without time zone, p_days smallint[]) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN ((p_from IS NULL) OR (((timezone(p_zone, p_at))::time without time zone >= p_from) AND ((timezone(p_zone, p_at))::time without time zone < p_to) AND ((p_days IS NULL) OR ((EXTRACT(isodow FROM timezone(p_zone, p_at)))::smallint = ANY (p_days)))));
+ALTER FUNCTION outreach.window_is_open(p_at timestamp with time zone, p_zone text, p_from time without time zone, p_to time without time zone, p_days smallint[]) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.window_opening(p_at timestamp with time zone, p_zone text, p_from time without time zone, p_to time without time zone, p_days smallint[]) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN outreach.window_is_open(p_at, p_zone, p_from, p_to, p_days) THEN p_at
+             ELSE ( SELECT min(t.at) AS min
+                FROM ((((generate_series(0, 16) d(n)
+                  CROSS JOIN LATERAL ( SELECT (((timezone(window_opening.p_zone, window_opening.p_at))::date + d.n) + window_opening.p_from) AS local) w)
+                  CROSS JOIN ( VALUES (0), (30), (60)) back(minutes))
+                  CROSS JOIN ( VALUES (0), (1)) cut(half_hour))
+                  CROSS JOIN LATERAL ( SELECT ((timezone(window_opening.p_zone, w.local) - ((back.minutes)::double precision * '00:01:00'::interval)) - (((cut.half_hour * ((EXTRACT(epoch FROM window_opening.p_from))::integer % 1800)))::double precision * '00:00:01'::interval)) AS at) t)
+               WHERE ((t.at >= window_opening.p_at) AND outreach.window_is_open(t.at, window_opening.p_zone, window_opening.p_from, window_opening.p_to, window_opening.p_days)))
+         END AS min;
+END;
+ALTER FUNCTION outreach.window_opening(p_at timestamp with time zone, p_zone text, p_from time without time zone, p_to time without time zone, p_days smallint[]) OWNER TO outreachdb_owner;
 CREATE TABLE outreach.campaign_steps (
     workspace_id bigint NOT NULL,
     campaign_id bigint NOT NULL,
@@ -2346,38 +2817,7 @@ CREATE TABLE outreach.campaign_steps (
     CONSTRAINT ck_campaign_steps_step_positive CHECK ((step > 0))
 );
 ALTER TABLE outreach.campaign_steps OWNER TO outreachdb_owner;
-CREATE TABLE outreach.email_sends (
-    workspace_id bigint NOT NULL,
-    id bigint NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    campaign_id bigint NOT NULL,
-    lead_id bigint NOT NULL,
-    mailbox_id bigint NOT NULL,
-    step smallint NOT NULL,
-    attempts smallint DEFAULT '0'::smallint NOT NULL,
-    variant text,
-    status text DEFAULT 'scheduled'::text NOT NULL,
-    recipient text NOT NULL,
-    scheduled_at timestamp with time zone NOT NULL,
-    claimed_by text,
-    lease_expires_at timestamp with time zone,
-    begun_at timestamp with time zone,
-    sent_at timestamp with time zone,
-    last_error text,
-    delivered_at timestamp with time zone,
-    opened_at timestamp with time zone,
-    clicked_at timestamp with time zone,
-    replied_at timestamp with time zone,
-    bounced_at timestamp with time zone,
-    complained_at timestamp with time zone,
-    unsubscribed_at timestamp with time zone,
-    CONSTRAINT ck_email_sends_claim_has_lease CHECK (((status <> 'claimed'::text) OR (lease_expires_at IS NOT NULL))),
-    CONSTRAINT ck_email_sends_sent_has_instant CHECK (((status <> 'sent'::text) OR (sent_at IS NOT NULL))),
-    CONSTRAINT ck_email_sends_status_known CHECK ((status = ANY (ARRAY['scheduled'::text, 'claimed'::text, 'sent'::text, 'failed'::text, 'cancelled'::text, 'unknown'::text])))
-)
-PARTITION BY RANGE (created_at);
-ALTER TABLE outreach.email_sends OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.judge_send(p_workspace bigint, p_campaign bigint, p_launched timestamp with time zone, p_lead bigint, p_step smallint, p_recipient text) RETURNS TABLE(stop text, until timestamp with time zone)
+CREATE FUNCTION outreach.judge_send(p_workspace bigint, p_campaign outreach.campaigns, p_lead bigint, p_step smallint, p_recipient text, p_sends bigint, p_days integer, p_since timestamp with time zone, p_turn bigint) RETURNS TABLE(stop text, until timestamp with time zone)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT
@@ -2395,29 +2835,44 @@ CREATE FUNCTION outreach.judge_send(p_workspace bigint, p_campaign bigint, p_lau
              ELSE NULL::text
          END AS "case",
          CASE
-             WHEN (judge_send.p_step = 1) THEN NULL::timestamp with time zone
-             WHEN (p.last_status = 'sent'::text) THEN
-             CASE
-                 WHEN ((p.last_sent + make_interval(secs => (t.delay_seconds)::double precision)) > now()) THEN (p.last_sent + make_interval(secs => (t.delay_seconds)::double precision))
-                 ELSE NULL::timestamp with time zone
-             END
-             ELSE (now() + '00:10:00'::interval)
-         END AS "case"
-    FROM (((outreach.leads l
+             WHEN ((judge_send.p_campaign).window_from IS NULL) THEN w.until
+             ELSE NULLIF(COALESCE(outreach.window_opening(COALESCE(w.until, now()), outreach.known_zone(l.timezone, (judge_send.p_campaign).window_zone), (judge_send.p_campaign).window_from, (judge_send.p_campaign).window_to, (judge_send.p_campaign).window_days), (now() + '1 day'::interval)), now())
+         END AS "nullif"
+    FROM (((((outreach.leads l
       CROSS JOIN LATERAL outreach.suppression_of(judge_send.p_workspace, judge_send.p_recipient) x(suppressed))
-      LEFT JOIN outreach.campaign_steps t ON (((judge_send.p_step > 1) AND (t.workspace_id = judge_send.p_workspace) AND (t.campaign_id = judge_send.p_campaign) AND (t.step = judge_send.p_step))))
+      LEFT JOIN outreach.campaign_steps t ON (((judge_send.p_step > 1) AND (t.workspace_id = judge_send.p_workspace) AND (t.campaign_id = (judge_send.p_campaign).id) AND (t.step = judge_send.p_step))))
       LEFT JOIN LATERAL ( SELECT bool_or((e.replied_at IS NOT NULL)) AS replied,
              bool_or((COALESCE(e.bounced_at, e.complained_at, e.unsubscribed_at) IS NOT NULL)) AS ended,
              bool_or((e.clicked_at IS NOT NULL)) AS clicked,
              bool_or((e.opened_at IS NOT NULL)) AS opened,
              (array_agg(e.status ORDER BY e.step DESC))[1] AS last_status,
              (array_agg(COALESCE(e.begun_at, e.lease_expires_at, e.scheduled_at) ORDER BY e.step DESC))[1] AS last_begun,
+             (array_agg(e.scheduled_at ORDER BY e.step DESC))[1] AS last_scheduled,
              max(e.sent_at) AS last_sent
             FROM outreach.email_sends e
-           WHERE ((judge_send.p_step > 1) AND (e.workspace_id = judge_send.p_workspace) AND (e.lead_id = judge_send.p_lead) AND (e.created_at = judge_send.p_launched) AND (e.campaign_id = judge_send.p_campaign) AND (e.step < judge_send.p_step))) p ON (true))
+           WHERE ((judge_send.p_step > 1) AND (e.workspace_id = judge_send.p_workspace) AND (e.lead_id = judge_send.p_lead) AND (e.created_at = (judge_send.p_campaign).launched_at) AND (e.campaign_id = (judge_send.p_campaign).id) AND (e.step < judge_send.p_step))) p ON ((judge_send.p_step > 1)))
+      LEFT JOIN LATERAL ( SELECT count(*) AS mails,
+             (array_agg(COALESCE(e.sent_at, e.begun_at) ORDER BY COALESCE(e.sent_at, e.begun_at) DESC))[judge_send.p_sends] AS oldest
+            FROM outreach.email_sends e
+           WHERE ((judge_send.p_since IS NOT NULL) AND (e.workspace_id = judge_send.p_workspace) AND (e.lead_id = judge_send.p_lead) AND (e.created_at >= judge_send.p_since) AND (e.status = ANY (ARRAY['sent'::text, 'claimed'::text, 'unknown'::text])) AND (COALESCE(e.sent_at, e.begun_at, now()) > (now() - make_interval(days => judge_send.p_days))))) f ON ((judge_send.p_since IS NOT NULL)))
+      CROSS JOIN LATERAL ( SELECT GREATEST(
+                 CASE
+                     WHEN (judge_send.p_step = 1) THEN NULL::timestamp with time zone
+                     WHEN (p.last_status = 'sent'::text) THEN
+                     CASE
+                         WHEN ((p.last_sent + make_interval(secs => (t.delay_seconds)::double precision)) > now()) THEN (p.last_sent + make_interval(secs => (t.delay_seconds)::double precision))
+                         ELSE NULL::timestamp with time zone
+                     END
+                     ELSE GREATEST((now() + '00:01:00'::interval), (GREATEST(now(), p.last_scheduled) + make_interval(secs => (t.delay_seconds)::double precision)))
+                 END,
+                 CASE
+                     WHEN (f.mails >= judge_send.p_sends) THEN COALESCE((f.oldest + make_interval(days => judge_send.p_days)), (now() + '00:10:00'::interval))
+                     WHEN ((f.mails + judge_send.p_turn) > judge_send.p_sends) THEN (now() + '00:10:00'::interval)
+                     ELSE NULL::timestamp with time zone
+                 END) AS until) w)
    WHERE ((l.workspace_id = judge_send.p_workspace) AND (l.id = judge_send.p_lead));
 END;
-ALTER FUNCTION outreach.judge_send(p_workspace bigint, p_campaign bigint, p_launched timestamp with time zone, p_lead bigint, p_step smallint, p_recipient text) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.judge_send(p_workspace bigint, p_campaign outreach.campaigns, p_lead bigint, p_step smallint, p_recipient text, p_sends bigint, p_days integer, p_since timestamp with time zone, p_turn bigint) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.judged_leads(p_leads jsonb) RETURNS TABLE(row_number bigint, key text, given outreach.leads, mark text, column_name text, reason text)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2524,6 +2979,195 @@ CREATE FUNCTION outreach.lead_for_templates(p_workspace bigint, p_lead bigint) R
    WHERE ((l.workspace_id = lead_for_templates.p_workspace) AND (l.id = lead_for_templates.p_lead));
 END;
 ALTER FUNCTION outreach.lead_for_templates(p_workspace bigint, p_lead bigint) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) RETURNS TABLE(at timestamp with time zone, kind text, what text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+DECLARE
+    v_workspace bigint := outreach.required_workspace();
+    v_campaign outreach.campaigns;
+    v_lead outreach.leads;
+    v_member boolean;
+BEGIN
+    SELECT c.* INTO v_campaign FROM outreach.campaigns AS c WHERE c.workspace_id = v_workspace AND c.id = p_campaign;
+    SELECT l.* INTO v_lead FROM outreach.leads AS l WHERE l.workspace_id = v_workspace AND l.id = p_lead;
+    IF v_campaign.id IS NULL OR v_lead.id IS NULL THEN
+        RAISE EXCEPTION 'no such lead or campaign' USING ERRCODE = 'no_data_found';
+    END IF;
+    EXECUTE format('SELECT EXISTS (SELECT FROM outreach.leads AS l WHERE l.workspace_id = %s AND l.id = %s AND (%s))',
+        v_workspace, p_lead, outreach.segment_condition(CASE WHEN v_campaign.launched_at IS NULL
+            THEN outreach.campaign_definition(v_campaign) ELSE v_campaign.definition END)) INTO v_member;
+    RETURN QUERY
+    WITH sends AS MATERIALIZED (
+        SELECT s AS send FROM outreach.email_sends AS s
+        WHERE s.workspace_id = v_workspace AND s.lead_id = p_lead AND s.campaign_id = p_campaign
+          AND s.created_at = v_campaign.launched_at
+    ), told AS (
+        SELECT v_lead.created_at AS at, 1 AS rank, 'lead' AS kind, 'the lead was added to the workspace' AS what
+        UNION ALL
+        SELECT v_campaign.launched_at, 2, 'campaign', 'the campaign was launched' WHERE v_campaign.launched_at IS NOT NULL
+        UNION ALL
+        SELECT v_campaign.completed_at, 90, 'campaign', 'the campaign was ' || v_campaign.status
+        WHERE v_campaign.completed_at IS NOT NULL
+        UNION ALL
+        SELECT now(), 91, 'segment', CASE
+            WHEN v_member THEN 'the lead is in the campaign''s segment'
+            ELSE 'the lead is not in the campaign''s segment' END
+        UNION ALL
+        SELECT now(), 92, 'campaign', 'the campaign is ' || v_campaign.status || ': nothing is scheduled yet'
+        WHERE v_campaign.launched_at IS NULL
+        UNION ALL
+        SELECT now(), 93, 'schedule', 'the lead entered the segment after the launch; add it: outreachdb campaign add ' || p_campaign
+        WHERE v_member AND v_campaign.status IN ('running', 'paused') AND NOT EXISTS (SELECT FROM sends)
+          AND NOT EXISTS (SELECT FROM outreach.send_exclusions AS x
+                          WHERE x.workspace_id = v_workspace AND x.campaign_id = p_campaign AND x.lead_id = p_lead)
+        UNION ALL
+        SELECT x.created_at, 3, 'exclusion', 'left out: ' || CASE x.reason
+            WHEN 'no_address' THEN 'the lead had no e-mail address'
+            WHEN 'suppressed' THEN 'its address or domain was suppressed'
+            WHEN 'unsubscribed' THEN 'the lead had unsubscribed'
+            WHEN 'bounced' THEN 'its address had bounced'
+            WHEN 'invalid' THEN 'its address was found invalid'
+            WHEN 'archived' THEN 'the lead was archived'
+            WHEN 'frequency_cap' THEN 'it had got as many mails lately as the workspace allows'
+            WHEN 'already_in_campaign' THEN 'an earlier run of the campaign had mailed it' END
+        FROM outreach.send_exclusions AS x
+        WHERE x.workspace_id = v_workspace AND x.campaign_id = p_campaign AND x.lead_id = p_lead
+        UNION ALL
+        SELECT v_campaign.launched_at, 4, 'schedule',
+               concat('step ', (s.send).step, ' is scheduled from ', m.address,
+                      ', variant ' || (s.send).variant, ', not before ',
+                      to_char(timezone('UTC', (s.send).scheduled_at), 'YYYY-MM-DD HH24:MI'), ' UTC')
+        FROM sends AS s LEFT JOIN outreach.mailboxes AS m ON m.workspace_id = v_workspace AND m.id = (s.send).mailbox_id
+        UNION ALL
+        SELECT coalesce((s.send).begun_at, (s.send).lease_expires_at, now()), 50, 'claim',
+               concat('step ', (s.send).step, CASE
+                   WHEN (s.send).status <> 'claimed' THEN ' was claimed by ' || (s.send).claimed_by
+                   WHEN (s.send).begun_at IS NULL THEN ' is claimed by ' || (s.send).claimed_by
+                   ELSE ' is being delivered by ' || (s.send).claimed_by END)
+        FROM sends AS s WHERE (s.send).claimed_by IS NOT NULL AND (s.send).status <> 'scheduled'
+        UNION ALL
+        SELECT now(), 94, 'schedule', concat('step ', (s.send).step, ': ', CASE (s.send).status
+            WHEN 'scheduled' THEN outreach.held_up_by(s.send, v_campaign, m)
+            WHEN 'unknown' THEN 'nobody knows whether it left: ' || coalesce((s.send).last_error, '')
+                                || '; decide: outreachdb send unknown'
+            WHEN 'cancelled' THEN 'will not be sent: ' || coalesce((s.send).last_error, 'cancelled') END)
+        FROM sends AS s LEFT JOIN outreach.mailboxes AS m ON m.workspace_id = v_workspace AND m.id = (s.send).mailbox_id
+        WHERE (s.send).status IN ('scheduled', 'unknown', 'cancelled')
+        UNION ALL
+        SELECT a.created_at, 51, 'attempt', concat('step ' || (a.details ->> 'step') || ': ', CASE a.activity_type
+            WHEN 'email_sent' THEN 'the server took the mail' WHEN 'email_failed' THEN 'failed for good'
+            WHEN 'email_deferred' THEN 'put off' WHEN 'email_unknown' THEN 'lost sight of it'
+            WHEN 'email_claim_lost' THEN 'the worker was lost before it began' WHEN 'email_cancelled' THEN 'cancelled'
+            WHEN 'email_resend_decided' THEN 'a person decided to send it again' ELSE a.activity_type END,
+            ': ' || (a.details ->> 'reason'))
+        FROM outreach.lead_activities AS a
+        WHERE a.workspace_id = v_workspace AND a.lead_id = p_lead AND a.campaign_id = p_campaign
+          AND a.activity_type IN ('email_sent', 'email_failed', 'email_deferred', 'email_unknown', 'email_claim_lost',
+                                  'email_cancelled', 'email_resend_decided')
+        UNION ALL
+        SELECT m.created_at, 52, 'message', concat('message ', m.message_id, ' from ', m.sender, ': ', m.subject,
+                                                   ' (' || m.response || ')')
+        FROM outreach.message_log AS m
+        WHERE m.workspace_id = v_workspace AND m.lead_id = p_lead AND m.campaign_id = p_campaign
+        UNION ALL
+        SELECT e.created_at, 60, 'event', concat('step ' || e.step || ': ', e.event, ' (' || e.severity || ')', ' says ', e.provider,
+                                                 ': ' || e.reason)
+        FROM outreach.email_events AS e
+        WHERE e.workspace_id = v_workspace AND e.lead_id = p_lead AND e.campaign_id = p_campaign
+        UNION ALL
+        SELECT p.created_at, 70, 'suppression', concat(p.target, ' was suppressed: ', p.reason, ' (' || p.source || ')',
+                                                       ', until ' || p.expires_at)
+        FROM outreach.suppressions AS p
+        WHERE p.workspace_id = v_workspace AND p.target IN (v_lead.email_key, split_part(v_lead.email_key, '@', 2))
+    )
+    SELECT t.at, t.kind, t.what FROM told AS t ORDER BY t.at, t.rank, t.what;
+END
+$$;
+ALTER FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) RETURNS TABLE(lead_id bigint, email text, lead jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_workspace bigint := outreach.required_workspace();
+    v_campaign outreach.campaigns;
+    v_members text;
+    v_ids bigint[];
+    v_shapes bigint[] := '{}';
+BEGIN
+    SELECT c.* INTO v_campaign FROM outreach.campaigns AS c WHERE c.workspace_id = v_workspace AND c.id = campaign_id;
+    v_members := format(
+        $sql$SELECT %%s FROM outreach.leads AS l WHERE l.workspace_id = %s AND l.email IS NOT NULL
+             AND l.status NOT IN ('unsubscribed', 'bounced', 'archived') AND (%s)$sql$,
+        v_workspace, replace(outreach.segment_condition(outreach.campaign_definition(v_campaign)), '%', '%%'));
+    EXECUTE format('SELECT array_agg(m.id) FROM (' || v_members || ' LIMIT %s) AS m', 'l.id', p_all + 1) INTO v_ids;
+    IF cardinality(v_ids) > p_all THEN
+        EXECUTE format(
+            'SELECT array_agg(s.id) FROM (SELECT min(m.id) AS id FROM (' || v_members || ') AS m GROUP BY m.shape LIMIT 5000) AS s',
+            $shape$l.id, concat(
+                num_nulls(l.first_name), num_nulls(l.last_name), num_nulls(l.phone), num_nulls(l.title),
+                num_nulls(l.company_name), num_nulls(l.company_website), num_nulls(l.linkedin_url), num_nulls(l.industry),
+                num_nulls(l.country), num_nulls(l.city), num_nulls(l.timezone), l.tags = '{}',
+                ARRAY(SELECT concat(k, jsonb_typeof(l.custom_fields -> k)) FROM jsonb_object_keys(l.custom_fields) AS k)) AS shape
+            $shape$) INTO v_shapes;
+    END IF;
+    RETURN QUERY
+    SELECT l.id, l.email, t.lead
+    FROM (SELECT DISTINCT unnest(v_ids || v_shapes) AS id) AS w
+    JOIN outreach.leads AS l ON l.workspace_id = v_workspace AND l.id = w.id
+    CROSS JOIN LATERAL outreach.lead_for_templates(v_workspace, l.id) AS t (lead)
+    ORDER BY l.id;
+END
+$_$;
+ALTER FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.learn_search_words(p_import bigint DEFAULT NULL::bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET work_mem TO '128MB'
+    AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    words text[];
+    added bigint;
+BEGIN
+    -- One learner at a time: what another one's snapshot did not show it must not forget.
+    PERFORM pg_advisory_xact_lock(hashtextextended('outreachdb.words.' || ws, 0));
+    -- Each value once before it is cut into words: lists name a company hundreds of times.
+    SELECT outreach.words_of(array_agg(coalesce(v.first_name, v.last_name, v.company_name, v.domain))) INTO words
+    FROM (
+        SELECT p.first_name, p.last_name, p.company_name, p.domain
+        FROM (
+            SELECT l.first_name, l.last_name, l.company_name, split_part(l.email_key, '@', 2) AS domain
+            FROM outreach.leads AS l
+            WHERE l.workspace_id = ws AND p_import IS NULL
+            UNION ALL
+            SELECT l.first_name, l.last_name, l.company_name, split_part(l.email_key, '@', 2)
+            FROM outreach.imports AS i
+            JOIN outreach.leads AS l ON l.workspace_id = ws AND l.id BETWEEN i.first_lead_id AND i.last_lead_id
+            WHERE i.workspace_id = ws AND i.id = p_import
+            UNION ALL
+            SELECT l.first_name, l.last_name, l.company_name, split_part(l.email_key, '@', 2)
+            FROM outreach.import_changes AS c
+            CROSS JOIN LATERAL (
+                SELECT * FROM outreach.leads AS e WHERE e.workspace_id = (SELECT ws) AND e.id = c.lead_id OFFSET 0) AS l
+            WHERE c.workspace_id = ws AND c.import_id = p_import) AS p
+        GROUP BY GROUPING SETS ((p.first_name), (p.last_name), (p.company_name), (p.domain))) AS v;
+    added := outreach.add_search_words(ws, words);
+    IF p_import IS NULL THEN
+        -- An unnested array is always hashed.
+        DELETE FROM outreach.search_words AS k
+        WHERE k.workspace_id = ws AND (k.word IN (SELECT unnest(words))) IS NOT TRUE;
+    END IF;
+    RETURN added;
+END
+$$;
+ALTER FUNCTION outreach.learn_search_words(p_import bigint) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.mailbox_cap(p_mailbox outreach.mailboxes, p_day date) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    RETURN LEAST((p_mailbox).daily_cap, ((p_mailbox).ramp_first + ((p_mailbox).ramp_increase * GREATEST(0, (p_day - COALESCE((p_mailbox).ramp_from, p_day))))));
+ALTER FUNCTION outreach.mailbox_cap(p_mailbox outreach.mailboxes, p_day date) OWNER TO outreachdb_owner;
 CREATE TABLE analytics.rollup_deltas (
     workspace_id bigint NOT NULL,
     grain text NOT NULL,
@@ -2549,74 +3193,57 @@ CREATE TABLE analytics.rollups (
 )
 WITH (fillfactor='70');
 ALTER TABLE analytics.rollups OWNER TO outreachdb_owner;
-CREATE TABLE outreach.campaigns (
-    workspace_id bigint NOT NULL,
-    id bigint NOT NULL,
-    name text NOT NULL,
-    run bigint DEFAULT '1'::bigint NOT NULL,
-    segment_id bigint,
-    definition jsonb DEFAULT '{}'::jsonb NOT NULL,
-    status text DEFAULT 'draft'::text NOT NULL,
-    priority smallint DEFAULT '0'::smallint NOT NULL,
-    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    launched_at timestamp with time zone,
-    completed_at timestamp with time zone,
-    CONSTRAINT ck_campaigns_launched CHECK (((status = ANY (ARRAY['draft'::text, 'scheduled'::text, 'cancelled'::text])) OR (launched_at IS NOT NULL))),
-    CONSTRAINT ck_campaigns_run_positive CHECK ((run > 0)),
-    CONSTRAINT ck_campaigns_status_known CHECK ((status = ANY (ARRAY['draft'::text, 'scheduled'::text, 'running'::text, 'paused'::text, 'completed'::text, 'cancelled'::text])))
-);
-ALTER TABLE outreach.campaigns OWNER TO outreachdb_owner;
-CREATE TABLE outreach.mailboxes (
-    workspace_id bigint NOT NULL,
-    id bigint NOT NULL,
-    address text NOT NULL,
-    address_key text GENERATED ALWAYS AS (lower(address)) STORED,
-    display_name text,
-    smtp_host text NOT NULL,
-    smtp_port bigint DEFAULT '587'::bigint NOT NULL,
-    security text DEFAULT 'starttls'::text NOT NULL,
-    username text,
-    password_encrypted bytea,
-    daily_cap bigint,
-    min_spacing_ms bigint DEFAULT '0'::bigint NOT NULL,
-    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    status text DEFAULT 'active'::text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT ck_mailboxes_daily_cap_positive CHECK ((daily_cap > 0)),
-    CONSTRAINT ck_mailboxes_min_spacing_positive CHECK ((min_spacing_ms >= 0)),
-    CONSTRAINT ck_mailboxes_security_known CHECK ((security = ANY (ARRAY['plain'::text, 'starttls'::text, 'tls'::text]))),
-    CONSTRAINT ck_mailboxes_smtp_port_range CHECK (((smtp_port >= 1) AND (smtp_port <= 65535))),
-    CONSTRAINT ck_mailboxes_status_known CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text])))
-);
-ALTER TABLE outreach.mailboxes OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.mailboxes_room(p_workspace bigint, p_locked bigint[], p_n integer) RETURNS TABLE(id bigint, room integer)
+CREATE FUNCTION outreach.mailboxes_room(p_workspace bigint, p_mailboxes bigint[], p_n integer) RETURNS TABLE(id bigint, room integer)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT m.id,
          CASE
-             WHEN (m.daily_cap IS NULL) THEN mailboxes_room.p_n
-             WHEN (m.id <> ALL (mailboxes_room.p_locked)) THEN 0
-             ELSE (LEAST((mailboxes_room.p_n)::numeric, GREATEST((0)::numeric, (((m.daily_cap)::numeric - sent.n) - (claimed.n)::numeric))))::integer
+             WHEN ((m.min_spacing_ms > 0) AND ((COALESCE(claimed.n, (0)::bigint) > 0) OR (m.next_free_at > clock_timestamp()))) THEN 0
+             ELSE (LEAST((
+             CASE
+                 WHEN (m.min_spacing_ms > 0) THEN 1
+                 ELSE mailboxes_room.p_n
+             END)::numeric,
+             CASE
+                 WHEN (c.cap IS NULL) THEN (mailboxes_room.p_n)::numeric
+                 ELSE GREATEST((0)::numeric, (((c.cap)::numeric - COALESCE(sent.n, (0)::numeric)) - (COALESCE(claimed.n, (0)::bigint))::numeric))
+             END))::integer
          END AS "least"
-    FROM ((outreach.mailboxes m
-      LEFT JOIN LATERAL ( SELECT COALESCE(sum(t.total), (0)::numeric) AS n
+    FROM (((outreach.mailboxes m
+      CROSS JOIN LATERAL ( SELECT outreach.mailbox_cap(m.*, (timezone('UTC'::text, now()))::date) AS cap) c)
+      LEFT JOIN LATERAL ( SELECT sum(t.total) AS n
             FROM ( SELECT r.total
                     FROM analytics.rollups r
                    WHERE ((r.workspace_id = mailboxes_room.p_workspace) AND (r.grain = 'mailbox'::text) AND (r.key = (m.id)::text) AND (r.kind = 'sent'::text) AND (r.day = (timezone('UTC'::text, now()))::date))
                  UNION ALL
                   SELECT d.total
                     FROM analytics.rollup_deltas d
-                   WHERE ((d.workspace_id = mailboxes_room.p_workspace) AND (d.grain = 'mailbox'::text) AND (d.key = (m.id)::text) AND (d.kind = 'sent'::text) AND (d.day = (timezone('UTC'::text, now()))::date))) t) sent ON ((m.daily_cap IS NOT NULL)))
-      LEFT JOIN LATERAL ( SELECT count(*) AS n
+                   WHERE ((d.workspace_id = mailboxes_room.p_workspace) AND (d.grain = 'mailbox'::text) AND (d.key = (m.id)::text) AND (d.kind = 'sent'::text) AND (d.day = (timezone('UTC'::text, now()))::date))) t) sent ON (true))
+      LEFT JOIN ( SELECT e.mailbox_id,
+             count(*) AS n
             FROM outreach.email_sends e
-           WHERE ((e.workspace_id = mailboxes_room.p_workspace) AND (e.status = 'claimed'::text) AND (e.mailbox_id = m.id) AND (e.created_at = ANY (ARRAY( SELECT c.launched_at
-                    FROM outreach.campaigns c
-                   WHERE ((c.workspace_id = mailboxes_room.p_workspace) AND (c.status = ANY (ARRAY['running'::text, 'paused'::text])))))))) claimed ON ((m.daily_cap IS NOT NULL)))
-   WHERE ((m.workspace_id = mailboxes_room.p_workspace) AND (m.status = 'active'::text));
+           WHERE ((e.workspace_id = mailboxes_room.p_workspace) AND (e.status = 'claimed'::text) AND (e.created_at = ANY (ARRAY( SELECT c_1.launched_at
+                    FROM outreach.campaigns c_1
+                   WHERE ((c_1.workspace_id = mailboxes_room.p_workspace) AND (c_1.status = ANY (ARRAY['running'::text, 'paused'::text, 'cancelled'::text])) AND (c_1.launched_at IS NOT NULL))))))
+           GROUP BY e.mailbox_id) claimed ON ((claimed.mailbox_id = m.id)))
+   WHERE ((m.workspace_id = mailboxes_room.p_workspace) AND (m.id = ANY (mailboxes_room.p_mailboxes)));
 END;
-ALTER FUNCTION outreach.mailboxes_room(p_workspace bigint, p_locked bigint[], p_n integer) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.mailboxes_room(p_workspace bigint, p_mailboxes bigint[], p_n integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.mailboxes_sent_today(mailboxes bigint[]) RETURNS TABLE(mailbox_id bigint, sent bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT t.key::bigint, sum(t.total)::bigint
+    FROM (SELECT r.key, r.total FROM analytics.rollups AS r
+          WHERE r.workspace_id = outreach.required_workspace() AND r.grain = 'mailbox' AND r.kind = 'sent'
+            AND r.key = ANY (mailboxes::text[]) AND r.day = timezone('UTC', now())::date
+          UNION ALL
+          SELECT d.key, d.total FROM analytics.rollup_deltas AS d
+          WHERE d.workspace_id = outreach.required_workspace() AND d.grain = 'mailbox' AND d.kind = 'sent'
+            AND d.key = ANY (mailboxes::text[]) AND d.day = timezone('UTC', now())::date) AS t
+    GROUP BY t.key
+$$;
+ALTER FUNCTION outreach.mailboxes_sent_today(mailboxes bigint[]) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.mark_of_flag(p_cell text, p_reason text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN ((p_cell IS NULL) OR (lower(p_cell) = ANY (ARRAY['0'::text, 'false'::text, 'f'::text, 'no'::text, 'n'::text, 'off'::text, 'nein'::text, 'non'::text, 'nee'::text, 'nie'::text, 'não'::text, 'nao'::text, '-'::text, '--'::text, 'n/a'::text, 'null'::text, 'none'::text, 'never'::text, 'subscribed'::text, 'not unsubscribed'::text, 'no bounce'::text, 'not bounced'::text, 'unknown'::text, '0000-00-00'::text, '0000-00-00 00:00:00'::text]))) THEN NULL::text ELSE p_reason END;
@@ -2687,6 +3314,15 @@ CREATE FUNCTION outreach.normal_url(p_url text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_url ~ '^https?://[^\s[:cntrl:]/]+[^\s[:cntrl:]]*$'::text) THEN p_url WHEN (p_url ~* '^https?://[^\s[:cntrl:]/]+[^\s[:cntrl:]]*$'::text) THEN (lower(split_part(p_url, '://'::text, 1)) || substr(p_url, strpos(p_url, '://'::text))) WHEN (p_url ~ '^(//)?[^\s[:cntrl:]/@:?#,]+\.[^\s[:cntrl:]/@:?#.,0-9][^\s[:cntrl:]/@:?#.,]+(:[0-9]+)?([/?#][^\s[:cntrl:]]*)?$'::text) THEN ('https://'::text || ltrim(p_url, '/'::text)) ELSE NULL::text END;
 ALTER FUNCTION outreach.normal_url(p_url text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.oldest_run_within(p_workspace bigint, p_days bigint) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT min(c.launched_at) FROM outreach.campaigns AS c
+    WHERE c.workspace_id = p_workspace AND c.launched_at IS NOT NULL
+      AND (c.status IN ('running', 'paused') OR c.completed_at > now() - make_interval(days => p_days::integer))
+$$;
+ALTER FUNCTION outreach.oldest_run_within(p_workspace bigint, p_days bigint) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.phone_digits(p_phone text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN translate(replace(p_phone, '(0)'::text, ''::text), ' ()-./   ‐‑–'::text, ''::text);
@@ -2992,13 +3628,24 @@ BEGIN
     -- People: a lead is new to its campaign with the first step, and to a step always.
     INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
     SELECT v_workspace, k.grain, k.key, d.status, timezone('UTC', v_now)::date, count(*),
-           count(*) FILTER (WHERE d.step = 1 OR d.status = 'failed' OR k.grain = 'step')
+           count(*) FILTER (WHERE d.step = 1 OR d.status = 'failed' OR k.grain IN ('step', 'variant'))
     FROM unnest(v_done) AS d
     CROSS JOIN LATERAL (VALUES ('workspace', ''), ('campaign', d.campaign_id::text),
-        ('step', d.campaign_id || ':' || d.step), ('mailbox', d.mailbox_id::text)) AS k (grain, key)
-    WHERE d.status IN ('sent', 'failed')
+        ('step', d.campaign_id || ':' || d.step), ('mailbox', d.mailbox_id::text),
+        ('variant', d.campaign_id || ':' || d.step || ':' || d.variant)) AS k (grain, key)
+    WHERE d.status IN ('sent', 'failed') AND k.key IS NOT NULL
     GROUP BY k.grain, k.key, d.status
     ORDER BY k.grain, k.key, d.status;
+    PERFORM outreach.ensure_partitions('lead_activities', v_now, v_now);
+    INSERT INTO outreach.lead_activities (workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)
+    SELECT v_workspace, v_now, d.lead_id,
+           'email_' || CASE WHEN g.outcome = 'deferred' AND d.status <> 'failed' THEN 'deferred' ELSE d.status END,
+           d.campaign_id, d.id,
+           jsonb_strip_nulls(jsonb_build_object('step', d.step, 'variant', d.variant, 'reason', d.last_error))
+    FROM unnest(v_done) AS d
+    JOIN jsonb_to_recordset(results) AS g (id bigint, created_at timestamptz, outcome text)
+        ON g.id = d.id AND g.created_at = d.created_at
+    WHERE g.outcome <> 'returned';
     RETURN QUERY
     SELECT count(*) FILTER (WHERE d.status = 'sent'), count(*) FILTER (WHERE d.status = 'failed'),
            count(*) FILTER (WHERE d.status = 'scheduled'), count(*) FILTER (WHERE d.status = 'unknown')
@@ -3047,6 +3694,7 @@ BEGIN
         RETURN QUERY SELECT 0::bigint, 0::bigint;
         RETURN;
     END IF;
+    PERFORM outreach.ensure_partitions('lead_activities', now(), now());
     PERFORM outreach.hold_campaigns(v_workspace, v_instants);
     PERFORM outreach.record_sends(
         jsonb_agg(jsonb_build_object('id', s.id, 'created_at', s.created_at, 'outcome', 'sent')), s.claimed_by)
@@ -3071,7 +3719,12 @@ BEGIN
         FROM expired AS x
         WHERE s.workspace_id = v_workspace AND s.id = x.id AND s.created_at = x.created_at
           AND s.created_at = ANY (v_instants)
-        RETURNING s.status
+        RETURNING s.id, s.campaign_id, s.lead_id, s.step, s.status, s.claimed_by
+    ), told AS (
+        INSERT INTO outreach.lead_activities (workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)
+        SELECT v_workspace, now(), m.lead_id, CASE m.status WHEN 'unknown' THEN 'email_unknown' ELSE 'email_claim_lost' END,
+               m.campaign_id, m.id, jsonb_build_object('step', m.step, 'worker', m.claimed_by)
+        FROM moved AS m
     )
     SELECT count(*) FILTER (WHERE m.status <> 'unknown'), count(*) FILTER (WHERE m.status = 'unknown') FROM moved AS m;
 END
@@ -3134,10 +3787,181 @@ CREATE FUNCTION outreach.rollup_totals(p_grain text, p_key text) RETURNS TABLE(k
     GROUP BY u.kind
 $$;
 ALTER FUNCTION outreach.rollup_totals(p_grain text, p_key text) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer DEFAULT 40, p_rows integer DEFAULT 50, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    test constant text := outreach.segment_condition(definition);
+    plan jsonb;
+    began timestamptz;
+BEGIN
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %s', ws) INTO plan;
+    leads := (plan #>> '{0,Plan,Plan Rows}')::numeric;
+    began := clock_timestamp();
+    IF leads <= p_blocks * p_rows THEN
+        EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s) FROM outreach.leads AS l WHERE l.workspace_id = %s', test, ws)
+        INTO looked, members;
+        leads := looked;
+    ELSE
+        EXECUTE format(
+            'SELECT count(*), count(*) FILTER (WHERE %s) FROM %s', test, outreach.segment_sample_of(ws, p_blocks, p_rows))
+        INTO looked, members;
+    END IF;
+    milliseconds := extract(epoch FROM clock_timestamp() - began) * 1000;
+END
+$$;
+ALTER FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.schedule_members(p_campaign outreach.campaigns, p_base timestamp with time zone, p_adding boolean) RETURNS TABLE(leads bigint, scheduled bigint, excluded jsonb)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_nestloop TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $_$
+DECLARE
+    v_campaign outreach.campaigns := p_campaign;
+    v_limits outreach.sending_limits;
+    v_since timestamptz;
+    v_joins text := '';
+    v_mailboxes bigint[] := ARRAY(
+        SELECT m.mailbox_id FROM outreach.campaign_mailboxes AS m
+        WHERE m.workspace_id = v_campaign.workspace_id AND m.campaign_id = v_campaign.id ORDER BY m.mailbox_id);
+    v_steps smallint[] := ARRAY(
+        SELECT s.step FROM outreach.campaign_steps AS s
+        WHERE s.workspace_id = v_campaign.workspace_id AND s.campaign_id = v_campaign.id ORDER BY s.step);
+BEGIN
+    IF v_mailboxes = '{}' OR v_steps = '{}' THEN
+        RAISE EXCEPTION 'a launch needs a mailbox and a step' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT f.* INTO v_limits FROM outreach.sending_limits AS f WHERE f.workspace_id = v_campaign.workspace_id;
+    IF FOUND THEN
+        v_since := outreach.oldest_run_within(v_campaign.workspace_id, v_limits.frequency_days);
+    END IF;
+    IF p_adding THEN
+        v_joins := v_joins || format($join$
+            LEFT JOIN (SELECT e.lead_id FROM outreach.email_sends AS e
+                       WHERE e.workspace_id = %s AND e.campaign_id = %s AND e.created_at = %L AND e.step = %s) AS mine
+                ON mine.lead_id = l.id$join$, v_campaign.workspace_id, v_campaign.id, v_campaign.launched_at, v_steps[1]);
+    END IF;
+    IF v_campaign.run > 1 THEN
+        v_joins := v_joins || format($join$
+            LEFT JOIN outreach.campaign_leads AS before
+                ON before.workspace_id = %s AND before.name = %L AND before.lead_id = l.id$join$,
+            v_campaign.workspace_id, v_campaign.name);
+    END IF;
+    IF v_since IS NOT NULL THEN
+        v_joins := v_joins || format($join$
+            LEFT JOIN (SELECT e.lead_id FROM outreach.email_sends AS e
+                       WHERE e.workspace_id = %s AND e.created_at >= %L AND e.status IN ('sent', 'claimed', 'unknown')
+                         AND coalesce(e.sent_at, e.begun_at, now()) > now() - make_interval(days => %s)
+                       GROUP BY e.lead_id HAVING count(*) >= %s) AS often
+                ON often.lead_id = l.id$join$,
+            v_campaign.workspace_id, v_since, v_limits.frequency_days, v_limits.frequency_sends);
+    END IF;
+    EXECUTE format($sql$
+        WITH members AS MATERIALIZED (
+            SELECT l.id, l.email, row_number() OVER () AS place, %4$s AS zone,
+                   CASE WHEN l.email IS NULL THEN 'no_address'
+                        %5$s
+                        WHEN a.target IS NOT NULL OR d.target IS NOT NULL THEN 'suppressed'
+                        WHEN l.status IN ('unsubscribed', 'bounced') THEN l.status
+                        WHEN l.email_status = 'invalid' THEN 'invalid'
+                        WHEN l.status = 'archived' THEN 'archived'
+                        %6$s END AS reason
+            FROM outreach.leads AS l
+            LEFT JOIN outreach.suppressions AS a ON a.workspace_id = %1$s AND a.target = l.email_key
+                AND (a.expires_at IS NULL OR a.expires_at > now())
+            LEFT JOIN outreach.suppressions AS d ON d.workspace_id = %1$s AND d.target = split_part(l.email_key, '@', 2)
+                AND (d.expires_at IS NULL OR d.expires_at > now())
+            %3$s
+            WHERE l.workspace_id = %1$s AND (%2$s)
+        ), steps AS MATERIALIZED (
+            SELECT s.step, $5 + make_interval(secs => sum(s.delay_seconds) OVER (ORDER BY s.step)) AS at,
+                   ARRAY(SELECT v.key FROM jsonb_each(s.variants) AS v
+                         CROSS JOIN generate_series(1, (v.value ->> 'weight')::integer) ORDER BY v.key) AS variants
+            FROM outreach.campaign_steps AS s WHERE s.workspace_id = %1$s AND s.campaign_id = $2
+        ), openings AS MATERIALIZED (
+            SELECT z.zone, s.step, s.variants,
+                   outreach.window_opening(s.at, outreach.known_zone(z.zone, $6), $7, $8, $9) AS at
+            FROM (SELECT DISTINCT m.zone FROM members AS m) AS z CROSS JOIN steps AS s
+        ), sends AS (
+            INSERT INTO outreach.email_sends
+                (workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, variant, recipient, scheduled_at)
+            SELECT %1$s, $1, $2, m.id, $3[1 + (m.place + $4) %% cardinality($3)], o.step,
+                   CASE WHEN o.variants <> '{}' THEN o.variants[1 + (
+                       hashint8extended(m.id, $2 * 100 + o.step) & 9223372036854775807) %% cardinality(o.variants)] END,
+                   m.email, o.at
+            FROM members AS m JOIN openings AS o ON o.zone = m.zone
+            WHERE m.reason IS NULL
+        ), left_out AS (
+            INSERT INTO outreach.send_exclusions (workspace_id, campaign_id, lead_id, reason, created_at)
+            SELECT %1$s, $2, m.id, m.reason, $5 FROM members AS m WHERE m.reason IS NOT NULL AND m.reason <> 'in_it'
+            ON CONFLICT (workspace_id, campaign_id, lead_id) DO UPDATE
+            SET reason = excluded.reason, created_at = excluded.created_at
+        ), let_in AS (
+            DELETE FROM outreach.send_exclusions AS x USING members AS m
+            WHERE x.workspace_id = %1$s AND x.campaign_id = $2 AND x.lead_id = m.id AND m.reason IS NULL
+        ), counted AS (
+            SELECT replace(m.reason, 'in_it', 'already_in_campaign') AS reason, count(*) AS n
+            FROM members AS m GROUP BY 1
+        )
+        SELECT coalesce(sum(n) FILTER (WHERE reason IS NULL), 0),
+               coalesce(jsonb_object_agg(reason, n) FILTER (WHERE reason IS NOT NULL), '{}')
+        FROM counted
+        $sql$,
+        v_campaign.workspace_id, outreach.segment_condition(v_campaign.definition), v_joins,
+        CASE WHEN v_campaign.window_from IS NULL THEN quote_literal('') ELSE $q$coalesce(l.timezone, '')$q$ END,
+        CASE WHEN p_adding THEN $q$WHEN mine.lead_id IS NOT NULL THEN 'in_it' $q$ ELSE '' END
+        || CASE WHEN v_campaign.run > 1 THEN $q$WHEN before.lead_id IS NOT NULL THEN 'already_in_campaign'$q$ ELSE '' END,
+        CASE WHEN v_since IS NOT NULL THEN $q$WHEN often.lead_id IS NOT NULL THEN 'frequency_cap'$q$ ELSE '' END)
+    INTO leads, excluded
+    USING v_campaign.launched_at, v_campaign.id, v_mailboxes, floor(random() * 1000)::bigint, p_base,
+          v_campaign.window_zone, v_campaign.window_from, v_campaign.window_to, v_campaign.window_days;
+    scheduled := leads * cardinality(v_steps);
+    INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
+    SELECT v_campaign.workspace_id, t.grain, t.key, 'scheduled', timezone('UTC', p_base)::date, t.total, leads
+    FROM (SELECT 'workspace' AS grain, '' AS key, scheduled AS total
+          UNION ALL SELECT 'campaign', v_campaign.id::text, scheduled
+          UNION ALL SELECT 'step', v_campaign.id || ':' || s, leads FROM unnest(v_steps) AS s) AS t
+    WHERE leads > 0;
+    RETURN NEXT;
+END
+$_$;
+ALTER FUNCTION outreach.schedule_members(p_campaign outreach.campaigns, p_base timestamp with time zone, p_adding boolean) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.score_of(p_text text) RETURNS real
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_text ~ '^\+?0*([0-9]{1,2}([.,][0-9]{1,20})?|100([.,]0{1,20})?)( ?%)?$'::text) THEN (replace(rtrim(p_text, ' %'::text), ','::text, '.'::text))::real ELSE NULL::real END;
 ALTER FUNCTION outreach.score_of(p_text text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_alike(p_workspace bigint, p_query text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    word text;
+    spelt text[];
+    ways text[] := '{""}';
+    ranks bigint[] := '{0}';
+BEGIN
+    FOREACH word IN ARRAY regexp_split_to_array(p_query, '[^[:alnum:]]+') LOOP
+        CONTINUE WHEN word = '' OR length(word) < 4 AND word !~ '[[:alpha:]]';
+        spelt := CASE WHEN length(word) < 4 THEN ARRAY[word] ELSE outreach.search_spellings(p_workspace, word) END;
+        SELECT array_agg(n.way ORDER BY n.rank, n.way), array_agg(n.rank ORDER BY n.rank, n.way) INTO ways, ranks
+        FROM (
+            SELECT ltrim(w.way || ' ' || s.word) AS way, w.rank + s.n AS rank
+            FROM unnest(ways, ranks) AS w (way, rank), unnest(spelt) WITH ORDINALITY AS s (word, n)
+            ORDER BY rank, way
+            LIMIT 3) AS n;
+        IF ways IS NULL THEN
+            RETURN NULL;
+        END IF;
+    END LOOP;
+    RETURN (SELECT string_agg('(' || outreach.search_condition(w) || ')', ' OR ') FROM unnest(nullif(ways, '{""}')) AS w);
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN NULL;  -- nothing but words too short to be looked for
+END
+$$;
+ALTER FUNCTION outreach.search_alike(p_workspace bigint, p_query text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) RETURNS bigint[]
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3257,7 +4081,7 @@ DECLARE
     keys constant text[] := CASE ltrim(sort, '-')
         WHEN 'id' THEN '{id}' WHEN 'created_at' THEN '{created_at,id}' WHEN 'updated_at' THEN '{updated_at,id}'
         WHEN 'score' THEN '{qualification_score,created_at,id}' WHEN 'qualified_at' THEN '{qualified_at,id}'
-        WHEN 'email' THEN '{email_key,id}' WHEN 'company_name' THEN '{company_name,id}' END;
+        WHEN 'email' THEN '{email_key}' WHEN 'company_name' THEN '{company_name,id}' END;
     rest constant text[] := CASE WHEN keys[1] NOT IN ('id', 'created_at', 'updated_at') THEN '{created_at,id}'::text[] END;
     search constant text := md5(jsonb_build_array(sort, wanted, filters)::text);
     start integer := 0;
@@ -3281,13 +4105,13 @@ BEGIN
         FROM outreach.search_cursor_read(search_leads_optimized.cursor, search, keys, rest) AS c;
     END IF;
     IF start = 0 THEN
-        found := outreach.search_part(ws, condition, keys, down, after, max_rows);
+        found := outreach.search_part(ws, condition, wanted IS NOT NULL, keys, down, after, max_rows);
         after := NULL;
         with_value := cardinality(found);
     END IF;
     IF rest IS NOT NULL AND cardinality(found) < max_rows THEN
-        found := found || outreach.search_part(ws, format('l.%I IS NULL AND (%s)', keys[1], condition), rest, down, after,
-            max_rows - cardinality(found));
+        found := found || outreach.search_part(ws, format('l.%I IS NULL AND (%s)', keys[1], condition), wanted IS NOT NULL, rest,
+            down, after, max_rows - cardinality(found));
     END IF;
     IF found = '{}' AND wanted IS NOT NULL AND search_leads_optimized.cursor IS NULL THEN
         kind := 'similar';
@@ -3310,39 +4134,92 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) OWNER TO outreachdb_trusted;
-CREATE FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_keys text[], p_down boolean, p_after text[], p_rows integer) RETURNS bigint[]
+CREATE FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_text boolean, p_keys text[], p_down boolean, p_after text[], p_rows integer) RETURNS bigint[]
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
     step constant integer := 5000;
+    further integer;
     ordered text := (SELECT string_agg('l.' || k || CASE WHEN p_down THEN ' DESC' ELSE '' END, ', ') FROM unnest(p_keys) AS k);
-    scope text := 'l.workspace_id = (SELECT $1)'
-        || CASE WHEN p_keys[1] IN ('created_at', 'updated_at', 'id') THEN '' ELSE format(' AND l.%I IS NOT NULL', p_keys[1]) END
+    inside constant text := 'l.workspace_id = (SELECT $1)';
+    behind constant text := CASE WHEN p_keys[1] IN ('created_at', 'updated_at', 'id') THEN '' ELSE format(' AND l.%I IS NOT NULL', p_keys[1]) END
         || CASE WHEN p_after IS NULL THEN '' ELSE format(' AND (%s) %s (%s)',
             (SELECT string_agg('l.' || k, ', ') FROM unnest(p_keys) AS k), CASE WHEN p_down THEN '<' ELSE '>' END,
             (SELECT string_agg(format('%L::%s', p_after[n], outreach.search_type(k)), ', ' ORDER BY n)
              FROM unnest(p_keys) WITH ORDINALITY AS u (k, n))) END;
+    walk constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s '
+        'ORDER BY %s LIMIT %s) AS l WHERE %s LIMIT %s) AS f';
     found bigint[];
 BEGIN
-    found := outreach.search_in_order(format(
-        'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s ORDER BY %s LIMIT %s) AS l '
-        'WHERE %s LIMIT %s) AS f', scope, ordered, step, p_condition, p_rows), p_workspace);
+    found := outreach.search_in_order(format(walk, inside || behind, ordered, step, p_condition, p_rows), p_workspace);
     IF cardinality(found) = p_rows OR p_condition = 'true' OR outreach.search_in_order(format(
         'SELECT array_agg(f.id) FROM (SELECT l.id FROM outreach.leads AS l WHERE %s ORDER BY %s OFFSET %s LIMIT 1) AS f',
-        scope, ordered, step), p_workspace) IS NULL
+        inside || behind, ordered, step), p_workspace) IS NULL
     THEN
         RETURN coalesce(found, '{}');
+    END IF;
+    -- One in four hundred or more: the rest of the page is nearer than all matches are.
+    further := step * p_rows / greatest(cardinality(found), 1) * 3 / 2;
+    IF cardinality(found) * 400 >= step AND further <= 40000 THEN
+        found := outreach.search_in_order(format(walk, inside || behind, ordered, further, p_condition, p_rows), p_workspace);
+        IF cardinality(found) = p_rows THEN
+            RETURN found;
+        END IF;
     END IF;
     -- OFFSET 0: first what matches, then the order; walking in the order once more is what has just failed.
     found := outreach.search_by_index(format(
         'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s AND (%s) OFFSET 0) AS l '
-        'ORDER BY %s LIMIT %s) AS f', scope, p_condition, ordered, p_rows), p_workspace);
+        'ORDER BY %s LIMIT %s) AS f', CASE WHEN p_text THEN outreach.search_scope(p_workspace) ELSE inside END || behind,
+        p_condition, ordered, p_rows), p_workspace);
     RETURN coalesce(found, '{}');
 END
 $_$;
-ALTER FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_keys text[], p_down boolean, p_after text[], p_rows integer) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_text boolean, p_keys text[], p_down boolean, p_after text[], p_rows integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_scope(p_workspace bigint) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    plan jsonb;
+BEGIN
+    -- Under row-level security pg_stats shows nothing, but the planner knows.
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %L::bigint', p_workspace) INTO plan;
+    RETURN CASE WHEN (plan #>> '{0,Plan,Plan Rows}')::real
+            > 0.3 * (SELECT c.reltuples FROM pg_class AS c WHERE c.oid = 'outreach.leads'::regclass)
+        THEN 'l.workspace_id + 0 = (SELECT $1)' ELSE 'l.workspace_id = (SELECT $1)' END;
+END
+$_$;
+ALTER FUNCTION outreach.search_scope(p_workspace bigint) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    alike text;
+    found bigint[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM outreach.search_words AS w WHERE w.workspace_id = p_workspace) THEN
+        RETURN outreach.search_similar_texts(p_workspace, p_query, p_condition, p_rows);
+    END IF;
+    alike := outreach.search_alike(p_workspace, p_query);
+    IF alike IS NULL THEN
+        RETURN '{}';
+    END IF;
+    found := outreach.search_part(p_workspace, format('(%s) AND (%s)', alike, p_condition), true, '{created_at,id}', true,
+        NULL, greatest(p_rows, 200));
+    RETURN ARRAY(
+        SELECT l.id
+        FROM unnest(found) WITH ORDINALITY AS f (id, n)
+        CROSS JOIN LATERAL (
+            SELECT e.id, lower(concat_ws(' ', e.first_name, e.last_name, e.email, e.company_name)) AS named
+            FROM outreach.leads AS e WHERE e.workspace_id = (SELECT p_workspace) AND e.id = f.id OFFSET 0) AS l
+        ORDER BY public.word_similarity(p_query, l.named) DESC, f.n
+        LIMIT p_rows);
+END
+$$;
+ALTER FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_similar_texts(p_workspace bigint, p_query text, p_condition text, p_rows integer) RETURNS bigint[]
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -3370,11 +4247,90 @@ BEGIN
     RETURN coalesce(found, '{}');
 END
 $_$;
-ALTER FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.search_similar_texts(p_workspace bigint, p_query text, p_condition text, p_rows integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    -- Asked before the setting is: it is unknown until the library is loaded.
+    before constant text := public.show_limit()::text;
+    found text[];
+BEGIN
+    -- What is left of the trigrams when two letters in the middle changed places.
+    PERFORM set_config('pg_trgm.similarity_threshold', CASE WHEN length(p_word) >= 10 THEN '0.45' WHEN length(p_word) >= 8 THEN '0.35'
+        WHEN length(p_word) = 7 THEN '0.3' WHEN length(p_word) = 6 THEN '0.25' ELSE '0.2' END, true);
+    SELECT array_agg(w.word ORDER BY w.score DESC, w.word) INTO found
+    FROM (
+        SELECT w.word, w.score, max(w.score) OVER () AS best
+        FROM (
+            SELECT w.word, public.similarity(w.word, p_word) - abs(length(w.word) - length(p_word)) * 0.05
+                - (length(translate(w.word, p_word, '')) + length(translate(p_word, w.word, ''))) * 0.1 AS score
+            FROM outreach.search_words AS w
+            WHERE w.workspace_id = (SELECT p_workspace) AND w.word OPERATOR(public.%) p_word
+              AND abs(length(w.word) - length(p_word)) <= 3) AS w
+        ORDER BY w.score DESC, w.word
+        LIMIT 5) AS w
+    WHERE w.score > 0 AND w.score >= w.best * 0.7;
+    PERFORM set_config('pg_trgm.similarity_threshold', before, true);
+    RETURN coalesce(found, '{}');
+END
+$$;
+ALTER FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.search_type(p_key text) RETURNS text
     LANGUAGE sql IMMUTABLE
     RETURN CASE WHEN (p_key = 'id'::text) THEN 'bigint'::text WHEN (p_key = 'qualification_score'::text) THEN 'real'::text WHEN (p_key = ANY (ARRAY['email_key'::text, 'company_name'::text])) THEN 'text'::text ELSE 'timestamptz'::text END;
 ALTER FUNCTION outreach.search_type(p_key text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.seconds_to_next_distance() RETURNS double precision
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_workspace bigint := outreach.required_workspace();
+BEGIN
+    RETURN (
+        SELECT extract(epoch FROM min(greatest(m.next_free_at, clock_timestamp())) - clock_timestamp())
+        FROM outreach.mailboxes AS m
+        JOIN outreach.campaign_mailboxes AS x ON x.workspace_id = v_workspace AND x.mailbox_id = m.id
+        JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = x.campaign_id AND c.status = 'running'
+        CROSS JOIN LATERAL (
+            SELECT FROM outreach.email_sends AS e
+            WHERE e.workspace_id = v_workspace AND e.mailbox_id = m.id AND e.campaign_id = c.id
+              AND e.status = 'scheduled' AND e.scheduled_at <= clock_timestamp() AND e.created_at = c.launched_at
+            LIMIT 1) AS due
+        WHERE m.workspace_id = v_workspace AND m.status = 'active' AND m.next_free_at > clock_timestamp());
+END
+$$;
+ALTER FUNCTION outreach.seconds_to_next_distance() OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer DEFAULT 10) RETURNS TABLE(kind text, value text, leads bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+    RETURN QUERY EXECUTE format($sql$
+        WITH members AS (
+            SELECT m.status, m.country, m.industry, coalesce(g.level, 'cold') AS level
+            FROM (SELECT l.id, l.status, l.country, l.industry FROM outreach.leads AS l
+                  WHERE l.workspace_id = %1$s AND (%2$s)) AS m
+            LEFT JOIN outreach.lead_engagement AS g ON g.workspace_id = %1$s AND g.lead_id = m.id
+        ), counted AS (
+            SELECT CASE grouping(m.status, m.country, m.industry, m.level)
+                       WHEN 7 THEN 'status' WHEN 11 THEN 'country' WHEN 13 THEN 'industry' WHEN 14 THEN 'engagement' ELSE 'all'
+                   END AS kind,
+                   coalesce(m.status, m.country, m.industry, m.level) AS value, count(*) AS leads
+            FROM members AS m
+            GROUP BY GROUPING SETS ((m.status), (m.country), (m.industry), (m.level), ())
+        )
+        SELECT r.kind, r.value, r.leads
+        FROM (SELECT c.*, row_number() OVER (PARTITION BY c.kind ORDER BY c.leads DESC, c.value) AS place FROM counted AS c) AS r
+        WHERE r.place <= %3$L
+        ORDER BY r.kind, r.leads DESC, r.value $sql$,
+        outreach.required_workspace(), outreach.segment_condition(definition), p_top);
+END
+$_$;
+ALTER FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.segment_within(p_column text, p_set text) RETURNS text
     LANGUAGE sql STABLE
     RETURN (((('(('::text || p_column) || ' IN (SELECT unnest(ARRAY('::text) || p_set) || ')))) IS TRUE)'::text);
@@ -3404,19 +4360,69 @@ BEGIN
 END
 $_$;
 ALTER FUNCTION outreach.segment_condition(definition jsonb) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.segment_custom_equals(p_key text, p_value jsonb) RETURNS text
-    LANGUAGE sql STABLE
-    RETURN ((format('(l.custom_fields @> %L::jsonb'::text, jsonb_build_object(p_key, p_value)) || CASE WHEN (jsonb_typeof(p_value) = ANY (ARRAY['number'::text, 'boolean'::text])) THEN format(' OR l.custom_fields @> %L::jsonb'::text, jsonb_build_object(p_key, (p_value #>> '{}'::text[]))) WHEN (outreach.json_number(p_value) IS NOT NULL) THEN format(' OR l.custom_fields @> %L::jsonb'::text, jsonb_build_object(p_key, outreach.json_number(p_value))) ELSE ''::text END) || ')'::text);
-ALTER FUNCTION outreach.segment_custom_equals(p_key text, p_value jsonb) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.segment_custom_test(p_key text, p_op text, p_value jsonb, p_path text) RETURNS text
+CREATE FUNCTION outreach.segment_custom_day(p_text text, p_op text, p_value jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
     AS $_$
 DECLARE
-    col text := format('(l.custom_fields ->> %L)', p_key);
-    -- Dates in lists are ISO texts: compared by the day, as text, which no bad value can upset.
-    day text := format('CASE WHEN %1$s ~ ''^[0-9]{4}-[0-9]{2}-[0-9]{2}'' THEN left(%1$s, 10) COLLATE "C" END', col);
+    col text := format('CASE WHEN %1$s ~ ''^[0-9]{4}-[0-9]{2}-[0-9]{2}'' THEN left(%1$s, 10) COLLATE "C" END', p_text);
+BEGIN
+    IF p_op = 'within_last' THEN
+        RETURN format('%s BETWEEN to_char((now() AT TIME ZONE ''UTC'') - %L::interval, ''YYYY-MM-DD'') '
+            'AND to_char(now() AT TIME ZONE ''UTC'', ''YYYY-MM-DD'')', col, outreach.segment_duration(p_value, p_path));
+    ELSIF p_op = 'between' THEN
+        RETURN format('%s BETWEEN %L AND %L', col,
+            to_char(lower(outreach.segment_instant(p_value -> 0, p_path || '.value[0]')), 'YYYY-MM-DD'),
+            to_char(lower(outreach.segment_instant(p_value -> 1, p_path || '.value[1]')), 'YYYY-MM-DD'));
+    END IF;
+    RETURN format('%s %s %L', col,
+        CASE p_op WHEN 'before' THEN '<' WHEN 'after' THEN '>' ELSE outreach.segment_order(p_op) END,
+        to_char(lower(outreach.segment_instant(p_value, p_path || '.value')), 'YYYY-MM-DD'));
+END
+$_$;
+ALTER FUNCTION outreach.segment_custom_day(p_text text, p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_value(p_keys text[], p_whole text, p_text boolean) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN (cardinality(p_keys) = 1) THEN format('(l.custom_fields %s %L)'::text, CASE WHEN p_text THEN '->>'::text ELSE '->'::text END, (p_keys)[1]) WHEN (p_whole IS NULL) THEN format('(l.custom_fields %s %L::text[])'::text, CASE WHEN p_text THEN '#>>'::text ELSE '#>'::text END, p_keys) ELSE format('(CASE WHEN l.custom_fields ? %1$L THEN l.custom_fields %2$s %1$L ELSE l.custom_fields %3$s %4$L::text[] END)'::text, p_whole, CASE WHEN p_text THEN '->>'::text ELSE '->'::text END, CASE WHEN p_text THEN '#>>'::text ELSE '#>'::text END, p_keys) END;
+ALTER FUNCTION outreach.segment_custom_value(p_keys text[], p_whole text, p_text boolean) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_nested(p_keys text[], p_value jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    built jsonb := p_value;
+BEGIN
+    FOR place IN REVERSE cardinality(p_keys)..1 LOOP
+        built := jsonb_build_object(p_keys[place], built);
+    END LOOP;
+    RETURN built;
+END
+$$;
+ALTER FUNCTION outreach.segment_nested(p_keys text[], p_value jsonb) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_holds(p_keys text[], p_whole text, p_value jsonb) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN (cardinality(p_keys) = 1) THEN format('l.custom_fields @> %L::jsonb'::text, jsonb_build_object((p_keys)[1], p_value)) WHEN (EXISTS (SELECT FROM unnest((segment_custom_holds.p_keys)[2:]) key(key) WHERE (key.key ~ '^-?[0-9]+$'::text))) THEN format(CASE jsonb_typeof(p_value) WHEN 'array'::text THEN '%s @> %L::jsonb'::text ELSE '%s = %L::jsonb'::text END, outreach.segment_custom_value(p_keys, p_whole, false), p_value) WHEN (p_whole IS NULL) THEN format('l.custom_fields @> %L::jsonb'::text, outreach.segment_nested(p_keys, p_value)) ELSE format('(l.custom_fields @> %L::jsonb OR (l.custom_fields @> %L::jsonb AND NOT l.custom_fields ? %L))'::text, jsonb_build_object(p_whole, p_value), outreach.segment_nested(p_keys, p_value), p_whole) END;
+ALTER FUNCTION outreach.segment_custom_holds(p_keys text[], p_whole text, p_value jsonb) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_equals(p_keys text[], p_whole text, p_value jsonb, p_listed boolean) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN (SELECT (('('::text || string_agg(outreach.segment_custom_holds(segment_custom_equals.p_keys, segment_custom_equals.p_whole, CASE WHEN segment_custom_equals.p_listed THEN jsonb_build_array(s.spelt) ELSE s.spelt END), ' OR '::text ORDER BY s.place)) || ')'::text) FROM unnest(ARRAY[segment_custom_equals.p_value, CASE WHEN (jsonb_typeof(segment_custom_equals.p_value) = ANY (ARRAY['number'::text, 'boolean'::text])) THEN to_jsonb((segment_custom_equals.p_value #>> '{}'::text[])) ELSE to_jsonb(outreach.json_number(segment_custom_equals.p_value)) END]) WITH ORDINALITY s(spelt, place) WHERE (s.spelt IS NOT NULL));
+ALTER FUNCTION outreach.segment_custom_equals(p_keys text[], p_whole text, p_value jsonb, p_listed boolean) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_keys(p_field jsonb) RETURNS text[]
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN ((jsonb_typeof(p_field) = 'string'::text) AND ((p_field #>> '{}'::text[]) ~~ 'custom._%'::text)) THEN string_to_array(substr((p_field #>> '{}'::text[]), 8), '.'::text) WHEN ((jsonb_typeof(p_field) = 'array'::text) AND ((p_field ->> 0) = 'custom'::text) AND ((jsonb_array_length(p_field) >= 2) AND (jsonb_array_length(p_field) <= 32)) AND (NOT (EXISTS (SELECT FROM jsonb_array_elements(segment_custom_keys.p_field) e(value) WHERE (jsonb_typeof(e.value) <> 'string'::text))))) THEN ARRAY(SELECT e.value FROM jsonb_array_elements_text((segment_custom_keys.p_field - 0)) WITH ORDINALITY e(value, ordinality) ORDER BY e.ordinality) ELSE NULL::text[] END;
+ALTER FUNCTION outreach.segment_custom_keys(p_field jsonb) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_operators() RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '{equals,in,contains,starts_with,ends_with,matches,gt,gte,lt,lte,between,before,after,within_last,has_any,has_all,is_set}'::text[];
+ALTER FUNCTION outreach.segment_custom_operators() OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_test(p_keys text[], p_whole text, p_op text, p_value jsonb, p_path text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    col text := outreach.segment_custom_value(p_keys, p_whole, true);
+    join_word text := CASE p_op WHEN 'has_all' THEN ' AND ' ELSE ' OR ' END;
 BEGIN
     IF p_op = 'is_set' THEN
         RETURN format('%s <> ''''', col);
@@ -3424,10 +4430,10 @@ BEGIN
         IF jsonb_typeof(p_value) NOT IN ('string', 'number', 'boolean') THEN
             PERFORM outreach.segment_error(p_path || '.value', 'must be a text, a number, true or false');
         END IF;
-        RETURN outreach.segment_custom_equals(p_key, p_value);
-    ELSIF p_op = 'in' THEN
+        RETURN outreach.segment_custom_equals(p_keys, p_whole, p_value, false);
+    ELSIF p_op IN ('in', 'has_any', 'has_all') THEN
         PERFORM outreach.segment_texts(p_value, p_path);
-        RETURN (SELECT '(' || string_agg(outreach.segment_custom_equals(p_key, e), ' OR ') || ')'
+        RETURN (SELECT '(' || string_agg(outreach.segment_custom_equals(p_keys, p_whole, e, p_op <> 'in'), join_word) || ')'
                 FROM jsonb_array_elements(p_value) AS e);
     ELSIF p_op = 'matches' THEN
         RETURN format('%s ~* %L', col, outreach.segment_regex(p_value, p_path));
@@ -3436,22 +4442,17 @@ BEGIN
             PERFORM outreach.segment_error(p_path || '.value', 'must be a text');
         END IF;
         RETURN format('lower(%s) LIKE %L', col, outreach.segment_like(p_op, p_value #>> '{}'));
-    ELSIF p_op = 'within_last' THEN
-        RETURN format('%s BETWEEN to_char((now() AT TIME ZONE ''UTC'') - %L::interval, ''YYYY-MM-DD'') '
-            'AND to_char(now() AT TIME ZONE ''UTC'', ''YYYY-MM-DD'')', day, outreach.segment_duration(p_value, p_path));
-    ELSIF p_op IN ('before', 'after') THEN
-        RETURN format('%s %s %L', day, CASE p_op WHEN 'before' THEN '<' ELSE '>' END,
-            to_char(lower(outreach.segment_instant(p_value, p_path || '.value')), 'YYYY-MM-DD'));
-    ELSIF p_op = 'between' AND jsonb_typeof(p_value -> 0) = 'string' AND jsonb_array_length(p_value) = 2 THEN
-        RETURN format('%s BETWEEN %L AND %L', day,
-            to_char(lower(outreach.segment_instant(p_value -> 0, p_path || '.value[0]')), 'YYYY-MM-DD'),
-            to_char(lower(outreach.segment_instant(p_value -> 1, p_path || '.value[1]')), 'YYYY-MM-DD'));
+    ELSIF p_op IN ('within_last', 'before', 'after')
+        OR (p_op IN ('gt', 'gte', 'lt', 'lte') AND jsonb_typeof(p_value) = 'string')
+        OR (p_op = 'between' AND jsonb_typeof(p_value -> 0) = 'string' AND jsonb_array_length(p_value) = 2)
+    THEN
+        RETURN outreach.segment_custom_day(col, p_op, p_value, p_path);
     END IF;
-    RETURN outreach.segment_number_test(
-        format('outreach.json_number(l.custom_fields -> %L)', p_key), 'numeric', p_op, p_value, p_path);
+    RETURN outreach.segment_number_test(format('outreach.json_number(%s)', outreach.segment_custom_value(p_keys, p_whole, false)),
+        'numeric', p_op, p_value, p_path);
 END
-$_$;
-ALTER FUNCTION outreach.segment_custom_test(p_key text, p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+$$;
+ALTER FUNCTION outreach.segment_custom_test(p_keys text[], p_whole text, p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_date_test(p_field text, p_op text, p_value jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3500,7 +4501,7 @@ BEGIN
     IF jsonb_typeof(p_value) = 'number' AND written ~ '^[0-9]{1,4}$' THEN
         RETURN make_interval(days => written::integer);
     END IF;
-    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR written !~ '^[0-9]{1,4} (minute|hour|day|week|month|year)s?$' THEN
+    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR written !~ '^([0-9]{1,4} (minute|hour|day|week|month)|[0-9]{1,3} year)s?$' THEN
         PERFORM outreach.segment_error(p_path || '.value', 'must be a number of days or a text such as "30 days"');
     END IF;
     RETURN written::interval;
@@ -3510,12 +4511,13 @@ ALTER FUNCTION outreach.segment_duration(p_value jsonb, p_path text) OWNER TO ou
 CREATE FUNCTION outreach.segment_error(p_path text, p_problem text, p_hint text DEFAULT ''::text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 BEGIN
     RAISE EXCEPTION '%: %', coalesce(nullif(ltrim(p_path, '.'), ''), 'definition'), p_problem
-        USING ERRCODE = 'invalid_parameter_value', HINT = p_hint;
+        USING ERRCODE = 'invalid_parameter_value', HINT = p_hint,
+            DETAIL = translate(regexp_replace(p_path, '\(.*$', ''), '.[]', '//');
 END
-$$;
+$_$;
 ALTER FUNCTION outreach.segment_error(p_path text, p_problem text, p_hint text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_event_test(p_node jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -3569,6 +4571,30 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.segment_event_test(p_node jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_fields() RETURNS TABLE(field text, kind text, operators text[])
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT f.field, k.kind, k.operators
+    FROM (VALUES
+        ('text', '{equals,in,contains,starts_with,ends_with,matches,is_set}'::text[], '{city,company_name,company_website,country,
+            email,email_status,first_name,industry,last_name,linkedin_url,notes,phone,phone_e164,source,source_key,status,timezone,title}'::text[]),
+        ('integer', '{equals,in,gt,gte,lt,lte,between,is_set}', '{company_id,id,qualification_latency_ms}'),
+        ('real', '{equals,in,gt,gte,lt,lte,between,is_set}', '{qualification_score}'),
+        ('date', '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}',
+            '{created_at,email_checked_at,profile_checked_at,qualified_at,updated_at}'),
+        ('tags', '{has_any,has_all,is_set}', '{email_flags,tags}'),
+        ('company text', '{equals,in,contains,starts_with,ends_with,matches,is_set}',
+            '{company.domain,company.industry,company.linkedin_url,company.name,company.news_url,company.website_url}'),
+        ('company date', '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}',
+            '{company.created_at,company.last_crawled_at,company.updated_at}'),
+        ('month', '{equals,in,gt,gte,lt,lte,between,within_next_months,is_set}', '{company.renewal_month}'),
+        ('level', '{equals,in}', '{engagement}'),
+        ('suppressed', '{equals}', '{suppressed}')
+    ) AS k (kind, operators, fields)
+    CROSS JOIN LATERAL unnest(k.fields) AS f (field)
+$$;
+ALTER FUNCTION outreach.segment_fields() OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_import_test(p_node jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3589,6 +4615,42 @@ BEGIN
 END
 $_$;
 ALTER FUNCTION outreach.segment_import_test(p_node jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_index(p_condition jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    keys text[] := outreach.segment_custom_keys(p_condition -> 'field');
+    whole text := CASE WHEN jsonb_typeof(p_condition -> 'field') = 'string' AND cardinality(keys) > 1
+        THEN substr(p_condition ->> 'field', 8) END;
+    op text := p_condition ->> 'op';
+    first jsonb := CASE WHEN jsonb_typeof(p_condition -> 'value') = 'array' THEN p_condition -> 'value' -> 0
+        ELSE p_condition -> 'value' END;
+    words constant boolean := op IN ('contains', 'starts_with', 'ends_with') AND length(first #>> '{}') >= 3;
+    text_of text := replace(outreach.segment_custom_value(keys, whole, true), 'l.custom_fields', 'custom_fields');
+    field text := p_condition ->> 'field';
+BEGIN
+    IF keys IS NOT NULL AND words THEN
+        RETURN format('USING gin (workspace_id, (lower(%s)) public.gin_trgm_ops)', text_of);
+    ELSIF keys IS NOT NULL AND op IN ('gt', 'gte', 'lt', 'lte', 'between') AND jsonb_typeof(first) = 'number' THEN
+        RETURN format('(workspace_id, (outreach.json_number(%s)))',
+            replace(outreach.segment_custom_value(keys, whole, false), 'l.custom_fields', 'custom_fields'));
+    ELSIF keys IS NOT NULL AND op IN ('gt', 'gte', 'lt', 'lte', 'between', 'before', 'after', 'within_last') THEN
+        RETURN format('(workspace_id, (CASE WHEN %1$s ~ ''^[0-9]{4}-[0-9]{2}-[0-9]{2}'' THEN left(%1$s, 10) COLLATE "C" END))',
+            text_of);
+    ELSIF keys IS NULL AND words AND field IN (SELECT f.field FROM outreach.segment_fields() AS f WHERE f.kind = 'text')
+        AND field NOT IN ('first_name', 'last_name', 'email', 'company_name')
+    THEN
+        RETURN format('USING gin (workspace_id, (lower(%I)) public.gin_trgm_ops)', field);
+    ELSIF keys IS NULL AND op IN ('equals', 'in') AND field IN
+        ('city', 'company_website', 'country', 'first_name', 'last_name', 'linkedin_url', 'phone', 'source', 'timezone', 'title')
+    THEN
+        RETURN format('(workspace_id, %I)', field);
+    END IF;
+    RETURN NULL;
+END
+$_$;
+ALTER FUNCTION outreach.segment_index(p_condition jsonb) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_instant(p_value jsonb, p_path text) RETURNS tstzrange
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3596,26 +4658,42 @@ CREATE FUNCTION outreach.segment_instant(p_value jsonb, p_path text) RETURNS tst
     SET "DateStyle" TO 'ISO, YMD'
     AS $_$
 DECLARE
-    written text := p_value #>> '{}';
+    written text := CASE WHEN p_value = '"today"' THEN to_char(now(), 'YYYY-MM-DD') ELSE p_value #>> '{}' END;
+    relative text[] := regexp_match(written, '^(?:(in) )?([0-9]{1,4} (?:minute|hour|day|week|month|year)s?)(?: (ago))?$');
     instant timestamptz;
 BEGIN
-    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR written !~
-        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[-+][0-9]{2}(:?[0-9]{2})?)?)?$'
+    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR (written <> 'now' AND num_nonnulls(relative[1], relative[3]) <> 1
+        AND written !~
+        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[-+][0-9]{2}(:?[0-9]{2})?)?)?$')
     THEN
-        PERFORM outreach.segment_error(p_path, 'must be a date such as 2026-01-31 or 2026-01-31T12:00:00Z');
+        PERFORM outreach.segment_error(p_path,
+            'must be a date such as 2026-01-31 or 2026-01-31T12:00:00Z, or a text such as "30 days ago"');
     END IF;
     BEGIN
-        instant := written::timestamptz;
+        instant := CASE WHEN written = 'now' THEN now()
+            WHEN relative[3] IS NOT NULL THEN now() - relative[2]::interval
+            WHEN relative[1] IS NOT NULL THEN now() + relative[2]::interval
+            ELSE written::timestamptz END;
     EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format OR invalid_time_zone_displacement_value THEN
         PERFORM outreach.segment_error(p_path, format('there is no date %s', written));
     END;
-    IF length(written) = 10 THEN
+    IF length(written) = 10 AND relative IS NULL THEN
         RETURN tstzrange(instant, instant + interval '1 day', '[)');
     END IF;
     RETURN tstzrange(instant, instant, '[]');
 END
 $_$;
 ALTER FUNCTION outreach.segment_instant(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_lead_ids(definition jsonb) RETURNS SETOF bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN QUERY EXECUTE format('SELECT l.id FROM outreach.leads AS l WHERE l.workspace_id = %s AND (%s)',
+        outreach.required_workspace(), outreach.segment_condition(definition));
+END
+$$;
+ALTER FUNCTION outreach.segment_lead_ids(definition jsonb) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.segment_level_test(p_value jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3654,6 +4732,22 @@ BEGIN
 END
 $_$;
 ALTER FUNCTION outreach.segment_month_test(p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_nearest(p_field text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce(
+        (SELECT 'custom.' || k.key
+         FROM (SELECT n.custom_fields FROM outreach.leads AS n WHERE n.workspace_id = outreach.required_workspace()
+               ORDER BY n.created_at DESC LIMIT 100) AS newest
+         CROSS JOIN LATERAL jsonb_object_keys(newest.custom_fields) AS k (key)
+         WHERE lower(k.key) = lower(p_field)
+         LIMIT 1),
+        (SELECT f.field FROM outreach.segment_fields() AS f
+         WHERE public.similarity(f.field, left(p_field, 100)) > 0.2
+         ORDER BY public.similarity(f.field, left(p_field, 100)) DESC, f.field LIMIT 1))
+$$;
+ALTER FUNCTION outreach.segment_nearest(p_field text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_node(p_node jsonb, p_path text, p_depth integer, p_inside bigint[]) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3782,6 +4876,10 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.segment_regex(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_sample_of(p_workspace bigint, p_blocks integer, p_rows integer) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN format('(SELECT b.first + ((b.last - b.first) * ((n + random()) / %2$s))::bigint AS start FROM generate_series(0, %2$s - 1) AS n, (SELECT min(e.id) AS first, max(e.id) AS last FROM outreach.leads AS e WHERE e.workspace_id = %1$s) AS b) AS s CROSS JOIN LATERAL (SELECT l.* FROM outreach.leads AS l WHERE l.workspace_id = %1$s AND l.id >= s.start ORDER BY l.id LIMIT %3$s) AS l'::text, p_workspace, p_blocks, p_rows);
+ALTER FUNCTION outreach.segment_sample_of(p_workspace bigint, p_blocks integer, p_rows integer) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_segment_test(p_node jsonb, p_path text, p_depth integer, p_inside bigint[]) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3849,37 +4947,25 @@ DECLARE
     positive text := CASE op
         WHEN 'not_equals' THEN 'equals' WHEN 'not_in' THEN 'in' WHEN 'not_contains' THEN 'contains'
         WHEN 'is_not_set' THEN 'is_set' WHEN 'has_none' THEN 'has_any' ELSE op END;
-    kind text := CASE
-        WHEN field IN ('email', 'first_name', 'last_name', 'phone', 'phone_e164', 'title', 'company_name', 'company_website',
-            'linkedin_url', 'industry', 'country', 'city', 'timezone', 'source', 'source_key', 'status', 'notes',
-            'email_status') THEN 'text'
-        WHEN field IN ('id', 'company_id', 'qualification_latency_ms') THEN 'integer'
-        WHEN field = 'qualification_score' THEN 'real'
-        WHEN field IN ('created_at', 'updated_at', 'qualified_at', 'email_checked_at', 'profile_checked_at') THEN 'date'
-        WHEN field IN ('tags', 'email_flags') THEN 'tags'
-        WHEN field IN ('company.name', 'company.domain', 'company.industry', 'company.website_url') THEN 'company text'
-        WHEN field = 'company.renewal_month' THEN 'month'
-        WHEN field = 'company.last_crawled_at' THEN 'company date'
-        WHEN field = 'engagement' THEN 'level'
-        WHEN field = 'suppressed' THEN 'suppressed'
-        WHEN field LIKE 'custom._%' THEN 'custom' END;
-    offered text[] := CASE
-        WHEN kind IN ('text', 'company text') THEN '{equals,in,contains,starts_with,ends_with,matches,is_set}'::text[]
-        WHEN kind IN ('integer', 'real') THEN '{equals,in,gt,gte,lt,lte,between,is_set}'::text[]
-        WHEN kind = 'month' THEN '{equals,in,gt,gte,lt,lte,between,within_next_months,is_set}'::text[]
-        WHEN kind = 'level' THEN '{equals,in}'::text[]
-        WHEN kind = 'suppressed' THEN '{equals}'::text[]
-        WHEN kind IN ('date', 'company date') THEN '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}'::text[]
-        WHEN kind = 'tags' THEN '{has_any,has_all,is_set}'::text[]
-        WHEN kind = 'custom' THEN
-            '{equals,in,contains,starts_with,ends_with,matches,gt,gte,lt,lte,between,before,after,within_last,is_set}'::text[] END;
+    keys text[] := outreach.segment_custom_keys(p_node -> 'field');
+    kind text;
+    offered text[];
     test text;
 BEGIN
-    IF kind IS NULL THEN
-        PERFORM outreach.segment_error(p_path || '.field', format('there is no field %s', p_node -> 'field'),
-            'a field of leads, tags, engagement, suppressed, company.<field>, or custom.<column name>');
+    IF keys IS NOT NULL THEN
+        kind := 'custom';
+        offered := outreach.segment_custom_operators();
+    ELSE
+        SELECT f.kind, f.operators INTO kind, offered FROM outreach.segment_fields() AS f WHERE f.field = p_node ->> 'field';
+    END IF;
+    IF NOT p_node ? 'field' THEN
+        PERFORM outreach.segment_error(p_path || '.field', 'is missing');
+    ELSIF kind IS NULL THEN
+        PERFORM outreach.segment_error(p_path || '.field', format('there is no field %s', left((p_node -> 'field')::text, 100)),
+            coalesce(format('did you mean "%s"?', outreach.segment_nearest(field)),
+                     'a field of leads, tags, engagement, suppressed, company.<field>, or custom.<column name>'));
     ELSIF positive IS NULL OR positive <> ALL (offered) THEN
-        PERFORM outreach.segment_error(p_path || '.op', format('%s does not go with the field %s', p_node -> 'op', field),
+        PERFORM outreach.segment_error(p_path || '.op', format('%s does not go with the field %s', left((p_node -> 'op')::text, 100), left(field, 100)),
             'this field takes ' || array_to_string(offered, ', ') || ' and their opposites');
     ELSIF p_node - '{field,op,value}'::text[] <> '{}' THEN
         PERFORM outreach.segment_error(p_path, 'a condition has the keys field, op and value, and no others');
@@ -3902,7 +4988,9 @@ BEGIN
             outreach.segment_date_test(substr(field, 9), positive, p_node -> 'value', p_path))
         WHEN 'month' THEN outreach.segment_company_test(
             outreach.segment_month_test(positive, p_node -> 'value', p_path))
-        ELSE outreach.segment_custom_test(substr(field, 8), positive, p_node -> 'value', p_path) END;
+        ELSE outreach.segment_custom_test(keys,
+            CASE WHEN jsonb_typeof(p_node -> 'field') = 'string' AND cardinality(keys) > 1 THEN substr(field, 8) END,
+            positive, p_node -> 'value', p_path) END;
     RETURN CASE WHEN positive = op THEN test ELSE format('(%s) IS NOT TRUE', test) END;
 END
 $$;
@@ -4106,6 +5194,10 @@ CREATE FUNCTION outreach.web_domain(p_url text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (length("substring"(p_url, '^https?://([^/?#]*)'::text)) <= 253) THEN "substring"(lower(p_url), '^https?://(?:[^/@?#]*@)?(?:www\.)?([^/:?#@]+)'::text) ELSE NULL::text END;
 ALTER FUNCTION outreach.web_domain(p_url text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.words_of(p_texts text[]) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    RETURN ARRAY(SELECT DISTINCT w.word FROM (unnest(words_of.p_texts) t(told) CROSS JOIN LATERAL regexp_split_to_table(lower(t.told), '[^[:alnum:]]+'::text) w(word)) WHERE (((length(w.word) >= 4) AND (length(w.word) <= 40)) AND (w.word ~ '[[:alpha:]]'::text)) ORDER BY w.word);
+ALTER FUNCTION outreach.words_of(p_texts text[]) OWNER TO outreachdb_owner;
 CREATE TABLE analytics.people_first (
     workspace_id bigint NOT NULL,
     grain text NOT NULL,
@@ -4295,6 +5387,12 @@ ALTER TABLE outreach.audit_log ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENT
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE outreach.campaign_leads (
+    workspace_id bigint NOT NULL,
+    name text NOT NULL,
+    lead_id bigint NOT NULL
+);
+ALTER TABLE outreach.campaign_leads OWNER TO outreachdb_owner;
 CREATE TABLE outreach.campaign_mailboxes (
     workspace_id bigint NOT NULL,
     campaign_id bigint NOT NULL,
@@ -4528,11 +5626,38 @@ CREATE TABLE outreach.imports (
     finished_at timestamp with time zone,
     CONSTRAINT ck_imports_balance CHECK (((status <> ALL (ARRAY['done'::text, 'undone'::text])) OR (rows_read = (((inserted + updated) + skipped) + rejected)))),
     CONSTRAINT ck_imports_on_conflict_known CHECK ((on_conflict = ANY (ARRAY['update'::text, 'fill'::text, 'skip'::text]))),
-    CONSTRAINT ck_imports_status_known CHECK ((status = ANY (ARRAY['running'::text, 'done'::text, 'failed'::text, 'cancelled'::text, 'undone'::text])))
+    CONSTRAINT ck_imports_status_known CHECK ((status = ANY (ARRAY['running'::text, 'done'::text, 'applied'::text, 'failed'::text, 'cancelled'::text, 'undone'::text])))
 );
 ALTER TABLE outreach.imports OWNER TO outreachdb_owner;
 ALTER TABLE outreach.imports ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME outreach.imports_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE outreach.inboxes (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    address text NOT NULL,
+    imap_host text NOT NULL,
+    imap_port bigint DEFAULT '993'::bigint NOT NULL,
+    security text DEFAULT 'tls'::text NOT NULL,
+    username text NOT NULL,
+    password_encrypted bytea NOT NULL,
+    folder text DEFAULT 'INBOX'::text NOT NULL,
+    uid_validity bigint,
+    last_uid bigint DEFAULT '0'::bigint NOT NULL,
+    polled_at timestamp with time zone,
+    problem text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_inboxes_imap_port_range CHECK (((imap_port >= 1) AND (imap_port <= 65535))),
+    CONSTRAINT ck_inboxes_security_known CHECK ((security = ANY (ARRAY['plain'::text, 'starttls'::text, 'tls'::text])))
+);
+ALTER TABLE outreach.inboxes OWNER TO outreachdb_owner;
+ALTER TABLE outreach.inboxes ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME outreach.inboxes_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -4686,6 +5811,22 @@ ALTER TABLE outreach.reports ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE outreach.search_words (
+    workspace_id bigint NOT NULL,
+    word text NOT NULL
+);
+ALTER TABLE outreach.search_words OWNER TO outreachdb_owner;
+CREATE TABLE outreach.segment_versions (
+    workspace_id bigint NOT NULL,
+    segment_id bigint NOT NULL,
+    version bigint NOT NULL,
+    definition jsonb NOT NULL,
+    changed_by text NOT NULL,
+    note text,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_segment_versions_definition_object CHECK ((jsonb_typeof(definition) = 'object'::text))
+);
+ALTER TABLE outreach.segment_versions OWNER TO outreachdb_owner;
 CREATE TABLE outreach.segments (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -4694,6 +5835,7 @@ CREATE TABLE outreach.segments (
     version bigint DEFAULT '1'::bigint NOT NULL,
     last_count bigint,
     last_counted_at timestamp with time zone,
+    last_used_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT ck_segments_definition_object CHECK ((jsonb_typeof(definition) = 'object'::text))
@@ -4716,6 +5858,14 @@ CREATE TABLE outreach.send_exclusions (
     CONSTRAINT ck_send_exclusions_reason_known CHECK ((reason = ANY (ARRAY['no_address'::text, 'suppressed'::text, 'unsubscribed'::text, 'invalid'::text, 'bounced'::text, 'archived'::text, 'frequency_cap'::text, 'already_in_campaign'::text])))
 );
 ALTER TABLE outreach.send_exclusions OWNER TO outreachdb_owner;
+CREATE TABLE outreach.sending_limits (
+    workspace_id bigint NOT NULL,
+    frequency_sends bigint NOT NULL,
+    frequency_days bigint NOT NULL,
+    CONSTRAINT ck_sending_limits_frequency_days_range CHECK (((frequency_days >= 1) AND (frequency_days <= 366))),
+    CONSTRAINT ck_sending_limits_frequency_sends_positive CHECK ((frequency_sends > 0))
+);
+ALTER TABLE outreach.sending_limits OWNER TO outreachdb_owner;
 CREATE TABLE outreach.social_media_activity (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -4788,7 +5938,9 @@ CREATE TABLE outreach.workspaces (
     id bigint NOT NULL,
     name text NOT NULL,
     settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    read_limit_ms bigint DEFAULT '30000'::bigint NOT NULL,
+    CONSTRAINT ck_workspaces_read_limit_range CHECK (((read_limit_ms >= 0) AND (read_limit_ms <= 2147483647)))
 );
 ALTER TABLE outreach.workspaces OWNER TO outreachdb_owner;
 ALTER TABLE outreach.workspaces ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
@@ -4827,6 +5979,8 @@ ALTER TABLE ONLY outreach.api_keys
     ADD CONSTRAINT pk_api_keys PRIMARY KEY (id);
 ALTER TABLE ONLY outreach.audit_log
     ADD CONSTRAINT pk_audit_log PRIMARY KEY (workspace_id, id, created_at);
+ALTER TABLE ONLY outreach.campaign_leads
+    ADD CONSTRAINT pk_campaign_leads PRIMARY KEY (workspace_id, name, lead_id);
 ALTER TABLE ONLY outreach.campaign_mailboxes
     ADD CONSTRAINT pk_campaign_mailboxes PRIMARY KEY (workspace_id, campaign_id, mailbox_id);
 ALTER TABLE ONLY outreach.campaign_steps
@@ -4857,6 +6011,8 @@ ALTER TABLE ONLY outreach.import_rejects
     ADD CONSTRAINT pk_import_rejects PRIMARY KEY (workspace_id, import_id, row_number);
 ALTER TABLE ONLY outreach.imports
     ADD CONSTRAINT pk_imports PRIMARY KEY (workspace_id, id);
+ALTER TABLE ONLY outreach.inboxes
+    ADD CONSTRAINT pk_inboxes PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.lead_activities
     ADD CONSTRAINT pk_lead_activities PRIMARY KEY (workspace_id, id, created_at);
 ALTER TABLE ONLY outreach.lead_engagement
@@ -4873,10 +6029,16 @@ ALTER TABLE ONLY outreach.organization_charts
     ADD CONSTRAINT pk_organization_charts PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.reports
     ADD CONSTRAINT pk_reports PRIMARY KEY (workspace_id, id);
+ALTER TABLE ONLY outreach.search_words
+    ADD CONSTRAINT pk_search_words PRIMARY KEY (workspace_id, word);
+ALTER TABLE ONLY outreach.segment_versions
+    ADD CONSTRAINT pk_segment_versions PRIMARY KEY (workspace_id, segment_id, version);
 ALTER TABLE ONLY outreach.segments
     ADD CONSTRAINT pk_segments PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.send_exclusions
     ADD CONSTRAINT pk_send_exclusions PRIMARY KEY (workspace_id, campaign_id, lead_id);
+ALTER TABLE ONLY outreach.sending_limits
+    ADD CONSTRAINT pk_sending_limits PRIMARY KEY (workspace_id);
 ALTER TABLE ONLY outreach.social_media_activity
     ADD CONSTRAINT pk_social_media_activity PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.suppressions
@@ -4903,6 +6065,8 @@ ALTER TABLE ONLY outreach.crm_webhooks
     ADD CONSTRAINT uq_crm_webhooks_delivery_id UNIQUE (workspace_id, credential_id, delivery_id);
 ALTER TABLE ONLY outreach.email_sends
     ADD CONSTRAINT uq_email_sends_exactly_once UNIQUE (workspace_id, campaign_id, created_at, step, lead_id);
+ALTER TABLE ONLY outreach.inboxes
+    ADD CONSTRAINT uq_inboxes_folder UNIQUE (workspace_id, imap_host, username, folder);
 ALTER TABLE ONLY outreach.leads
     ADD CONSTRAINT uq_leads_email_key UNIQUE (workspace_id, email_key);
 ALTER TABLE ONLY outreach.mailboxes
@@ -4928,6 +6092,7 @@ CREATE INDEX brin_message_log_created_at ON ONLY outreach.message_log USING brin
 CREATE INDEX gin_leads_custom_fields ON outreach.leads USING gin (workspace_id, custom_fields jsonb_path_ops);
 CREATE INDEX gin_leads_search ON outreach.leads USING gin (workspace_id, lower(((((((COALESCE(first_name, ''::text) || ' '::text) || COALESCE(last_name, ''::text)) || ' '::text) || COALESCE(email, ''::text)) || ' '::text) || COALESCE(company_name, ''::text))) public.gin_trgm_ops);
 CREATE INDEX gin_leads_tags ON outreach.leads USING gin (workspace_id, tags);
+CREATE INDEX gin_search_words ON outreach.search_words USING gin (workspace_id, word public.gin_trgm_ops);
 CREATE INDEX ix_agent_executions_completed_at ON outreach.agent_executions USING btree (workspace_id, completed_at DESC);
 CREATE INDEX ix_agent_executions_lead_status ON outreach.agent_executions USING btree (workspace_id, lead_id, status);
 CREATE INDEX ix_agent_executions_started_at ON outreach.agent_executions USING btree (workspace_id, started_at DESC);
@@ -4955,7 +6120,7 @@ CREATE INDEX ix_email_events_campaign ON ONLY outreach.email_events USING btree 
 CREATE INDEX ix_email_events_created_at ON ONLY outreach.email_events USING btree (workspace_id, created_at DESC);
 CREATE INDEX ix_email_events_lead ON ONLY outreach.email_events USING btree (workspace_id, lead_id, event, created_at DESC);
 CREATE INDEX ix_email_sends_campaign_status ON ONLY outreach.email_sends USING btree (workspace_id, campaign_id, status, created_at DESC);
-CREATE INDEX ix_email_sends_due ON ONLY outreach.email_sends USING btree (workspace_id, mailbox_id, scheduled_at) WHERE (status = 'scheduled'::text);
+CREATE INDEX ix_email_sends_due ON ONLY outreach.email_sends USING btree (workspace_id, mailbox_id, campaign_id, scheduled_at) WHERE (status = 'scheduled'::text);
 CREATE INDEX ix_email_sends_lead_id ON ONLY outreach.email_sends USING btree (workspace_id, lead_id, created_at DESC);
 CREATE INDEX ix_email_sends_leases ON ONLY outreach.email_sends USING btree (workspace_id, lease_expires_at) WHERE (status = 'claimed'::text);
 CREATE INDEX ix_import_changes_lead_id ON outreach.import_changes USING btree (workspace_id, lead_id);
@@ -4964,12 +6129,12 @@ CREATE INDEX ix_imports_started_at ON outreach.imports USING btree (workspace_id
 CREATE INDEX ix_lead_activities_lead ON ONLY outreach.lead_activities USING btree (workspace_id, lead_id, activity_type, created_at DESC);
 CREATE INDEX ix_lead_engagement_last_contacted ON outreach.lead_engagement USING btree (workspace_id, last_contacted_at DESC) WHERE (last_contacted_at IS NOT NULL);
 CREATE INDEX ix_leads_company_id ON outreach.leads USING btree (workspace_id, company_id) WHERE (company_id IS NOT NULL);
-CREATE INDEX ix_leads_company_name ON outreach.leads USING btree (workspace_id, company_name);
+CREATE INDEX ix_leads_company_name ON outreach.leads USING btree (workspace_id, company_name, id);
 CREATE INDEX ix_leads_created_at ON outreach.leads USING btree (workspace_id, created_at DESC, id DESC);
 CREATE INDEX ix_leads_industry_created ON outreach.leads USING btree (workspace_id, industry, created_at DESC);
 CREATE INDEX ix_leads_profile_checked_at ON outreach.leads USING btree (workspace_id, profile_checked_at NULLS FIRST);
-CREATE INDEX ix_leads_qualified_at ON outreach.leads USING btree (workspace_id, qualified_at DESC) WHERE (qualified_at IS NOT NULL);
-CREATE INDEX ix_leads_score_created ON outreach.leads USING btree (workspace_id, qualification_score DESC, created_at DESC) WHERE (qualification_score IS NOT NULL);
+CREATE INDEX ix_leads_qualified_at ON outreach.leads USING btree (workspace_id, qualified_at DESC, id DESC) WHERE (qualified_at IS NOT NULL);
+CREATE INDEX ix_leads_score_created ON outreach.leads USING btree (workspace_id, qualification_score DESC, created_at DESC, id DESC) WHERE (qualification_score IS NOT NULL);
 CREATE INDEX ix_leads_status_created ON outreach.leads USING btree (workspace_id, status, created_at DESC);
 CREATE INDEX ix_leads_updated_at ON outreach.leads USING btree (workspace_id, updated_at DESC, id DESC);
 CREATE INDEX ix_leads_verification ON outreach.leads USING btree (workspace_id, email_status, email_checked_at NULLS FIRST);
@@ -4998,6 +6163,8 @@ ALTER TABLE ONLY outreach.agent_executions
     ADD CONSTRAINT fk_agent_executions_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
 ALTER TABLE ONLY outreach.api_keys
     ADD CONSTRAINT fk_api_keys_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
+ALTER TABLE ONLY outreach.campaign_leads
+    ADD CONSTRAINT fk_campaign_leads_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.campaign_mailboxes
     ADD CONSTRAINT fk_campaign_mailboxes_campaign FOREIGN KEY (workspace_id, campaign_id) REFERENCES outreach.campaigns(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.campaign_mailboxes
@@ -5034,6 +6201,8 @@ ALTER TABLE ONLY outreach.import_rejects
     ADD CONSTRAINT fk_import_rejects_import FOREIGN KEY (workspace_id, import_id) REFERENCES outreach.imports(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.imports
     ADD CONSTRAINT fk_imports_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
+ALTER TABLE ONLY outreach.inboxes
+    ADD CONSTRAINT fk_inboxes_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.lead_engagement
     ADD CONSTRAINT fk_lead_engagement_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.leads
@@ -5050,10 +6219,16 @@ ALTER TABLE ONLY outreach.organization_charts
     ADD CONSTRAINT fk_organization_charts_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
 ALTER TABLE ONLY outreach.reports
     ADD CONSTRAINT fk_reports_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
+ALTER TABLE ONLY outreach.search_words
+    ADD CONSTRAINT fk_search_words_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
+ALTER TABLE ONLY outreach.segment_versions
+    ADD CONSTRAINT fk_segment_versions_segment FOREIGN KEY (workspace_id, segment_id) REFERENCES outreach.segments(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.segments
     ADD CONSTRAINT fk_segments_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.send_exclusions
     ADD CONSTRAINT fk_send_exclusions_campaign FOREIGN KEY (workspace_id, campaign_id) REFERENCES outreach.campaigns(workspace_id, id) ON DELETE CASCADE;
+ALTER TABLE ONLY outreach.sending_limits
+    ADD CONSTRAINT fk_sending_limits_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.social_media_activity
     ADD CONSTRAINT fk_social_media_activity_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
 ALTER TABLE ONLY outreach.suppressions
@@ -5065,6 +6240,7 @@ ALTER TABLE ONLY outreach.webhook_endpoints
 ALTER TABLE outreach.agent_executions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.api_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.audit_log ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.campaign_leads ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.campaign_mailboxes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.campaign_steps ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.campaigns ENABLE ROW LEVEL SECURITY;
@@ -5080,6 +6256,7 @@ ALTER TABLE outreach.import_changes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.import_mappings ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.import_rejects ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.imports ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.inboxes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.lead_activities ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.lead_engagement ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.leads ENABLE ROW LEVEL SECURITY;
@@ -5089,6 +6266,7 @@ ALTER TABLE outreach.message_log ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.organization_charts ENABLE ROW LEVEL SECURITY;
 CREATE POLICY reader ON outreach.agent_executions FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.audit_log FOR SELECT TO outreachdb_reader USING (true);
+CREATE POLICY reader ON outreach.campaign_leads FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.campaign_mailboxes FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.campaign_steps FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.campaigns FOR SELECT TO outreachdb_reader USING (true);
@@ -5110,19 +6288,26 @@ CREATE POLICY reader ON outreach.llm_api_calls FOR SELECT TO outreachdb_reader U
 CREATE POLICY reader ON outreach.message_log FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.organization_charts FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.reports FOR SELECT TO outreachdb_reader USING (true);
+CREATE POLICY reader ON outreach.search_words FOR SELECT TO outreachdb_reader USING (true);
+CREATE POLICY reader ON outreach.segment_versions FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.segments FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.send_exclusions FOR SELECT TO outreachdb_reader USING (true);
+CREATE POLICY reader ON outreach.sending_limits FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.social_media_activity FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.suppressions FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.voice_session_logs FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.workspaces FOR SELECT TO outreachdb_reader USING (true);
 ALTER TABLE outreach.reports ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.search_words ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.segment_versions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.segments ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.send_exclusions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.sending_limits ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.social_media_activity ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.suppressions ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON outreach.agent_executions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.audit_log TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.campaign_leads TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.campaign_mailboxes TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.campaign_steps TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.campaigns TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
@@ -5138,6 +6323,7 @@ CREATE POLICY tenant ON outreach.import_changes TO outreachdb_app USING ((worksp
 CREATE POLICY tenant ON outreach.import_mappings TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.import_rejects TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.imports TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.inboxes TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.lead_activities TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.lead_engagement TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.leads TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
@@ -5146,8 +6332,11 @@ CREATE POLICY tenant ON outreach.mailboxes TO outreachdb_app USING ((workspace_i
 CREATE POLICY tenant ON outreach.message_log TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.organization_charts TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.reports TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.search_words TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.segment_versions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.segments TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.send_exclusions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.sending_limits TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.social_media_activity TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.suppressions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.voice_session_logs TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
@@ -5156,6 +6345,7 @@ CREATE POLICY tenant ON outreach.workspaces TO outreachdb_app USING ((id = ( SEL
 CREATE POLICY trusted ON outreach.agent_executions TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.api_keys TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.audit_log TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.campaign_leads TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.campaign_mailboxes TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.campaign_steps TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.campaigns TO outreachdb_trusted USING (true) WITH CHECK (true);
@@ -5171,6 +6361,7 @@ CREATE POLICY trusted ON outreach.import_changes TO outreachdb_trusted USING (tr
 CREATE POLICY trusted ON outreach.import_mappings TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.import_rejects TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.imports TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.inboxes TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.lead_activities TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.lead_engagement TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.leads TO outreachdb_trusted USING (true) WITH CHECK (true);
@@ -5179,8 +6370,11 @@ CREATE POLICY trusted ON outreach.mailboxes TO outreachdb_trusted USING (true) W
 CREATE POLICY trusted ON outreach.message_log TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.organization_charts TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.reports TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.search_words TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.segment_versions TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.segments TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.send_exclusions TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.sending_limits TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.social_media_activity TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.suppressions TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.voice_session_logs TO outreachdb_trusted USING (true) WITH CHECK (true);
@@ -5197,6 +6391,10 @@ GRANT USAGE ON SCHEMA outreach TO outreachdb_app;
 GRANT USAGE ON SCHEMA outreach TO outreachdb_trusted;
 GRANT USAGE ON SCHEMA outreach TO outreachdb_reader;
 GRANT ALL ON SCHEMA staging TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.add_campaign_leads(campaign_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.add_campaign_leads(campaign_id bigint) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.batch_update_email_status(p_events jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.batch_update_email_status(p_events jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.begin_sends(send_ids bigint[], created_ats timestamp with time zone[], worker text, lease interval) FROM PUBLIC;
@@ -5205,6 +6403,21 @@ REVOKE ALL ON FUNCTION outreach.bulk_insert_leads(leads jsonb, on_conflict text)
 GRANT ALL ON FUNCTION outreach.bulk_insert_leads(leads jsonb, on_conflict text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.bulk_schedule_email_sends(campaign_id bigint, launched_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.bulk_schedule_email_sends(campaign_id bigint, launched_at timestamp with time zone) TO outreachdb_app;
+GRANT SELECT,DELETE ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaigns TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.campaigns TO outreachdb_reader;
+GRANT INSERT(workspace_id) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(name),UPDATE(name) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(run) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(segment_id),UPDATE(segment_id) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(definition),UPDATE(definition) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(priority),UPDATE(priority) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(window_from),UPDATE(window_from) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(window_to),UPDATE(window_to) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(window_days),UPDATE(window_days) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(window_zone),UPDATE(window_zone) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(settings),UPDATE(settings) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT UPDATE(updated_at) ON TABLE outreach.campaigns TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[]) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.complete_campaigns() FROM PUBLIC;
@@ -5213,8 +6426,14 @@ REVOKE ALL ON FUNCTION outreach.count_segmented_leads(definition jsonb) FROM PUB
 GRANT ALL ON FUNCTION outreach.count_segmented_leads(definition jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.create_monthly_partitions(p_ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.create_monthly_partitions(p_ahead integer) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.create_next_run(campaign_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.create_next_run(campaign_id bigint) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) TO outreachdb_app;
 GRANT ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) TO outreachdb_trusted;
@@ -5225,34 +6444,33 @@ GRANT ALL ON FUNCTION outreach.fold_when_pending(p_least integer, p_limit intege
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.leads TO outreachdb_reader;
+REVOKE ALL ON FUNCTION outreach.forecast_sends(campaign_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.forecast_sends(campaign_id bigint) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer, after_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer, after_id bigint) TO outreachdb_app;
+GRANT SELECT ON TABLE outreach.email_sends TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.email_sends TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.email_sends TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.mailboxes TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.mailboxes TO outreachdb_trusted;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.suppressions TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.suppressions TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.suppressions TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_steps TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_steps TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.campaign_steps TO outreachdb_reader;
-GRANT SELECT ON TABLE outreach.email_sends TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.email_sends TO outreachdb_trusted;
-GRANT SELECT ON TABLE outreach.email_sends TO outreachdb_reader;
+REVOKE ALL ON FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.learn_search_words(p_import bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.learn_search_words(p_import bigint) TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollup_deltas TO outreachdb_trusted;
 GRANT SELECT ON TABLE analytics.rollup_deltas TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollups TO outreachdb_trusted;
 GRANT SELECT ON TABLE analytics.rollups TO outreachdb_reader;
-GRANT SELECT,DELETE ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaigns TO outreachdb_trusted;
-GRANT SELECT ON TABLE outreach.campaigns TO outreachdb_reader;
-GRANT INSERT(workspace_id) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(name),UPDATE(name) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(run) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(segment_id),UPDATE(segment_id) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(definition),UPDATE(definition) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(priority),UPDATE(priority) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(settings),UPDATE(settings) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT UPDATE(updated_at) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.mailboxes TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.mailboxes TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.mailboxes_sent_today(mailboxes bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.mailboxes_sent_today(mailboxes bigint[]) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.record_sends(results jsonb, worker text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.record_sends(results jsonb, worker text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.refresh_statistics(p_table text, p_instant timestamp with time zone) FROM PUBLIC;
@@ -5263,12 +6481,28 @@ REVOKE ALL ON FUNCTION outreach.return_claims(worker text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.return_claims(worker text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.rollup_totals(p_grain text, p_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.rollup_totals(p_grain text, p_key text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.search_scope(p_workspace bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_scope(p_workspace bigint) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.seconds_to_next_distance() FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.seconds_to_next_distance() TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.segment_lead_ids(definition jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.segment_lead_ids(definition jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) FROM PUBLIC;
@@ -5296,6 +6530,9 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.api_keys TO outreachdb_trust
 GRANT SELECT,INSERT ON TABLE outreach.audit_log TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.audit_log TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.audit_log TO outreachdb_reader;
+GRANT SELECT ON TABLE outreach.campaign_leads TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_leads TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.campaign_leads TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_mailboxes TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_mailboxes TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.campaign_mailboxes TO outreachdb_reader;
@@ -5331,6 +6568,8 @@ GRANT SELECT ON TABLE outreach.import_rejects TO outreachdb_reader;
 GRANT SELECT ON TABLE outreach.imports TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.imports TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.imports TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.inboxes TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.inboxes TO outreachdb_trusted;
 GRANT SELECT,INSERT ON TABLE outreach.lead_activities TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.lead_activities TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.lead_activities TO outreachdb_reader;
@@ -5349,12 +6588,21 @@ GRANT SELECT ON TABLE outreach.organization_charts TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.reports TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.reports TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.reports TO outreachdb_reader;
+GRANT SELECT ON TABLE outreach.search_words TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.search_words TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.search_words TO outreachdb_reader;
+GRANT SELECT,INSERT ON TABLE outreach.segment_versions TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.segment_versions TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.segment_versions TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.segments TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.segments TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.segments TO outreachdb_reader;
 GRANT SELECT ON TABLE outreach.send_exclusions TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.send_exclusions TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.send_exclusions TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.sending_limits TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.sending_limits TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.sending_limits TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.social_media_activity TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.social_media_activity TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.social_media_activity TO outreachdb_reader;

@@ -73,6 +73,9 @@ WHERE workspace_id = %(workspace_id)s
 -- name: refresh_statistics
 SELECT outreach.refresh_statistics(t) FROM unnest(ARRAY['leads', 'companies']) AS t
 
+-- name: learn_search_words
+SELECT outreach.learn_search_words(%(import_id)s)
+
 -- name: list_imports
 SELECT id, file_name, status, attempts, on_conflict, rows_read, inserted, updated, skipped, rejected, error, started_at, finished_at
 FROM outreach.imports

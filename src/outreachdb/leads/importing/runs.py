@@ -204,6 +204,12 @@ async def renew_statistics(tenant: Tenant) -> None:
         await session.execute(Q.refresh_statistics)
 
 
+async def learn_words(tenant: Tenant, import_id: int) -> None:
+    """Learn the words of an import's leads, among which a misspelt search finds its like."""
+    async with tenant.trusted(doing="learning the words of names and companies") as session:
+        await session.execute(Q.learn_search_words, {"import_id": import_id})
+
+
 async def listed(tenant: Tenant, limit: int = 50) -> list[Row]:
     """The newest imports; one whose process died shows as failed."""
     async with tenant.trusted(doing="looking for dead imports") as session:

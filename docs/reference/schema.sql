@@ -3277,10 +3277,9 @@ BEGIN
             merged.email_flags := outreach.email_flags(c.email_key);
         END IF;
     END IF;
-    merged.phone_e164 := CASE WHEN p_fill THEN CASE WHEN l.phone IS NULL THEN c.phone_e164 ELSE l.phone_e164 END
-                              WHEN c.phone IS NULL THEN l.phone_e164
-                              WHEN c.phone = l.phone THEN coalesce(c.phone_e164, l.phone_e164)
-                              ELSE c.phone_e164 END;
+    IF (merged.phone, merged.country) IS DISTINCT FROM (l.phone, l.country) THEN
+        merged.phone_e164 := outreach.phone_e164(outreach.phone_digits(merged.phone), outreach.phone_rule(merged.country));
+    END IF;
     -- A name alone says less than the company that the lead is linked to under that name.
     IF NOT (c.company_website IS NULL AND l.company_id IS NOT NULL
             AND coalesce(lower(l.company_name) = lower(c.company_name), false)) THEN

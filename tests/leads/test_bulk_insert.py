@@ -95,18 +95,25 @@ async def test_a_wrong_call_is_refused(tenant, given, policy):
 
 
 CITIES = ["", "Rome", "Oslo"]
-FIELDS = ("email", "first_name", "company_name", "company_website", "city", "tags", "qualification_score", "plan")
+FIELDS = ("email", "first_name", "company_name", "company_website", "city", "tags", "qualification_score", "plan",
+          "phone", "country", "unsubscribed", "bounced")  # fmt: skip
+MARKS = {"unsubscribed": "unsubscribed", "bounced": "bounced"}
 person = st.fixed_dictionaries({
-    "email": st.sampled_from(["a@x.com", "A@x.com", "b@x.com", "c@x.com", "bad"]),
+    "email": st.sampled_from(["a@x.com", "A@x.com", "info@x.com", "Cy <c@x.com>", "a@x.test", "bad"]),
     "first_name": st.sampled_from(["", "Ann", "Bo"]),
-    "company_name": st.sampled_from(["", "Acme", "Globex"]),
+    "company_name": st.sampled_from(["", "Acme", "Globex", "n/a"]),
+    "phone": st.sampled_from(["", "-", "030 123456", "+49 30 123456", "1"]),
+    "country": st.sampled_from(["", "DE", "Germany"]),
+    "unsubscribed": st.sampled_from(["", "", "", "no", "yes"]),
+    "bounced": st.sampled_from(["", "", "", "", "2024-01-02"]),
     "company_website": st.sampled_from(["", "", "acme.com", "https://globex.com"]),
     "city": st.sampled_from(CITIES),
     "tags": st.sampled_from(["", "a", "b;c"]),
     "qualification_score": st.sampled_from(["", "1", "99,5", "101"]),
     "plan": st.sampled_from(["free", "team"]),
 })  # fmt: skip
-SHOWN = "email_key, first_name, company_name, company_website, city, tags, qualification_score, custom_fields"
+SHOWN = """email_key, first_name, company_name, company_website, city, tags, qualification_score, custom_fields, phone,
+    phone_e164, country, email_flags, status"""
 
 
 @pytest.mark.parametrize("policy", ["skip", "update", "fill"])
@@ -118,10 +125,13 @@ async def test_it_agrees_with_an_import(pools, csv_file, policy):
         imported, called = [await workspaces.tenant(pools, each.name) for each in made]
         for rows, how in ((first, "update"), (second, policy)):
             path = csv_file(FIELDS, *([row[field] for field in FIELDS] for row in rows))
-            report = await import_file(imported, path, on_conflict=how)
+            report = await import_file(imported, path, on_conflict=how, mapping=MARKS)
             found = await bulk(called, rows, how)
             assert counts(found) == tuple(getattr(report, name) for name in COUNTS)
         assert await leads(called, SHOWN) == await leads(imported, SHOWN)
+        blocked = "SELECT target, reason FROM outreach.suppressions ORDER BY target"
+        async with imported.session() as one, called.session() as two:
+            assert await one.all(blocked) == await two.all(blocked)
         linked = """SELECT l.email_key, c.name, c.domain FROM outreach.leads AS l
             LEFT JOIN outreach.companies AS c ON c.id = l.company_id ORDER BY 1"""
         async with imported.session() as one, called.session() as two:

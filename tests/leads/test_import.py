@@ -10,6 +10,7 @@ from outreachdb.leads import suppression
 from outreachdb.leads.importing import find, import_file, listed, rejects, write_rejects
 
 NO_ADDRESS = "not an e-mail address: "
+LONG_LABEL = "After the @-sign, periods cannot be separated by so many characters (127 characters too many)"
 
 
 def counts(report):
@@ -59,10 +60,7 @@ async def test_rejected_rows_keep_number_column_reason_and_text(tenant, csv_file
         (
             7,
             "Email",
-            (
-                f"{NO_ADDRESS}After the @-sign, periods cannot be separated by so many characters"
-                " (127 characters too many)"
-            ),
+            NO_ADDRESS + LONG_LABEL,
         ),
     ]
     assert found[0]["raw"] == 'bad@@example.com,"Say ""Hi"", Bob",,'

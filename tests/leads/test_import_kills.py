@@ -33,7 +33,7 @@ from outreachdb.tenancy import workspaces
 T = TypeVar("T")
 
 SEED = 20_261
-CLIENT_KILLS, SERVER_KILLS, UNDO_KILLS = 34, 18, 10
+CLIENT_KILLS, SERVER_KILLS, UNDO_KILLS = 30, 14, 9
 ROWS, OLD_ROWS = 8_000, 3_000
 HEADER = ("email", "first name", "company", "website", "city", "tags", "score", "status", "Plan")
 # Where a statement that runs in the killed moment belongs.
@@ -254,7 +254,7 @@ def test_killed_imports_end_as_if_nothing_had_been(ground: Ground) -> None:
         name = f"killed-{number}"
         ws = ground.workspace(name)
         command = ("import", str(ground.new), *OPTIONS, "-w", name)
-        _killed(ground, command, BEGUN, ws, source.uniform(0, 1.05 * seconds), victim)
+        _killed(ground, command, BEGUN, ws, source.uniform(0, 0.7 * seconds), victim)
         import_id = _unfinished(ground, ws)
         if import_id is not None and source.random() < 0.2:  # killed twice
             again = ("imports", "resume", str(import_id), "-w", name)

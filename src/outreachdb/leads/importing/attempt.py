@@ -26,7 +26,6 @@ from outreachdb.leads.importing.reading import Block, RowReader
 from outreachdb.leads.importing.runs import Claim, Source
 from outreachdb.progress import Progress
 
-WORK_MEM = "128MB"
 LARGE = 20_000  # changed rows that make the planner's statistics worth renewing
 
 
@@ -110,7 +109,7 @@ class Attempt:
             self._now,
             rehearsal,
         )
-        await session.execute(sql.SQL("SET LOCAL work_mem = {}").format(sql.Literal(WORK_MEM)))
+        await session.execute(staging.statement("take_memory"))
         await session.execute(staging.statement("notice_dead_client"))
         await self._stage(session, staging, reader, first)
         work.source.check_unchanged()

@@ -74,9 +74,10 @@ class Cells:
         found |= self._names()
         found["phone_digits"] = _call("outreach.phone_digits", self._of("phone"))
         found["phone_rule"] = sql.SQL("dialled.rule") if self._dials() else NULL
-        found |= {field: _call("outreach.normal_url", self._given(field)) for field in URLS}
-        found |= {f"given_{field}": self._given(field) for field in (*URLS, "qualification_score", "tags")}
-        found["qualification_score"] = _call("outreach.score_of", self._given("qualification_score"))
+        # A word for nothing is no web address and no score: it is looked for only where the check fails.
+        found |= {field: _call("outreach.normal_url", self._of(field)) for field in URLS}
+        found |= {f"given_{field}": self._of(field) for field in (*URLS, "qualification_score", "tags")}
+        found["qualification_score"] = _call("outreach.score_of", self._of("qualification_score"))
         found["status"] = _call("lower", self._given("status"))
         found["mark"] = self._mark()
         found["tags"] = sql.SQL("coalesce(tagged.tags, '{}'::text[])" if self._has("tags") else "'{}'::text[]")
@@ -224,7 +225,7 @@ class Cells:
 
 
 def _refused(given: str, field: str, reason: str) -> sql.Composable:
-    return _when(f"{given} IS NOT NULL AND {field} IS NULL", reason)
+    return _when(f"{given} IS NOT NULL AND {field} IS NULL AND outreach.given({given}) IS NOT NULL", reason)
 
 
 def _too_long(value: str, limit: int) -> sql.Composable:

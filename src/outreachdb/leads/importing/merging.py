@@ -23,6 +23,7 @@ MERGE_ROUNDS = 5
 # The planner needs the sizes and the keys of staged rows; the sample that it takes by default reads ten times as many.
 STATISTICS_TARGET = 10
 PART_ROWS = 50_000
+RECOUNTED = ("refuse_unplaced", "same_source_key")  # steps after which the judged rows count differently
 NOTED = ("without_address", "role", "disposable", "phones_normalised", "arrived_suppressed")
 SAMPLED_LEADS = 10  # whose changes a dry run shows
 KINDS = ("raw", "addresses", "clean", "match", "firms", "changed")
@@ -88,6 +89,7 @@ class Merge:
         self._created: tuple[int | None, int | None] = (None, None)
         self._progress: Progress = silent
         self._noted = dict.fromkeys(NOTED, 0)
+        self._counts: dict[str, int] | None = None
 
     async def run(self, progress: Progress) -> Counts:
         """Judge, deduplicate, link companies, insert, update; returns the counts."""
@@ -155,7 +157,10 @@ class Merge:
 
     async def _fold_cells(self) -> None:
         await self._do(
-            "fold_repeated", folded_cells=policy.folded_cells(), folded_assignments=policy.folded_assignments()
+            "fold_repeated",
+            folded_cells=policy.folded_cells(),
+            folded_assignments=policy.folded_assignments(),
+            folded_tags=policy.folded_tags(self._plan.on_conflict),
         )
 
     async def _match(self) -> None:
@@ -270,8 +275,10 @@ class Merge:
         return found
 
     async def _counted(self) -> dict[str, int]:
-        row = await self._session.one(self._staging.statement("count_clean"))
-        return dict(row or {})
+        """The counts of the judged rows; counted again only after a step that moved some."""
+        if self._counts is None:
+            self._counts = dict(await self._session.one(self._staging.statement("count_clean")) or {})
+        return self._counts
 
     async def _analyze(self, kind: str) -> None:
         await self._session.execute(self._staging.statement("sample_lightly", target=sql.Literal(STATISTICS_TARGET)))
@@ -279,6 +286,8 @@ class Merge:
 
     async def _do(self, step: str, **parts: sql.Composable) -> int:
         """Run a step; returns how many rows it wrote."""
+        if step in RECOUNTED:
+            self._counts = None
         return (await self._session.execute(self._staging.statement(step, **parts), self._values)).rowcount
 
     async def _value(self, step: str) -> Any:

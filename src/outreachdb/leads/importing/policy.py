@@ -10,13 +10,22 @@ from outreachdb.errors import UsageError
 from outreachdb.leads.importing.cells import PLAIN, URLS
 
 OnConflict = Literal["update", "fill", "skip"]
-FOLDED = ("email", "email_key", *PLAIN, *URLS, "source_key", "qualification_score", "status_now", "phone_e164")
+FOLDED = ("email", "email_key", *PLAIN, *URLS, "source_key", "qualification_score", "status_now")
 CHANGED = ("email", "email_flags", *PLAIN, "phone_e164", *URLS, "company_id", "source_key", "qualification_score",
            "status", "tags", "custom_fields")  # fmt: skip
 
 _TAGS_JOINED = """CASE WHEN c.tags <@ l.tags THEN l.tags ELSE l.tags || ARRAY(
     SELECT tag FROM unnest(c.tags) WITH ORDINALITY AS given (tag, place) WHERE tag <> ALL (l.tags) ORDER BY place)
     END"""
+
+
+# Tags of a key's rows: all of them in the order of the file, or under "fill" those of the first row that has any.
+_TAGS_FOLDED = """SELECT key, array_agg(tag ORDER BY first_seen) AS tags
+    FROM (SELECT key, tag, min(row_number * 1000 + place) AS first_seen
+          FROM groups, unnest(tags) WITH ORDINALITY AS each (tag, place)
+          GROUP BY key, tag) AS seen
+    GROUP BY key"""
+_TAGS_FIRST = "SELECT DISTINCT ON (key) key, tags FROM groups WHERE tags <> '{}' ORDER BY key, nth"
 
 
 def check(on_conflict: str) -> None:
@@ -32,12 +41,13 @@ def direction(on_conflict: OnConflict) -> sql.SQL:
 
 def folded_cells() -> sql.Composed:
     """For each field the first filled cell of a key's rows."""
-    template = sql.SQL("(array_agg({f} ORDER BY nth) FILTER (WHERE {given} IS NOT NULL))[1] AS {f}")
-    return sql.SQL(", ").join(
-        # Both forms of a number come from one row.
-        template.format(f=sql.Identifier(field), given=sql.Identifier(field.removesuffix("_e164")))
-        for field in FOLDED
-    )
+    template = sql.SQL("(array_agg({f} ORDER BY nth) FILTER (WHERE {f} IS NOT NULL))[1] AS {f}")
+    return sql.SQL(", ").join(template.format(f=sql.Identifier(field)) for field in FOLDED)
+
+
+def folded_tags(on_conflict: OnConflict) -> sql.SQL:
+    """For each key the tags of its rows."""
+    return sql.SQL(_TAGS_FIRST if on_conflict == "fill" else _TAGS_FOLDED)
 
 
 def folded_assignments() -> sql.Composed:
@@ -61,11 +71,10 @@ def new_values(on_conflict: OnConflict, workspace_id: int) -> sql.Composed:
         f"CASE WHEN coalesce({first}.email_key, {second}.email_key) = l.email_key"
         " THEN l.email_flags ELSE outreach.email_flags(c.email_key) END"
     )
+    phone, country = (f"coalesce({first}.{field}, {second}.{field})" for field in ("phone", "country"))
     values["phone_e164"] = sql.SQL(
-        "CASE WHEN l.phone IS NULL THEN c.phone_e164 ELSE l.phone_e164 END"
-        if fill
-        else "CASE WHEN c.phone IS NULL THEN l.phone_e164"
-        " WHEN c.phone = l.phone THEN coalesce(c.phone_e164, l.phone_e164) ELSE c.phone_e164 END"
+        f"CASE WHEN ({phone}, {country}) IS NOT DISTINCT FROM (l.phone, l.country) THEN l.phone_e164"
+        f" ELSE outreach.phone_e164(outreach.phone_digits({phone}), outreach.phone_rule({country})) END"
     )
     # A name alone says less than the company that the lead is linked to under that name.
     linked, named = ("l", "f") if fill else ("f", "l")

@@ -101,6 +101,10 @@ BEGIN
         statuses := statuses || sends.statuses;
         begun := begun || sends.begun;
     END LOOP;
+    IF 'unknown' = ANY (statuses) THEN
+        PERFORM outreach.ensure_partitions('message_log', b.first, arrived)
+        FROM (SELECT least(min(u), arrived) AS first FROM unnest(begun) AS u) AS b;
+    END IF;
     -- A generic plan would take the arrays for ten elements long. Not for the statements below: their foreign keys' checks would
     -- be planned anew for every row.
     SET LOCAL plan_cache_mode = force_custom_plan;
@@ -136,12 +140,21 @@ BEGIN
         JOIN found AS f ON f.send_id = a.send_id
     ), settled AS MATERIALIZED (
         -- Sends of which nobody knew whether they left, and whose mail was seen now.
-        SELECT t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, coalesce(t.begun_at, min(t.created_at)) AS sent_at
+        SELECT t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.address, t.begun_at,
+               coalesce(t.begun_at, min(t.created_at)) AS sent_at
         FROM told AS t
         WHERE t.status = 'unknown'
           AND (t.event IN ('delivered', 'opened', 'clicked', 'replied', 'complained', 'unsubscribed')
                OR t.event = 'bounced' AND t.severity IS DISTINCT FROM 'soft')
-        GROUP BY t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.begun_at
+        GROUP BY t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.address, t.begun_at
+    ), logged AS (
+        -- Their worker did not live to log them.
+        INSERT INTO outreach.message_log (
+            workspace_id, created_at, lead_id, campaign_id, send_id, sender, recipient, response)
+        SELECT ws, coalesce(s.begun_at, arrived), s.lead_id, s.campaign_id, s.send_id, b.address, s.address,
+               'settled by an event'
+        FROM settled AS s
+        LEFT JOIN outreach.mailboxes AS b ON b.workspace_id = ws AND b.id = s.mailbox_id
     ), firsts AS (
         INSERT INTO analytics.people_first AS p (workspace_id, grain, key, kind, lead_id, first_at)
         SELECT ws, k.grain, k.key, t.event, t.lead_id, min(t.created_at)
@@ -339,6 +352,8 @@ CREATE FUNCTION outreach.begin_sends(send_ids bigint[], created_ats timestamp wi
 #variable_conflict use_column
 DECLARE
     v_workspace bigint := outreach.required_workspace();
+    v_first timestamptz := (SELECT min(u) FROM unnest(created_ats) AS u);
+    v_last timestamptz := (SELECT max(u) FROM unnest(created_ats) AS u);
 BEGIN
     PERFORM outreach.hold_campaigns(v_workspace, created_ats);
     RETURN QUERY
@@ -349,8 +364,8 @@ BEGIN
                c.status <> 'running' AS halted
         FROM unnest(send_ids, created_ats) AS g (id, created_at)
         JOIN outreach.email_sends AS s
-            ON s.workspace_id = v_workspace AND s.id = g.id AND s.created_at = g.created_at
-            AND s.created_at = ANY (created_ats)
+            ON s.workspace_id = v_workspace AND s.id = g.id AND s.created_at - g.created_at = interval '0'
+            AND s.created_at BETWEEN v_first AND v_last
         JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = s.campaign_id
         CROSS JOIN LATERAL outreach.suppression_of(v_workspace, s.recipient) AS x
         WHERE s.status = 'claimed' AND s.claimed_by = worker AND s.lease_expires_at > clock_timestamp()
@@ -364,8 +379,8 @@ BEGIN
         begun_at = CASE WHEN j.stop IS NULL AND NOT j.halted THEN clock_timestamp() END,
         lease_expires_at = clock_timestamp() + lease
     FROM judged AS j
-    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at = j.created_at
-      AND s.created_at = ANY (created_ats)
+    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at - j.created_at = interval '0'
+      AND s.created_at BETWEEN v_first AND v_last
     RETURNING s.id, CASE s.status WHEN 'claimed' THEN 'begun' WHEN 'scheduled' THEN 'returned' ELSE s.status END, j.stop;
     -- The distance counts from here, the last moment before SMTP that everybody sees.
     UPDATE outreach.mailboxes AS m
@@ -373,7 +388,7 @@ BEGIN
     WHERE m.workspace_id = v_workspace AND m.min_spacing_ms > 0
       AND m.id = ANY (ARRAY(SELECT s.mailbox_id FROM outreach.email_sends AS s
                             WHERE s.workspace_id = v_workspace AND s.id = ANY (send_ids)
-                              AND s.created_at = ANY (created_ats) AND s.status = 'claimed' AND s.claimed_by = worker));
+                              AND s.created_at BETWEEN v_first AND v_last AND s.status = 'claimed' AND s.claimed_by = worker));
 END
 $$;
 ALTER FUNCTION outreach.begin_sends(send_ids bigint[], created_ats timestamp with time zone[], worker text, lease interval) OWNER TO outreachdb_trusted;
@@ -625,6 +640,9 @@ DECLARE
     v_room integer[];
     v_share integer;
     v_now timestamptz;
+    v_first timestamptz;
+    v_last timestamptz;
+    v_chosen record;
 BEGIN
     IF n < 1 OR n > 10000 OR lease <= interval '0' OR worker IS NULL THEN
         RAISE EXCEPTION 'a claim takes 1 to 10000 sends, a worker''s name and a lease'
@@ -642,7 +660,7 @@ BEGIN
     FROM (SELECT a.id, a.launched_at, a.priority FROM outreach.campaigns AS a
           WHERE a.workspace_id = v_workspace AND a.status = 'running' ORDER BY a.id FOR SHARE SKIP LOCKED) AS c;
     -- Which campaigns have something due from which mailboxes.
-    SELECT array_agg(p.campaign_id) AS campaigns, array_agg(p.launched_at) AS launched, array_agg(p.priority) AS priorities,
+    SELECT array_agg(p.campaign_id) AS campaigns, array_agg(p.priority) AS priorities,
            array_agg(p.mailbox_id) AS mailboxes,
            array_agg(DISTINCT p.mailbox_id) FILTER (WHERE NOT p.limited) AS free,
            array_agg(DISTINCT p.mailbox_id) FILTER (WHERE p.limited) AS limited
@@ -676,21 +694,25 @@ BEGIN
         FROM outreach.mailboxes_room(v_workspace, v_locked, n) AS r WHERE r.room > 0;
     END IF;
     v_share := (n + greatest(1, cardinality(v_mailboxes)) - 1) / greatest(1, cardinality(v_mailboxes));
-    RETURN QUERY
+    SELECT min(u), max(u) INTO v_first, v_last FROM unnest(v_launched) AS u;
+    -- Locked here and judged by the next statement. A plan that locks rows must not prune partitions while it runs: where
+    -- a row was changed by another just before, PostgreSQL 18 prepares the plan a second time for that row and leaves the
+    -- first one's pruning state destroyed; the server crashes. The range prunes when the plan starts, which is safe.
     WITH due AS MATERIALIZED (
         SELECT s.*, p.priority, m.room,
                row_number() OVER (PARTITION BY s.mailbox_id, s.campaign_id ORDER BY s.scheduled_at) AS turn
         FROM unnest(v_mailboxes, v_room) AS m (id, room)
-        JOIN unnest(v_pairs.campaigns, v_pairs.launched, v_pairs.priorities, v_pairs.mailboxes)
-            AS p (campaign_id, launched_at, priority, mailbox_id) ON p.mailbox_id = m.id
+        JOIN (SELECT q.*, count(*) OVER (PARTITION BY q.mailbox_id ORDER BY q.priority DESC) AS rivals
+              FROM unnest(v_pairs.campaigns, v_pairs.priorities, v_pairs.mailboxes)
+                  AS q (campaign_id, priority, mailbox_id)) AS p ON p.mailbox_id = m.id
         CROSS JOIN LATERAL (
             SELECT e.id, e.created_at, e.campaign_id, e.lead_id, e.mailbox_id, e.step, e.recipient, e.scheduled_at
             FROM outreach.email_sends AS e
             WHERE e.workspace_id = v_workspace AND e.mailbox_id = m.id AND e.campaign_id = p.campaign_id
-              AND e.status = 'scheduled' AND e.scheduled_at <= v_now AND e.created_at = p.launched_at
-              AND e.created_at = ANY (v_launched)
+              AND e.status = 'scheduled' AND e.scheduled_at <= v_now AND e.created_at = ANY (v_launched)
+              AND e.created_at BETWEEN v_first AND v_last
             ORDER BY e.scheduled_at
-            LIMIT least(v_share, m.room)
+            LIMIT least((v_share + p.rivals - 1) / p.rivals, m.room)
             FOR UPDATE SKIP LOCKED) AS s
     ), shared AS MATERIALIZED (
         SELECT d.*, row_number() OVER (
@@ -701,9 +723,17 @@ BEGIN
         SELECT s.*, row_number() OVER (PARTITION BY s.lead_id ORDER BY s.place, s.id) AS lead_turn
         FROM (SELECT * FROM shared AS d WHERE d.place <= d.room
               ORDER BY d.priority DESC, d.place, d.scheduled_at LIMIT n) AS s
-    ), judged AS MATERIALIZED (
+    )
+    SELECT array_agg(d.id) AS ids, array_agg(d.created_at) AS created_ats, array_agg(d.campaign_id) AS campaigns,
+           array_agg(d.lead_id) AS leads, array_agg(d.step) AS steps, array_agg(d.recipient) AS recipients,
+           array_agg(d.lead_turn) AS turns
+    INTO v_chosen FROM chosen AS d;
+    RETURN QUERY
+    WITH judged AS MATERIALIZED (
         SELECT d.id, d.created_at, j.stop, j.until, l.lead
-        FROM chosen AS d
+        FROM unnest(v_chosen.ids, v_chosen.created_ats, v_chosen.campaigns, v_chosen.leads, v_chosen.steps,
+                    v_chosen.recipients, v_chosen.turns)
+            AS d (id, created_at, campaign_id, lead_id, step, recipient, lead_turn)
         JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = d.campaign_id
         CROSS JOIN LATERAL outreach.judge_send(
             v_workspace, c, d.lead_id, d.step, d.recipient, v_sends, v_days, v_since, d.lead_turn) AS j (stop, until)
@@ -863,7 +893,7 @@ BEGIN
             SET status = 'scheduled', scheduled_at = now(), begun_at = NULL, claimed_by = NULL,
                 last_error = 'a person decided to send it again'
             FROM held AS h
-            WHERE s.workspace_id = v_workspace AND s.id = h.id AND s.created_at = h.created_at
+            WHERE s.workspace_id = v_workspace AND s.id = h.id AND s.created_at - h.created_at = interval '0'
               AND s.created_at = ANY (created_ats)
             RETURNING s.id, s.lead_id, s.campaign_id, s.step
         ), told AS (
@@ -1626,9 +1656,14 @@ CREATE FUNCTION outreach.mailboxes_room(p_workspace bigint, p_mailboxes bigint[]
              CASE
                  WHEN (m.min_spacing_ms > 0) THEN 1
                  ELSE mailboxes_room.p_n
-             END)::numeric, GREATEST((0)::numeric, (((outreach.mailbox_cap(m.*, (timezone('UTC'::text, now()))::date))::numeric - COALESCE(sent.n, (0)::numeric)) - (COALESCE(claimed.n, (0)::bigint))::numeric))))::integer
+             END)::numeric,
+             CASE
+                 WHEN (c.cap IS NULL) THEN (mailboxes_room.p_n)::numeric
+                 ELSE GREATEST((0)::numeric, (((c.cap)::numeric - COALESCE(sent.n, (0)::numeric)) - (COALESCE(claimed.n, (0)::bigint))::numeric))
+             END))::integer
          END AS "least"
-    FROM ((outreach.mailboxes m
+    FROM (((outreach.mailboxes m
+      CROSS JOIN LATERAL ( SELECT outreach.mailbox_cap(m.*, (timezone('UTC'::text, now()))::date) AS cap) c)
       LEFT JOIN LATERAL ( SELECT sum(t.total) AS n
             FROM ( SELECT r.total
                     FROM analytics.rollups r
@@ -1640,9 +1675,9 @@ CREATE FUNCTION outreach.mailboxes_room(p_workspace bigint, p_mailboxes bigint[]
       LEFT JOIN ( SELECT e.mailbox_id,
              count(*) AS n
             FROM outreach.email_sends e
-           WHERE ((e.workspace_id = mailboxes_room.p_workspace) AND (e.status = 'claimed'::text) AND (e.created_at = ANY (ARRAY( SELECT c.launched_at
-                    FROM outreach.campaigns c
-                   WHERE ((c.workspace_id = mailboxes_room.p_workspace) AND (c.status = ANY (ARRAY['running'::text, 'paused'::text, 'cancelled'::text])) AND (c.launched_at IS NOT NULL))))))
+           WHERE ((e.workspace_id = mailboxes_room.p_workspace) AND (e.status = 'claimed'::text) AND (e.created_at = ANY (ARRAY( SELECT c_1.launched_at
+                    FROM outreach.campaigns c_1
+                   WHERE ((c_1.workspace_id = mailboxes_room.p_workspace) AND (c_1.status = ANY (ARRAY['running'::text, 'paused'::text, 'cancelled'::text])) AND (c_1.launched_at IS NOT NULL))))))
            GROUP BY e.mailbox_id) claimed ON ((claimed.mailbox_id = m.id)))
    WHERE ((m.workspace_id = mailboxes_room.p_workspace) AND (m.id = ANY (mailboxes_room.p_mailboxes)));
 END;
@@ -1733,6 +1768,8 @@ DECLARE
     v_workspace bigint := outreach.required_workspace();
     v_now timestamptz := clock_timestamp();
     v_instants timestamptz[] := ARRAY(SELECT DISTINCT (r ->> 'created_at')::timestamptz FROM jsonb_array_elements(results) AS r);
+    v_first timestamptz := (SELECT min(u) FROM unnest(v_instants) AS u);
+    v_last timestamptz := (SELECT max(u) FROM unnest(v_instants) AS u);
     v_done outreach.email_sends[];
 BEGIN
     PERFORM outreach.hold_campaigns(v_workspace, v_instants);
@@ -1746,8 +1783,8 @@ BEGIN
                     ELSE g.outcome END AS outcome, g.error
         FROM given AS g
         JOIN outreach.email_sends AS s
-            ON s.workspace_id = v_workspace AND s.id = g.id AND s.created_at = g.created_at
-            AND s.created_at = ANY (v_instants)
+            ON s.workspace_id = v_workspace AND s.id = g.id AND s.created_at - g.created_at = interval '0'
+            AND s.created_at BETWEEN v_first AND v_last
         JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = s.campaign_id
         -- 'unknown' too: the lease ran out over a slow server, and now its worker knows after all.
         WHERE s.status IN ('claimed', 'unknown') AND s.claimed_by = worker
@@ -1765,8 +1802,8 @@ BEGIN
                                 WHEN m.outcome = 'returned' THEN v_now + interval '1 minute' ELSE s.scheduled_at END,
             last_error = left(m.error, 500)
         FROM mine AS m
-        WHERE s.workspace_id = v_workspace AND s.id = m.id AND s.created_at = m.created_at
-          AND s.created_at = ANY (v_instants)
+        WHERE s.workspace_id = v_workspace AND s.id = m.id AND s.created_at - m.created_at = interval '0'
+          AND s.created_at BETWEEN v_first AND v_last
         RETURNING s AS row
     )
     SELECT array_agg(m.row ORDER BY (m.row).lead_id) INTO v_done FROM moved AS m;
@@ -1855,6 +1892,8 @@ DECLARE
     v_instants timestamptz[] := ARRAY(
         SELECT DISTINCT c.launched_at FROM outreach.campaigns AS c
         WHERE c.workspace_id = v_workspace AND c.status IN ('running', 'paused', 'cancelled') AND c.launched_at IS NOT NULL);
+    v_first timestamptz;
+    v_last timestamptz;
 BEGIN
     v_instants := ARRAY(
         SELECT DISTINCT s.created_at FROM outreach.email_sends AS s
@@ -1864,6 +1903,7 @@ BEGIN
         RETURN QUERY SELECT 0::bigint, 0::bigint;
         RETURN;
     END IF;
+    SELECT min(u), max(u) INTO v_first, v_last FROM unnest(v_instants) AS u;
     PERFORM outreach.ensure_partitions('lead_activities', now(), now());
     PERFORM outreach.hold_campaigns(v_workspace, v_instants);
     PERFORM outreach.record_sends(
@@ -1887,8 +1927,8 @@ BEGIN
                           WHEN x.campaign_status = 'cancelled' THEN 'cancelled' ELSE 'scheduled' END,
             last_error = CASE WHEN s.begun_at IS NOT NULL THEN 'the worker was lost while sending' ELSE s.last_error END
         FROM expired AS x
-        WHERE s.workspace_id = v_workspace AND s.id = x.id AND s.created_at = x.created_at
-          AND s.created_at = ANY (v_instants)
+        WHERE s.workspace_id = v_workspace AND s.id = x.id AND s.created_at - x.created_at = interval '0'
+          AND s.created_at BETWEEN v_first AND v_last
         RETURNING s.id, s.campaign_id, s.lead_id, s.step, s.status, s.claimed_by
     ), told AS (
         INSERT INTO outreach.lead_activities (workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)

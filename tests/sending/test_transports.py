@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
 import mailbox
 import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from mailing import Sink, add_leads, campaign_file, launched, statuses
+from mailing import Sink, add_leads, campaign_file, launched, running, statuses
 
 from outreachdb.campaigns import campaigns
 from outreachdb.config import Settings
@@ -37,15 +37,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -63,18 +63,9 @@ def secured(request: pytest.FixtureRequest, certificate: tuple[Path, Path]) -> I
     """A server that takes mail over TLS only."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*certificate)
-    taken = Sink()
-    if request.param == "tls":
-        controller = Controller(taken, hostname="127.0.0.1", port=0, ssl_context=context)
-    else:
-        controller = Controller(taken, hostname="127.0.0.1", port=0, tls_context=context, require_starttls=True)
-    # The controller asks its own port for life, by the number it was given.
-    controller._trigger_server = lambda: None  # type: ignore[method-assign]
-    controller.start()
-    assert controller.server is not None
-    taken.port = controller.server.sockets[0].getsockname()[1]
-    yield request.param, taken
-    controller.stop()
+    options: dict[str, Any] = {"tls_context": context, "require_starttls": True}
+    with running(implicit=context) if request.param == "tls" else running(**options) as taken:
+        yield request.param, taken
 
 
 async def test_tls_with_a_certificate_that_is_checked(
@@ -145,7 +136,7 @@ async def test_a_message_on_trial_touches_no_lead(tenant: Tenant, keyring: Keyri
     assert (await send_test(tenant, keyring, "spring", "me@here.example"))["lead_id"] == sent["lead_id"] - 1
     with pytest.raises(NotFound, match="no step 2"):
         await send_test(tenant, keyring, "spring", "me@here.example", step=2)
-    with pytest.raises(OutreachDBError, match="550 5.1.1"):
+    with pytest.raises(OutreachDBError, match="nobody of that name"):
         await send_test(tenant, keyring, "spring", "refused5@here.example")
 
 

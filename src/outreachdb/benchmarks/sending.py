@@ -39,7 +39,8 @@ TWIN = (
     "CREATE TABLE public.sends_twin (LIKE outreach.email_sends INCLUDING ALL)",
     """ALTER TABLE public.sends_twin ADD FOREIGN KEY (workspace_id, campaign_id, created_at)
        REFERENCES outreach.campaigns (workspace_id, id, launched_at)""",
-    "ALTER TABLE public.sends_twin ADD FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads (workspace_id, id)",
+    """ALTER TABLE public.sends_twin ADD FOREIGN KEY (workspace_id, lead_id)
+       REFERENCES outreach.leads (workspace_id, id)""",
 )
 # A worker is a process of its own, as in life.
 CHILD = """

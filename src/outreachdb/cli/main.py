@@ -22,6 +22,7 @@ WITH_VALUE = {"-d": "database_url", "--database-url": "database_url", "-w": "wor
 
 # Which file has a command: a command's own imports are enough to run it (all of them take a second).
 COMMANDS = {
+    "advise": "advise",
     "bench": "bench",
     "campaign": "campaigns",
     "constraints": "migrate",
@@ -30,6 +31,7 @@ COMMANDS = {
     "events": "events",
     "import": "leads",
     "imports": "leads",
+    "inbox": "events",
     "leads": "search",
     "migrate": "migrate",
     "segment": "segments",

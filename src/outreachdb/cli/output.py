@@ -25,7 +25,7 @@ NARROW = 140  # columns where no terminal tells its width
 def emit(document: Mapping[str, Any], text: str | RenderableType) -> None:
     """Print the document where ``--json`` was given, else the text."""
     if options.json:
-        sys.stdout.write(json.dumps(document, default=_plain, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(document, default=plain_value, ensure_ascii=False) + "\n")
         return
     console = stdout()
     if isinstance(text, str):
@@ -83,7 +83,8 @@ def fail(error: OutreachDBError) -> int:
     return error.exit_status
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """The JSON form of a value that JSON does not know."""
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, timedelta):

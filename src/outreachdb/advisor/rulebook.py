@@ -1,0 +1,114 @@
+"""The rules: one file each in ``rules/``, with a header that tells what it is about, and the same output columns.
+
+A file is SQL, run after the shared parts that it ``uses``, or Python with a function ``find``. Its
+header, comment lines or docstring, holds ``key: value`` pairs (a value may go on, indented): ``title``, ``severity``
+(the highest it gives), ``group``, ``weigh`` (``size`` lowers the level of small tables by one), ``uses``, ``needs``
+(``17``: the oldest server that knows what it asks for), ``why``, ``fix``, ``sources``.
+SQL rules return ``relation`` (oid or NULL), ``schema``, ``columns``, ``object``, ``severity`` (NULL: the header's),
+``evidence`` (jsonb with ``summary``) and ``fix`` (jsonb, see :mod:`outreachdb.advisor.fixes`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from outreachdb.advisor.findings import Severity, severity
+from outreachdb.db.queries import load
+
+COLUMNS = ("relation", "schema", "columns", "object", "severity", "evidence", "fix")
+GROUPS = ("indexes", "constraints", "types", "isolation", "storage", "design", "workload")
+_PAIR = re.compile(r"^(\w+):\s*(.*)$")
+_LEADING_COMMENT = re.compile(r"\A(?:--.*\n)+")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule; exactly one of ``sql`` and ``find`` is there."""
+
+    name: str
+    title: str
+    severity: Severity
+    group: str
+    why: str
+    fix: str
+    sources: tuple[str, ...]
+    weigh: bool
+    needs: int
+    sql: str | None = None
+    find: Callable[..., Any] | None = None
+
+    @property
+    def from_workload(self) -> bool:
+        """Whether it reads queries instead of the catalogue."""
+        return self.find is not None
+
+
+@cache
+def rules() -> dict[str, Rule]:
+    """Every rule by its name, in order of name."""
+    found = {}
+    for file in resources.files("outreachdb.advisor.rules").iterdir():
+        name, _, kind = file.name.rpartition(".")
+        if name.startswith("_") or kind not in {"sql", "py"}:
+            continue
+        text = file.read_text(encoding="utf-8")
+        found[name] = _sql_rule(name, text) if kind == "sql" else _python_rule(name)
+    return dict(sorted(found.items()))
+
+
+def _sql_rule(name: str, text: str) -> Rule:
+    head = _LEADING_COMMENT.match(text)
+    lines = [line[2:].removeprefix(" ") for line in (head.group() if head else "").splitlines()]
+    about = _pairs(lines)
+    body = text[head.end() if head else 0 :].strip().rstrip(";")
+    return _rule(name, about, sql=_with(about.get("uses", "").split(), body))
+
+
+def _python_rule(name: str) -> Rule:
+    module = importlib.import_module(f"outreachdb.advisor.rules.{name}")
+    return _rule(name, _pairs((module.__doc__ or "").splitlines()), find=module.find)
+
+
+def _rule(name: str, about: dict[str, str], **how: Any) -> Rule:
+    if about["group"] not in GROUPS:
+        raise ValueError(f"{name}: no group {about['group']}")
+    return Rule(
+        name=name,
+        title=about["title"],
+        severity=severity(about["severity"]),
+        group=about["group"],
+        why=about["why"],
+        fix=about["fix"],
+        sources=tuple(about["sources"].split()),
+        weigh=about.get("weigh") == "size",
+        needs=int(about.get("needs", 15)),
+        **how,
+    )
+
+
+def _pairs(lines: list[str]) -> dict[str, str]:
+    about: dict[str, str] = {}
+    last = ""
+    for line in lines:
+        if found := _PAIR.match(line):
+            last = found[1]
+            about[last] = found[2]
+        elif line.strip() and last:
+            about[last] += f" {line.strip()}"
+    return about
+
+
+def _with(names: list[str], body: str) -> str:
+    """The shared expressions in front of a rule's own."""
+    shared = load("outreachdb.advisor", "shared.sql")
+    if not names:
+        return body
+    parts = ",\n".join(f"{name} AS MATERIALIZED (\n{shared[name]}\n)" for name in names)
+    own = f",\n{body[4:].lstrip()}" if body.upper().startswith("WITH") else f"\n{body}"
+    return f"WITH {parts}{own}"

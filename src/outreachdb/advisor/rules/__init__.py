@@ -1,0 +1,1 @@
+"""One file per rule; :mod:`outreachdb.advisor.rulebook` reads them."""

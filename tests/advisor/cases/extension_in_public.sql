@@ -1,0 +1,5 @@
+-- finds: public fuzzystrmatch
+CREATE EXTENSION fuzzystrmatch SCHEMA public;
+
+-- finds nothing
+CREATE EXTENSION unaccent;

@@ -1,0 +1,12 @@
+-- finds: t() a, b
+CREATE TABLE t (id int);
+ALTER TABLE t ENABLE ROW LEVEL SECURITY;
+CREATE POLICY a ON t FOR SELECT USING (id > 0);
+CREATE POLICY b ON t USING (id < 9);
+
+-- finds nothing
+CREATE TABLE t (id int);
+ALTER TABLE t ENABLE ROW LEVEL SECURITY;
+CREATE POLICY a ON t FOR SELECT TO advisor_owner USING (id > 0);
+CREATE POLICY b ON t TO advisor_tenant USING (id < 9);
+CREATE POLICY c ON t AS RESTRICTIVE USING (id < 9);

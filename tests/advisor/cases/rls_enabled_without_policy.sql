@@ -1,0 +1,8 @@
+-- finds: t()
+CREATE TABLE t (id int);
+ALTER TABLE t ENABLE ROW LEVEL SECURITY;
+
+-- finds nothing
+CREATE TABLE t (id int);
+ALTER TABLE t ENABLE ROW LEVEL SECURITY;
+CREATE POLICY p ON t USING (id > 0);

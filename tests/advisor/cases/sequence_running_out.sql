@@ -1,0 +1,14 @@
+-- finds: t(id) t_id_seq
+-- finds: () loose
+CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY);
+SELECT setval('t_id_seq', 2000000000);
+CREATE SEQUENCE loose MAXVALUE 100;
+SELECT setval('loose', 60);
+
+-- finds nothing
+CREATE TABLE t (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, fresh int GENERATED ALWAYS AS IDENTITY);
+SELECT setval('t_id_seq', 2000000000);
+CREATE SEQUENCE ring MAXVALUE 100 CYCLE;
+SELECT setval('ring', 99);
+CREATE SEQUENCE falling INCREMENT -1 MINVALUE -100 MAXVALUE -1;
+SELECT nextval('falling');

@@ -1,0 +1,188 @@
+"""The advice itself: its statements run, both ways; drops are safe together; nothing is changed by looking."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from foreign_key_check import ask
+from pglast import parser
+from planted import ROLES
+
+from outreachdb.advisor import Finding, Report, advise, rules, session, suppressions
+from outreachdb.advisor.drops import ORDER
+from outreachdb.errors import InvalidInput, UsageError
+
+SHAPE = """
+    SELECT string_agg(x.line, E'\n' ORDER BY x.line) FROM (
+        SELECT pg_get_indexdef(i.indexrelid) || i.indisvalid AS line
+        FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid WHERE c.relnamespace = %(schema)s::regnamespace
+        UNION ALL SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
+        FROM pg_constraint WHERE connamespace = %(schema)s::regnamespace AND contype <> 'n'
+        UNION ALL SELECT concat_ws(' ', oid::regclass, reloptions, relrowsecurity, relacl)
+        FROM pg_class WHERE relnamespace = %(schema)s::regnamespace
+        UNION ALL SELECT concat_ws(' ', attrelid::regclass, attname, nullif((to_jsonb(a) ->> 'attstattarget')::int, -1))
+        FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+        WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'p') AND attnum > 0
+        UNION ALL SELECT concat_ws(' ', oid::regprocedure, proconfig) FROM pg_proc
+        WHERE pronamespace = %(schema)s::regnamespace
+    ) AS x
+"""
+# What can't be taken back: a validation, a rebuild, a version.
+ONE_WAY = {"not_valid_constraint", "invalid_index", "index_bloat", "extension_outdated"}
+
+
+def _run(connection: psycopg.Connection[Any], text: str | None, *, tolerant: bool = False) -> None:
+    for statement in parser.split(text or ""):
+        try:
+            connection.execute(statement.encode())
+        except psycopg.errors.CheckViolation:
+            assert tolerant
+
+
+def test_every_change_runs_and_can_be_taken_back(report: Report, planted_copy: str) -> None:
+    changed = [each for each in report.findings if each.ddl and each.schema == f"yes_{each.rule}"]
+    assert len({each.rule for each in changed}) >= 25
+    with psycopg.connect(planted_copy, autocommit=True) as connection:
+        for each in changed:
+            if each.rule in {"not_valid_constraint", "invalid_index"}:  # rows stand against these two
+                continue
+            shape = connection.execute(SHAPE, {"schema": each.schema}).fetchone()
+            _run(connection, each.ddl, tolerant=bool(each.evidence.get("violating_rows")))
+            if each.rule in ONE_WAY:
+                continue
+            assert connection.execute(SHAPE, {"schema": each.schema}).fetchone() != shape, each
+            _run(connection, each.rollback)
+            assert connection.execute(SHAPE, {"schema": each.schema}).fetchone() == shape, each
+
+
+async def test_drops_are_safe_together(report: Report, planted_copy: str) -> None:
+    drops = [each for each in report.findings if each.rule in ORDER[1:] and each.ddl]
+    assert {each.rule for each in drops} == set(ORDER[1:])
+    names = [line for each in drops for line in (each.ddl or "").splitlines()]
+    assert len(names) == len(set(names)), "no index is dropped by two findings"
+    schemas = sorted({each.schema for each in report.findings if each.schema})
+    with psycopg.connect(planted_copy) as connection:
+        before = ask(connection, schemas)
+        constraints = connection.execute("SELECT count(*) FROM pg_constraint").fetchone()
+        connection.commit()
+        connection.autocommit = True
+        for each in drops:
+            _run(connection, each.ddl)
+        assert connection.execute("SELECT count(*) FROM pg_constraint").fetchone() == constraints
+        assert ask(connection, schemas).unserved == before.unserved
+    again = await advise(planted_copy, only=["duplicate_index", "overlapping_index"])
+    assert [each.place for each in again.findings if each.ddl] == []
+    assert [each.object for each in again.findings] == ["keyed_id_key"], "two constraints say the same: only told"
+
+
+def test_partitions_are_told_once(report: Report) -> None:
+    found = [each for each in report.findings if each.rule == "foreign_key_without_index" and each.table == "events"]
+    (events,) = [each for each in found if each.schema == "yes_foreign_key_without_index"]
+    assert (events.evidence["partitions"], events.evidence["partitions_without_index"]) == (2, 1)
+    steps = [line.split(" ON ")[0] for line in (events.ddl or "").splitlines()]
+    assert steps[0] == "CREATE INDEX ix_events_parent_id"
+    assert steps.count("ALTER INDEX yes_foreign_key_without_index.ix_events_parent_id ATTACH PARTITION "
+                       "yes_foreign_key_without_index.ix_events_1_parent_id;") == 1  # fmt: skip
+    assert all(each.table not in {"events_1", "events_2", "measured_1"} for each in report.findings)
+
+
+def test_rows_that_break_a_rule_are_counted(report: Report) -> None:
+    counted = {
+        each.columns: each.evidence["violating_rows"]
+        for each in report.findings
+        if each.schema == f"yes_{each.rule}" and "violating_rows" in each.evidence
+    }
+    assert counted == {
+        ("email",): 2, ("work_email",): 1, ("website_url",): 1, ("lead_score",): 2, ("status",): 0,
+    }  # fmt: skip
+
+
+async def test_looking_changes_nothing_and_waits_for_nobody(planted_url: str) -> None:
+    async with session.reading(planted_url) as connection:
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            async with connection.transaction():
+                await connection.execute("CREATE TABLE public.mine (a int)")
+        row = await (await connection.execute("SELECT current_setting('statement_timeout') AS most")).fetchone()
+        assert row == {"most": "10s"}
+
+
+async def test_a_rule_that_takes_too_long_costs_only_itself(planted_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+
+    module = importlib.import_module("outreachdb.advisor.advise")
+    slow = replace(rules()["money_column"], name="slow", sql="SELECT pg_catalog.pg_sleep(9)")
+    monkeypatch.setattr(module, "select", lambda _only: [slow, rules()["money_column"]])
+    report = await advise(planted_url, statement_ms=400)
+    assert [each.rule for each in report.findings] == ["money_column"]
+    assert any(note.startswith("slow: not looked at") for note in report.notes)
+
+
+async def test_a_plain_role_sees_the_catalogue_and_says_what_it_does_not(planted_url: str, report: Report) -> None:
+    watcher = psycopg.conninfo.make_conninfo(planted_url, options="-c role=advisor_watcher")
+    assert "advisor_watcher" in ROLES
+    seen = await advise(watcher)
+    blind = {  # what needs rows, planner statistics, the values of sequences or the texts of queries
+        "brin_candidate", "containment_without_gin", "ilike_without_trigram", "index_bloat", "integer_key_running_out",
+        "mostly_null_index", "offset_paging", "query_without_pruning", "sequence_running_out", "statistics_target_low",
+        "table_bloat",
+    }  # fmt: skip
+
+    def facts(of: Report) -> set[tuple[Any, ...]]:
+        return {(e.rule, e.schema, e.table, e.columns, e.object) for e in of.findings if e.rule not in blind}
+
+    assert facts(seen) == facts(report)
+    told = " ".join(seen.notes)
+    for part in ("may not read", "sequences can't be read", "pg_read_all_stats"):
+        assert part in told
+
+
+def _finding(**given: Any) -> Finding:
+    base = Finding("unused_index", "info", "public", "t", ("a",), "t_a", {"summary": "no scan"})
+    return replace(base, **given)
+
+
+def test_accepted_findings_have_a_reason_and_an_end(tmp_path: Path) -> None:
+    today = date(2026, 6, 1)
+    file = tmp_path / "accepted.yaml"
+    file.write_text(
+        "- {rule: unused_index, object: t_*, reason: yearly report, until: 2026-06-01}\n"
+        "- {rule: unused_index, object: u_a, reason: was needed, until: 2026-05-31}\n"
+        "- {rule: money_column, table: gone, reason: legacy, until: 2027-01-01}\n"
+    )
+    notes: list[str] = []
+    known = suppressions.load(file)
+    kept, accepted = known.apply([_finding(), _finding(object="u_a")], today=today, notes=notes)
+    assert [each.object for each in kept] == ["u_a"]
+    assert [(each.object, reason) for each, reason in accepted] == [("t_a", "yearly report")]
+    assert notes == [
+        "the suppression of unused_index (was needed) ended on 2026-05-31",
+        "the suppression of money_column (legacy) fits nothing any more",
+    ]
+    assert known.apply([_finding()], today=today + timedelta(days=1), notes=[])[1] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- {rule: unused_index, until: 2027-01-01}", "reason"),
+        ("- {rule: unused_index, reason: because}", "until"),
+        ("- {rule: no_such, reason: because, until: 2027-01-01}", "no rule 'no_such'"),
+        ("- {rule: unused_index, reason: because, until: 2027-01-01, tabel: x}", "tabel"),
+        ("rule: [", "not YAML"),
+    ],
+)
+def test_bad_suppressions_are_told(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(InvalidInput, match=r"bad\.yaml") as raised:
+        suppressions.load(tmp_path / "bad.yaml")
+    assert said in str(raised.value)
+
+
+async def test_an_unknown_rule_is_told(planted_url: str) -> None:
+    with pytest.raises(UsageError, match="there is no rule nonsense"):
+        await advise(planted_url, only=["nonsense"])

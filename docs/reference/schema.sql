@@ -392,6 +392,8 @@ CREATE FUNCTION outreach.begin_sends(send_ids bigint[], created_ats timestamp wi
 #variable_conflict use_column
 DECLARE
     v_workspace bigint := outreach.required_workspace();
+    v_first timestamptz := (SELECT min(u) FROM unnest(created_ats) AS u);
+    v_last timestamptz := (SELECT max(u) FROM unnest(created_ats) AS u);
 BEGIN
     PERFORM outreach.hold_campaigns(v_workspace, created_ats);
     RETURN QUERY
@@ -402,8 +404,8 @@ BEGIN
                c.status <> 'running' AS halted
         FROM unnest(send_ids, created_ats) AS g (id, created_at)
         JOIN outreach.email_sends AS s
-            ON s.workspace_id = v_workspace AND s.id = g.id AND s.created_at = g.created_at
-            AND s.created_at = ANY (created_ats)
+            ON s.workspace_id = v_workspace AND s.id = g.id AND s.created_at - g.created_at = interval '0'
+            AND s.created_at BETWEEN v_first AND v_last
         JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = s.campaign_id
         CROSS JOIN LATERAL outreach.suppression_of(v_workspace, s.recipient) AS x
         WHERE s.status = 'claimed' AND s.claimed_by = worker AND s.lease_expires_at > clock_timestamp()
@@ -417,8 +419,8 @@ BEGIN
         begun_at = CASE WHEN j.stop IS NULL AND NOT j.halted THEN clock_timestamp() END,
         lease_expires_at = clock_timestamp() + lease
     FROM judged AS j
-    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at = j.created_at
-      AND s.created_at = ANY (created_ats)
+    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at - j.created_at = interval '0'
+      AND s.created_at BETWEEN v_first AND v_last
     RETURNING s.id, CASE s.status WHEN 'claimed' THEN 'begun' WHEN 'scheduled' THEN 'returned' ELSE s.status END, j.stop;
     -- The distance counts from here, the last moment before SMTP that everybody sees.
     UPDATE outreach.mailboxes AS m
@@ -426,7 +428,7 @@ BEGIN
     WHERE m.workspace_id = v_workspace AND m.min_spacing_ms > 0
       AND m.id = ANY (ARRAY(SELECT s.mailbox_id FROM outreach.email_sends AS s
                             WHERE s.workspace_id = v_workspace AND s.id = ANY (send_ids)
-                              AND s.created_at = ANY (created_ats) AND s.status = 'claimed' AND s.claimed_by = worker));
+                              AND s.created_at BETWEEN v_first AND v_last AND s.status = 'claimed' AND s.claimed_by = worker));
 END
 $$;
 ALTER FUNCTION outreach.begin_sends(send_ids bigint[], created_ats timestamp with time zone[], worker text, lease interval) OWNER TO outreachdb_trusted;
@@ -692,6 +694,9 @@ DECLARE
     v_room integer[];
     v_share integer;
     v_now timestamptz;
+    v_first timestamptz;
+    v_last timestamptz;
+    v_chosen record;
 BEGIN
     IF n < 1 OR n > 10000 OR lease <= interval '0' OR worker IS NULL THEN
         RAISE EXCEPTION 'a claim takes 1 to 10000 sends, a worker''s name and a lease'
@@ -709,7 +714,7 @@ BEGIN
     FROM (SELECT a.id, a.launched_at, a.priority FROM outreach.campaigns AS a
           WHERE a.workspace_id = v_workspace AND a.status = 'running' ORDER BY a.id FOR SHARE SKIP LOCKED) AS c;
     -- Which campaigns have something due from which mailboxes.
-    SELECT array_agg(p.campaign_id) AS campaigns, array_agg(p.launched_at) AS launched, array_agg(p.priority) AS priorities,
+    SELECT array_agg(p.campaign_id) AS campaigns, array_agg(p.priority) AS priorities,
            array_agg(p.mailbox_id) AS mailboxes,
            array_agg(DISTINCT p.mailbox_id) FILTER (WHERE NOT p.limited) AS free,
            array_agg(DISTINCT p.mailbox_id) FILTER (WHERE p.limited) AS limited
@@ -743,21 +748,25 @@ BEGIN
         FROM outreach.mailboxes_room(v_workspace, v_locked, n) AS r WHERE r.room > 0;
     END IF;
     v_share := (n + greatest(1, cardinality(v_mailboxes)) - 1) / greatest(1, cardinality(v_mailboxes));
-    RETURN QUERY
+    SELECT min(u), max(u) INTO v_first, v_last FROM unnest(v_launched) AS u;
+    -- Locked here and judged by the next statement. A plan that locks rows must not prune partitions while it runs: where
+    -- a row was changed by another just before, PostgreSQL 18 prepares the plan a second time for that row and leaves the
+    -- first one's pruning state destroyed; the server crashes. The range prunes when the plan starts, which is safe.
     WITH due AS MATERIALIZED (
         SELECT s.*, p.priority, m.room,
                row_number() OVER (PARTITION BY s.mailbox_id, s.campaign_id ORDER BY s.scheduled_at) AS turn
         FROM unnest(v_mailboxes, v_room) AS m (id, room)
-        JOIN unnest(v_pairs.campaigns, v_pairs.launched, v_pairs.priorities, v_pairs.mailboxes)
-            AS p (campaign_id, launched_at, priority, mailbox_id) ON p.mailbox_id = m.id
+        JOIN (SELECT q.*, count(*) OVER (PARTITION BY q.mailbox_id ORDER BY q.priority DESC) AS rivals
+              FROM unnest(v_pairs.campaigns, v_pairs.priorities, v_pairs.mailboxes)
+                  AS q (campaign_id, priority, mailbox_id)) AS p ON p.mailbox_id = m.id
         CROSS JOIN LATERAL (
             SELECT e.id, e.created_at, e.campaign_id, e.lead_id, e.mailbox_id, e.step, e.recipient, e.scheduled_at
             FROM outreach.email_sends AS e
             WHERE e.workspace_id = v_workspace AND e.mailbox_id = m.id AND e.campaign_id = p.campaign_id
-              AND e.status = 'scheduled' AND e.scheduled_at <= v_now AND e.created_at = p.launched_at
-              AND e.created_at = ANY (v_launched)
+              AND e.status = 'scheduled' AND e.scheduled_at <= v_now AND e.created_at = ANY (v_launched)
+              AND e.created_at BETWEEN v_first AND v_last
             ORDER BY e.scheduled_at
-            LIMIT least(v_share, m.room)
+            LIMIT least((v_share + p.rivals - 1) / p.rivals, m.room)
             FOR UPDATE SKIP LOCKED) AS s
     ), shared AS MATERIALIZED (
         SELECT d.*, row_number() OVER (
@@ -768,9 +777,17 @@ BEGIN
         SELECT s.*, row_number() OVER (PARTITION BY s.lead_id ORDER BY s.place, s.id) AS lead_turn
         FROM (SELECT * FROM shared AS d WHERE d.place <= d.room
               ORDER BY d.priority DESC, d.place, d.scheduled_at LIMIT n) AS s
-    ), judged AS MATERIALIZED (
+    )
+    SELECT array_agg(d.id) AS ids, array_agg(d.created_at) AS created_ats, array_agg(d.campaign_id) AS campaigns,
+           array_agg(d.lead_id) AS leads, array_agg(d.step) AS steps, array_agg(d.recipient) AS recipients,
+           array_agg(d.lead_turn) AS turns
+    INTO v_chosen FROM chosen AS d;
+    RETURN QUERY
+    WITH judged AS MATERIALIZED (
         SELECT d.id, d.created_at, j.stop, j.until, l.lead
-        FROM chosen AS d
+        FROM unnest(v_chosen.ids, v_chosen.created_ats, v_chosen.campaigns, v_chosen.leads, v_chosen.steps,
+                    v_chosen.recipients, v_chosen.turns)
+            AS d (id, created_at, campaign_id, lead_id, step, recipient, lead_turn)
         JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = d.campaign_id
         CROSS JOIN LATERAL outreach.judge_send(
             v_workspace, c, d.lead_id, d.step, d.recipient, v_sends, v_days, v_since, d.lead_turn) AS j (stop, until)
@@ -931,7 +948,7 @@ BEGIN
             SET status = 'scheduled', scheduled_at = now(), begun_at = NULL, claimed_by = NULL,
                 last_error = 'a person decided to send it again'
             FROM held AS h
-            WHERE s.workspace_id = v_workspace AND s.id = h.id AND s.created_at = h.created_at
+            WHERE s.workspace_id = v_workspace AND s.id = h.id AND s.created_at - h.created_at = interval '0'
               AND s.created_at = ANY (created_ats)
             RETURNING s.id, s.lead_id, s.campaign_id, s.step
         ), told AS (
@@ -3563,6 +3580,8 @@ DECLARE
     v_workspace bigint := outreach.required_workspace();
     v_now timestamptz := clock_timestamp();
     v_instants timestamptz[] := ARRAY(SELECT DISTINCT (r ->> 'created_at')::timestamptz FROM jsonb_array_elements(results) AS r);
+    v_first timestamptz := (SELECT min(u) FROM unnest(v_instants) AS u);
+    v_last timestamptz := (SELECT max(u) FROM unnest(v_instants) AS u);
     v_done outreach.email_sends[];
 BEGIN
     PERFORM outreach.hold_campaigns(v_workspace, v_instants);
@@ -3576,8 +3595,8 @@ BEGIN
                     ELSE g.outcome END AS outcome, g.error
         FROM given AS g
         JOIN outreach.email_sends AS s
-            ON s.workspace_id = v_workspace AND s.id = g.id AND s.created_at = g.created_at
-            AND s.created_at = ANY (v_instants)
+            ON s.workspace_id = v_workspace AND s.id = g.id AND s.created_at - g.created_at = interval '0'
+            AND s.created_at BETWEEN v_first AND v_last
         JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = s.campaign_id
         -- 'unknown' too: the lease ran out over a slow server, and now its worker knows after all.
         WHERE s.status IN ('claimed', 'unknown') AND s.claimed_by = worker
@@ -3595,8 +3614,8 @@ BEGIN
                                 WHEN m.outcome = 'returned' THEN v_now + interval '1 minute' ELSE s.scheduled_at END,
             last_error = left(m.error, 500)
         FROM mine AS m
-        WHERE s.workspace_id = v_workspace AND s.id = m.id AND s.created_at = m.created_at
-          AND s.created_at = ANY (v_instants)
+        WHERE s.workspace_id = v_workspace AND s.id = m.id AND s.created_at - m.created_at = interval '0'
+          AND s.created_at BETWEEN v_first AND v_last
         RETURNING s AS row
     )
     SELECT array_agg(m.row ORDER BY (m.row).lead_id) INTO v_done FROM moved AS m;
@@ -3685,6 +3704,8 @@ DECLARE
     v_instants timestamptz[] := ARRAY(
         SELECT DISTINCT c.launched_at FROM outreach.campaigns AS c
         WHERE c.workspace_id = v_workspace AND c.status IN ('running', 'paused', 'cancelled') AND c.launched_at IS NOT NULL);
+    v_first timestamptz;
+    v_last timestamptz;
 BEGIN
     v_instants := ARRAY(
         SELECT DISTINCT s.created_at FROM outreach.email_sends AS s
@@ -3694,6 +3715,7 @@ BEGIN
         RETURN QUERY SELECT 0::bigint, 0::bigint;
         RETURN;
     END IF;
+    SELECT min(u), max(u) INTO v_first, v_last FROM unnest(v_instants) AS u;
     PERFORM outreach.ensure_partitions('lead_activities', now(), now());
     PERFORM outreach.hold_campaigns(v_workspace, v_instants);
     PERFORM outreach.record_sends(
@@ -3717,8 +3739,8 @@ BEGIN
                           WHEN x.campaign_status = 'cancelled' THEN 'cancelled' ELSE 'scheduled' END,
             last_error = CASE WHEN s.begun_at IS NOT NULL THEN 'the worker was lost while sending' ELSE s.last_error END
         FROM expired AS x
-        WHERE s.workspace_id = v_workspace AND s.id = x.id AND s.created_at = x.created_at
-          AND s.created_at = ANY (v_instants)
+        WHERE s.workspace_id = v_workspace AND s.id = x.id AND s.created_at - x.created_at = interval '0'
+          AND s.created_at BETWEEN v_first AND v_last
         RETURNING s.id, s.campaign_id, s.lead_id, s.step, s.status, s.claimed_by
     ), told AS (
         INSERT INTO outreach.lead_activities (workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)

@@ -131,7 +131,9 @@ def test_there_are_no_triggers(connection: psycopg.Connection[Any]) -> None:
 
 
 def test_instants_have_a_time_zone_and_money_is_numeric(connection: psycopg.Connection[Any]) -> None:
-    assert connection.execute(ZONELESS).fetchall() == []
+    # A window is told by the clock of whoever reads the mail.
+    wall_clocks = {("outreach.campaigns.window_from",), ("outreach.campaigns.window_to",)}
+    assert set(connection.execute(ZONELESS).fetchall()) == wall_clocks
 
 
 def test_foreign_keys_refuse_or_cascade(connection: psycopg.Connection[Any]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -74,6 +77,35 @@ class Sink:
         if envelope.rcpt_tos[0].startswith("dropped") and server.transport is not None:
             server.transport.abort()
         return "250 2.0.0 taken"
+
+
+@contextmanager
+def running(*, implicit: ssl.SSLContext | None = None, **options: Any) -> Iterator[Sink]:
+    """A sink that listens, in a thread of its own; ``options`` are the server's, ``implicit`` is TLS from the start."""
+    taken = Sink()
+    loop = asyncio.new_event_loop()
+
+    def factory() -> SMTP:
+        return SMTP(taken, enable_SMTPUTF8=True, loop=loop, **options)
+
+    server = loop.run_until_complete(loop.create_server(factory, "127.0.0.1", 0, ssl=implicit))
+    taken.port = server.sockets[0].getsockname()[1]
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield taken
+    taken.gate.set()
+
+    async def stop() -> None:
+        server.close()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
 
 
 def campaign_file(port: int, name: str = "spring", **changes: Any) -> dict[str, Any]:

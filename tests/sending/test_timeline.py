@@ -37,7 +37,8 @@ async def test_a_mail_s_whole_story(tenant: Tenant, keyring: Keyring, sink: Sink
     message = str(sink.parsed("lead1@example.org")["Message-ID"])
     [send] = await rows(
         tenant,
-        "SELECT sent_at FROM outreach.email_sends WHERE workspace_id = %s AND recipient = 'lead1@example.org' AND step = 1",
+        "SELECT sent_at FROM outreach.email_sends "
+        "WHERE workspace_id = %s AND recipient = 'lead1@example.org' AND step = 1",
         tenant.workspace_id,
     )
     event = NormalEvent(

@@ -13,7 +13,7 @@ from outreachdb.secrets import Keyring
 from outreachdb.sending.clocks import Window
 from outreachdb.sending.ledger import Ledger
 
-# Clocks go forward on 29 March 2026 (Berlin, 2:00), 8 March (New York, 2:00), 4 October (Lord Howe, 2:00 by half an hour);
+# Clocks go forward on 29 March 2026 (Berlin), 8 March (New York), 4 October (Lord Howe, by half an hour), all at 2:00;
 # back on 25 October, 1 November, 5 April.
 CASES = (
     ("Europe/Berlin", datetime(2026, 3, 27, tzinfo=UTC), datetime(2026, 3, 31, tzinfo=UTC)),
@@ -32,7 +32,8 @@ WINDOWS = (
     (time(0), time.max, [6, 7]),
 )
 OPENING = """
-    SELECT t.at, outreach.window_opening(t.at, %(zone)s, %(opens)s::time, %(closes)s::time, %(days)s::smallint[]) AS opening
+    SELECT t.at, outreach.window_opening(
+        t.at, %(zone)s, %(opens)s::time, %(closes)s::time, %(days)s::smallint[]) AS opening
     FROM unnest(%(instants)s::timestamptz[]) AS t (at)
 """
 

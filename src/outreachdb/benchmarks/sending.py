@@ -1,4 +1,4 @@
-"""Scheduling beside a bare INSERT ... SELECT of the same rows, claims by four workers, many launches and workers at once."""
+"""Scheduling beside a bare INSERT ... SELECT of the same rows, claims by four workers, launches and workers at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ BARE_LIMIT = 1.5
 LEADS = """
     INSERT INTO outreach.leads (workspace_id, email, first_name, last_name, title, company_name, country, custom_fields)
     SELECT %(workspace_id)s, 'person' || n || '@company' || n %% 50000 || '.example', 'First' || n %% 500,
-           'Family' || n %% 20000, 'Title ' || n %% 200, 'Company ' || n %% 50000, 'C' || n %% 50,
+           'Family' || n %% 20000, 'Title ' || n %% 200,
+           'Company ' || n %% 50000, 'C' || n %% 50,
            jsonb_build_object('plan', n %% 3)
     FROM generate_series(1, %(leads)s) AS n
 """
@@ -38,7 +39,8 @@ TWIN = (
     "CREATE TABLE public.sends_twin (LIKE outreach.email_sends INCLUDING ALL)",
     """ALTER TABLE public.sends_twin ADD FOREIGN KEY (workspace_id, campaign_id, created_at)
        REFERENCES outreach.campaigns (workspace_id, id, launched_at)""",
-    "ALTER TABLE public.sends_twin ADD FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads (workspace_id, id)",
+    """ALTER TABLE public.sends_twin ADD FOREIGN KEY (workspace_id, lead_id)
+       REFERENCES outreach.leads (workspace_id, id)""",
 )
 # A worker is a process of its own, as in life.
 CHILD = """
@@ -70,7 +72,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
 
 
 async def run(url: str, leads: int = 1_000_000, progress: Progress = silent) -> list[Result]:
-    """Schedule ``leads`` sends, write the same rows bare, claim from 64 mailboxes, then launch five campaigns at once."""
+    """Schedule ``leads`` sends, write the same rows bare, claim from 64 mailboxes, launch five campaigns at once."""
     async with scratch_database(url, "sending") as scratch:
         await migrate.upgrade(scratch)
         async with Pools(Settings.load({}, database_url=scratch)) as pools:
@@ -138,8 +140,9 @@ async def _claims(url: str, enough: int) -> float:
         assert process.stdout is not None  # noqa: S101  (asked for above)
         await process.stdout.readline()
     told = [json.loads(out) for out, _ in await asyncio.gather(*(process.communicate(b"\n") for process in started))]
-    claimed = sum(each["claimed"] for each in told)
-    return round(claimed / (max(each["ended"] for each in told) - min(each["began"] for each in told)))
+    claimed = sum(int(each["claimed"]) for each in told)
+    taken = max(float(each["ended"]) for each in told) - min(float(each["began"]) for each in told)
+    return float(round(claimed / taken))
 
 
 async def _crowd(tenant: Tenant, url: str, leads: int) -> list[Result]:

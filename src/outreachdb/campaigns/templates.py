@@ -149,7 +149,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         checked: nodes.Template = _Bounding().visit(tree)
         return checked
 
-    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:  # noqa: ARG002 - the sandbox's signature
         """The sandbox's own ``format`` keeps secrets in, but makes texts of any width."""
         return None
 

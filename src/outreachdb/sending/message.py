@@ -65,12 +65,10 @@ def build(
         message["Subject"] = Header(rendered.subject, None if rendered.subject.isascii() else "utf-8")
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = message_id
-    for header, value in (headers or {}).items():
-        message[header] = value
     message.set_content(_sendable(rendered.text), content_manager=raw_data_manager)
     if rendered.html is not None:
         message.add_alternative(_sendable(rendered.html), subtype="html", content_manager=raw_data_manager)
-    content = _argument(message_id) + relays.line(relay, message_id) + message.as_bytes()
+    content = _argument(message_id) + relays.line(relay, message_id) + _lines(headers or {}) + message.as_bytes()
     return Message(recipient, message_id, rendered.subject, content, international)
 
 
@@ -78,6 +76,11 @@ def _argument(message_id: str) -> bytes:
     """The header line, folded between JSON's tokens only: a policy would encode or cut what it finds too long."""
     line = f'{ARGUMENT_HEADER}: {{"unique_args":\r\n {{"{MESSAGE_ID_ARGUMENT}":\r\n {json.dumps(message_id)}}}}}\r\n'
     return line.encode("ascii")
+
+
+def _lines(headers: Mapping[str, str]) -> bytes:
+    """Headers of ours in one line each: some readers of List-Unsubscribe don't unfold it."""
+    return "".join(f"{header}: {value}\r\n" for header, value in headers.items()).encode("ascii")
 
 
 def _address(name: str | None, address: str) -> Address:

@@ -218,6 +218,9 @@ DECLARE
     v_room integer[];
     v_share integer;
     v_now timestamptz;
+    v_first timestamptz;
+    v_last timestamptz;
+    v_chosen record;
 BEGIN
     IF n < 1 OR n > 10000 OR lease <= interval '0' OR worker IS NULL THEN
         RAISE EXCEPTION 'a claim takes 1 to 10000 sends, a worker''s name and a lease'
@@ -235,7 +238,7 @@ BEGIN
     FROM (SELECT a.id, a.launched_at, a.priority FROM outreach.campaigns AS a
           WHERE a.workspace_id = v_workspace AND a.status = 'running' ORDER BY a.id FOR SHARE SKIP LOCKED) AS c;
     -- Which campaigns have something due from which mailboxes.
-    SELECT array_agg(p.campaign_id) AS campaigns, array_agg(p.launched_at) AS launched, array_agg(p.priority) AS priorities,
+    SELECT array_agg(p.campaign_id) AS campaigns, array_agg(p.priority) AS priorities,
            array_agg(p.mailbox_id) AS mailboxes,
            array_agg(DISTINCT p.mailbox_id) FILTER (WHERE NOT p.limited) AS free,
            array_agg(DISTINCT p.mailbox_id) FILTER (WHERE p.limited) AS limited
@@ -269,21 +272,25 @@ BEGIN
         FROM outreach.mailboxes_room(v_workspace, v_locked, n) AS r WHERE r.room > 0;
     END IF;
     v_share := (n + greatest(1, cardinality(v_mailboxes)) - 1) / greatest(1, cardinality(v_mailboxes));
-    RETURN QUERY
+    SELECT min(u), max(u) INTO v_first, v_last FROM unnest(v_launched) AS u;
+    -- Locked here and judged by the next statement. A plan that locks rows must not prune partitions while it runs: where
+    -- a row was changed by another just before, PostgreSQL 18 prepares the plan a second time for that row and leaves the
+    -- first one's pruning state destroyed; the server crashes. The range prunes when the plan starts, which is safe.
     WITH due AS MATERIALIZED (
         SELECT s.*, p.priority, m.room,
                row_number() OVER (PARTITION BY s.mailbox_id, s.campaign_id ORDER BY s.scheduled_at) AS turn
         FROM unnest(v_mailboxes, v_room) AS m (id, room)
-        JOIN unnest(v_pairs.campaigns, v_pairs.launched, v_pairs.priorities, v_pairs.mailboxes)
-            AS p (campaign_id, launched_at, priority, mailbox_id) ON p.mailbox_id = m.id
+        JOIN (SELECT q.*, count(*) OVER (PARTITION BY q.mailbox_id ORDER BY q.priority DESC) AS rivals
+              FROM unnest(v_pairs.campaigns, v_pairs.priorities, v_pairs.mailboxes)
+                  AS q (campaign_id, priority, mailbox_id)) AS p ON p.mailbox_id = m.id
         CROSS JOIN LATERAL (
             SELECT e.id, e.created_at, e.campaign_id, e.lead_id, e.mailbox_id, e.step, e.recipient, e.scheduled_at
             FROM outreach.email_sends AS e
             WHERE e.workspace_id = v_workspace AND e.mailbox_id = m.id AND e.campaign_id = p.campaign_id
-              AND e.status = 'scheduled' AND e.scheduled_at <= v_now AND e.created_at = p.launched_at
-              AND e.created_at = ANY (v_launched)
+              AND e.status = 'scheduled' AND e.scheduled_at <= v_now AND e.created_at = ANY (v_launched)
+              AND e.created_at BETWEEN v_first AND v_last
             ORDER BY e.scheduled_at
-            LIMIT least(v_share, m.room)
+            LIMIT least((v_share + p.rivals - 1) / p.rivals, m.room)
             FOR UPDATE SKIP LOCKED) AS s
     ), shared AS MATERIALIZED (
         SELECT d.*, row_number() OVER (
@@ -294,9 +301,17 @@ BEGIN
         SELECT s.*, row_number() OVER (PARTITION BY s.lead_id ORDER BY s.place, s.id) AS lead_turn
         FROM (SELECT * FROM shared AS d WHERE d.place <= d.room
               ORDER BY d.priority DESC, d.place, d.scheduled_at LIMIT n) AS s
-    ), judged AS MATERIALIZED (
+    )
+    SELECT array_agg(d.id) AS ids, array_agg(d.created_at) AS created_ats, array_agg(d.campaign_id) AS campaigns,
+           array_agg(d.lead_id) AS leads, array_agg(d.step) AS steps, array_agg(d.recipient) AS recipients,
+           array_agg(d.lead_turn) AS turns
+    INTO v_chosen FROM chosen AS d;
+    RETURN QUERY
+    WITH judged AS MATERIALIZED (
         SELECT d.id, d.created_at, j.stop, j.until, l.lead
-        FROM chosen AS d
+        FROM unnest(v_chosen.ids, v_chosen.created_ats, v_chosen.campaigns, v_chosen.leads, v_chosen.steps,
+                    v_chosen.recipients, v_chosen.turns)
+            AS d (id, created_at, campaign_id, lead_id, step, recipient, lead_turn)
         JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = d.campaign_id
         CROSS JOIN LATERAL outreach.judge_send(
             v_workspace, c, d.lead_id, d.step, d.recipient, v_sends, v_days, v_since, d.lead_turn) AS j (stop, until)
@@ -375,6 +390,8 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v_workspace bigint := outreach.required_workspace();
+    v_first timestamptz := (SELECT min(u) FROM unnest(created_ats) AS u);
+    v_last timestamptz := (SELECT max(u) FROM unnest(created_ats) AS u);
 BEGIN
     PERFORM outreach.hold_campaigns(v_workspace, created_ats);
     RETURN QUERY
@@ -385,8 +402,8 @@ BEGIN
                c.status <> 'running' AS halted
         FROM unnest(send_ids, created_ats) AS g (id, created_at)
         JOIN outreach.email_sends AS s
-            ON s.workspace_id = v_workspace AND s.id = g.id AND s.created_at = g.created_at
-            AND s.created_at = ANY (created_ats)
+            ON s.workspace_id = v_workspace AND s.id = g.id AND s.created_at - g.created_at = interval '0'
+            AND s.created_at BETWEEN v_first AND v_last
         JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = s.campaign_id
         CROSS JOIN LATERAL outreach.suppression_of(v_workspace, s.recipient) AS x
         WHERE s.status = 'claimed' AND s.claimed_by = worker AND s.lease_expires_at > clock_timestamp()
@@ -400,8 +417,8 @@ BEGIN
         begun_at = CASE WHEN j.stop IS NULL AND NOT j.halted THEN clock_timestamp() END,
         lease_expires_at = clock_timestamp() + lease
     FROM judged AS j
-    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at = j.created_at
-      AND s.created_at = ANY (created_ats)
+    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at - j.created_at = interval '0'
+      AND s.created_at BETWEEN v_first AND v_last
     RETURNING s.id, CASE s.status WHEN 'claimed' THEN 'begun' WHEN 'scheduled' THEN 'returned' ELSE s.status END, j.stop;
     -- The distance counts from here, the last moment before SMTP that everybody sees.
     UPDATE outreach.mailboxes AS m
@@ -409,7 +426,7 @@ BEGIN
     WHERE m.workspace_id = v_workspace AND m.min_spacing_ms > 0
       AND m.id = ANY (ARRAY(SELECT s.mailbox_id FROM outreach.email_sends AS s
                             WHERE s.workspace_id = v_workspace AND s.id = ANY (send_ids)
-                              AND s.created_at = ANY (created_ats) AND s.status = 'claimed' AND s.claimed_by = worker));
+                              AND s.created_at BETWEEN v_first AND v_last AND s.status = 'claimed' AND s.claimed_by = worker));
 END
 $$;
 GRANT EXECUTE ON FUNCTION outreach.begin_sends(bigint[], timestamptz[], text, interval) TO outreachdb_app;

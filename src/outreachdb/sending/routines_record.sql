@@ -21,6 +21,8 @@ DECLARE
     v_workspace bigint := outreach.required_workspace();
     v_now timestamptz := clock_timestamp();
     v_instants timestamptz[] := ARRAY(SELECT DISTINCT (r ->> 'created_at')::timestamptz FROM jsonb_array_elements(results) AS r);
+    v_first timestamptz := (SELECT min(u) FROM unnest(v_instants) AS u);
+    v_last timestamptz := (SELECT max(u) FROM unnest(v_instants) AS u);
     v_done outreach.email_sends[];
 BEGIN
     PERFORM outreach.hold_campaigns(v_workspace, v_instants);
@@ -34,8 +36,8 @@ BEGIN
                     ELSE g.outcome END AS outcome, g.error
         FROM given AS g
         JOIN outreach.email_sends AS s
-            ON s.workspace_id = v_workspace AND s.id = g.id AND s.created_at = g.created_at
-            AND s.created_at = ANY (v_instants)
+            ON s.workspace_id = v_workspace AND s.id = g.id AND s.created_at - g.created_at = interval '0'
+            AND s.created_at BETWEEN v_first AND v_last
         JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = s.campaign_id
         -- 'unknown' too: the lease ran out over a slow server, and now its worker knows after all.
         WHERE s.status IN ('claimed', 'unknown') AND s.claimed_by = worker
@@ -53,8 +55,8 @@ BEGIN
                                 WHEN m.outcome = 'returned' THEN v_now + interval '1 minute' ELSE s.scheduled_at END,
             last_error = left(m.error, 500)
         FROM mine AS m
-        WHERE s.workspace_id = v_workspace AND s.id = m.id AND s.created_at = m.created_at
-          AND s.created_at = ANY (v_instants)
+        WHERE s.workspace_id = v_workspace AND s.id = m.id AND s.created_at - m.created_at = interval '0'
+          AND s.created_at BETWEEN v_first AND v_last
         RETURNING s AS row
     )
     SELECT array_agg(m.row ORDER BY (m.row).lead_id) INTO v_done FROM moved AS m;
@@ -162,6 +164,8 @@ DECLARE
     v_instants timestamptz[] := ARRAY(
         SELECT DISTINCT c.launched_at FROM outreach.campaigns AS c
         WHERE c.workspace_id = v_workspace AND c.status IN ('running', 'paused', 'cancelled') AND c.launched_at IS NOT NULL);
+    v_first timestamptz;
+    v_last timestamptz;
 BEGIN
     v_instants := ARRAY(
         SELECT DISTINCT s.created_at FROM outreach.email_sends AS s
@@ -171,6 +175,7 @@ BEGIN
         RETURN QUERY SELECT 0::bigint, 0::bigint;
         RETURN;
     END IF;
+    SELECT min(u), max(u) INTO v_first, v_last FROM unnest(v_instants) AS u;
     PERFORM outreach.ensure_partitions('lead_activities', now(), now());
     PERFORM outreach.hold_campaigns(v_workspace, v_instants);
     PERFORM outreach.record_sends(
@@ -194,8 +199,8 @@ BEGIN
                           WHEN x.campaign_status = 'cancelled' THEN 'cancelled' ELSE 'scheduled' END,
             last_error = CASE WHEN s.begun_at IS NOT NULL THEN 'the worker was lost while sending' ELSE s.last_error END
         FROM expired AS x
-        WHERE s.workspace_id = v_workspace AND s.id = x.id AND s.created_at = x.created_at
-          AND s.created_at = ANY (v_instants)
+        WHERE s.workspace_id = v_workspace AND s.id = x.id AND s.created_at - x.created_at = interval '0'
+          AND s.created_at BETWEEN v_first AND v_last
         RETURNING s.id, s.campaign_id, s.lead_id, s.step, s.status, s.claimed_by
     ), told AS (
         INSERT INTO outreach.lead_activities (workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)

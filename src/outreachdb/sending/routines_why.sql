@@ -150,7 +150,7 @@ BEGIN
             SET status = 'scheduled', scheduled_at = now(), begun_at = NULL, claimed_by = NULL,
                 last_error = 'a person decided to send it again'
             FROM held AS h
-            WHERE s.workspace_id = v_workspace AND s.id = h.id AND s.created_at = h.created_at
+            WHERE s.workspace_id = v_workspace AND s.id = h.id AND s.created_at - h.created_at = interval '0'
               AND s.created_at = ANY (created_ats)
             RETURNING s.id, s.lead_id, s.campaign_id, s.step
         ), told AS (

@@ -15,6 +15,7 @@ from outreachdb.api.app import create_app
 from outreachdb.config import Settings
 from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import Tenant
+from outreachdb.events import tracking
 from outreachdb.events.machines import is_machine
 from outreachdb.secrets import Keyring
 from outreachdb.sending.tracking_links import TrackingLinks
@@ -159,6 +160,16 @@ async def test_nobody_is_led_astray(
     assert (await client.get(gone.click_url(send.id, send.launched_at, TARGET))).status_code == 302
     assert (await client.get(gone.unsubscribe_url(send.id, send.launched_at))).status_code == 404
     assert (await client.post(gone.unsubscribe_url(send.id, send.launched_at))).status_code == 404
+
+
+async def test_a_link_finds_its_send_in_one_partition(tenant: Tenant, keyring: Keyring) -> None:
+    campaign = await launch(tenant, keyring, leads=1)
+    send = campaign.sends[0]
+    month = send.launched_at.replace(day=1, hour=0, minute=0, second=0)
+    key = {"workspace_id": tenant.workspace_id, "id": send.id, "month": month}
+    async with tenant.session() as session:
+        plan = [next(iter(row.values())) for row in await session.all(f"EXPLAIN {tracking.Q.tracked_send}", key)]
+    assert len([line for line in plan if "on email_sends_" in line]) == 1, "\n".join(plan)
 
 
 async def test_without_a_database_people_still_get_where_they_wanted(keyring: Keyring) -> None:

@@ -35,6 +35,21 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.add_campaign_leads(campaign_id bigint) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    added bigint;
+BEGIN
+    INSERT INTO outreach.search_words (workspace_id, word)
+    SELECT p_workspace, w.word FROM unnest(p_words) AS w (word) ORDER BY w.word
+    ON CONFLICT (workspace_id, word) DO NOTHING;
+    GET DIAGNOSTICS added = ROW_COUNT;
+    RETURN added;
+END
+$$;
+ALTER FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.trimmed(p_text text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN btrim(p_text, ' 	
@@ -545,6 +560,11 @@ BEGIN
         )
         SELECT count(*) INTO updated FROM done AS d;
     END IF;
+    IF inserted + updated > 0 THEN
+        PERFORM outreach.add_search_words(workspace, outreach.words_of(ARRAY(
+            SELECT DISTINCT concat_ws(' ', b.first_name, b.last_name, b.company_name, split_part(b.email, '@', 2))
+            FROM unnest(batch) AS b)));
+    END IF;
     -- What the rows themselves mark as unsubscribed, bounced or blocked; of several marks the gravest.
     PERFORM outreach.suppress(array_agg(t.email), t.mark, 'bulk_insert_leads')
     FROM (SELECT m.email, max(m.mark) AS mark FROM unnest(marked, marks) AS m (email, mark) GROUP BY m.email) AS t
@@ -638,6 +658,18 @@ CREATE FUNCTION outreach.cell_of(p_text text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN NULLIF(outreach.trimmed(NORMALIZE(p_text, NFC)), ''::text);
 ALTER FUNCTION outreach.cell_of(p_text text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.check_segment(definition jsonb, segment_id bigint DEFAULT NULL::bigint) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM outreach.segment_condition(definition);
+    IF segment_id IS NOT NULL THEN
+        PERFORM outreach.segment_node(definition, '', 1, ARRAY[segment_id]);
+    END IF;
+END
+$$;
+ALTER FUNCTION outreach.check_segment(definition jsonb, segment_id bigint) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(send_id bigint, created_at timestamp with time zone, campaign_id bigint, step smallint, variant text, lead_id bigint, mailbox_id bigint, recipient text, verdict text, reason text, lead jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -796,6 +828,7 @@ ALTER FUNCTION outreach.complete_campaigns() OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.count_segmented_leads(definition jsonb) RETURNS bigint
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_indexscan TO 'off'
     AS $$
 DECLARE
     found bigint;
@@ -2298,6 +2331,45 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean DEFAULT false, p_least bigint DEFAULT 0) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    whole jsonb;
+    plan jsonb;
+    conditions text[];
+    leads numeric;
+    counts bigint[];
+BEGIN
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %s', ws) INTO whole;
+    leads := (whole #>> '{0,Plan,Plan Rows}')::numeric;
+    IF leads < p_least THEN
+        RETURN jsonb_build_object('Leads', leads);
+    END IF;
+    EXECUTE format('EXPLAIN (FORMAT JSON, ANALYZE %s) SELECT count(*) FROM outreach.leads AS l WHERE l.workspace_id = %s AND (%s)',
+        CASE WHEN p_measured THEN 'true, BUFFERS, TIMING false' ELSE 'false' END,
+        ws, outreach.segment_condition(definition)) INTO plan;
+    plan := (plan -> 0) || jsonb_build_object('Leads', leads, 'Rows', '{}'::jsonb);
+    -- What the planner wrote is SQL over the columns of leads; it names sets of other tables in ways that are not.
+    conditions := ARRAY(
+        SELECT DISTINCT c #>> '{}'
+        FROM jsonb_path_query(plan, 'strict $.** ? (@."Index Cond" starts with "(")."Index Cond"') AS c
+        WHERE c #>> '{}' !~ '[$]|SubPlan|InitPlan' AND jsonb_path_exists(plan,
+            'strict $.** ? (@."Index Cond" == $c && (@."Relation Name" == "leads" || @."Index Name" like_regex "_leads_"))',
+            jsonb_build_object('c', c)));
+    IF leads > 2000 AND cardinality(conditions) BETWEEN 1 AND 50 THEN
+        EXECUTE 'SELECT ARRAY[count(*), ' || (SELECT string_agg(format('count(*) FILTER (WHERE %s)', c), ', ' ORDER BY place)
+                                    FROM unnest(conditions) WITH ORDINALITY AS u (c, place))
+            || '] FROM ' || outreach.segment_sample_of(ws, 20, 50) INTO counts;
+        plan := jsonb_set(plan, '{Rows}', (SELECT coalesce(jsonb_object_agg(c, round(leads * counts[place + 1] / counts[1])), '{}')
+            FROM unnest(conditions) WITH ORDINALITY AS u (c, place) WHERE counts[place + 1] >= 3));
+    END IF;
+    RETURN plan;
+END
+$_$;
+ALTER FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.fast_bulk_lead_import(leads jsonb) RETURNS TABLE(rows_read bigint, inserted bigint, updated bigint, skipped bigint, rejected bigint, errors jsonb)
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2498,10 +2570,23 @@ CREATE FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer 
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    condition constant text := outreach.segment_condition(definition);
 BEGIN
+    IF max_rows BETWEEN 1 AND 1000 THEN
+        -- A page: as search finds one, by walking first.
+        RETURN QUERY
+        SELECT l.*
+        FROM unnest(outreach.search_part(ws, condition, false, '{id}', false, ARRAY[after_id::text], max_rows))
+            WITH ORDINALITY AS f (id, n)
+        CROSS JOIN LATERAL (SELECT * FROM outreach.leads AS e WHERE e.workspace_id = (SELECT ws) AND e.id = f.id OFFSET 0) AS l
+        ORDER BY f.n;
+        RETURN;
+    END IF;
     RETURN QUERY EXECUTE format(
         'SELECT l.* FROM outreach.leads AS l WHERE l.workspace_id = %s AND l.id > %L::bigint AND (%s) ORDER BY l.id LIMIT %L::integer',
-        outreach.required_workspace(), after_id, outreach.segment_condition(definition), max_rows);
+        ws, after_id, condition, max_rows);
 END
 $$;
 ALTER FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer, after_id bigint) OWNER TO outreachdb_trusted;
@@ -3037,6 +3122,48 @@ BEGIN
 END
 $_$;
 ALTER FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.learn_search_words(p_import bigint DEFAULT NULL::bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET work_mem TO '128MB'
+    AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    words text[];
+    added bigint;
+BEGIN
+    -- One learner at a time: what another one's snapshot did not show it must not forget.
+    PERFORM pg_advisory_xact_lock(hashtextextended('outreachdb.words.' || ws, 0));
+    -- Each value once before it is cut into words: lists name a company hundreds of times.
+    SELECT outreach.words_of(array_agg(coalesce(v.first_name, v.last_name, v.company_name, v.domain))) INTO words
+    FROM (
+        SELECT p.first_name, p.last_name, p.company_name, p.domain
+        FROM (
+            SELECT l.first_name, l.last_name, l.company_name, split_part(l.email_key, '@', 2) AS domain
+            FROM outreach.leads AS l
+            WHERE l.workspace_id = ws AND p_import IS NULL
+            UNION ALL
+            SELECT l.first_name, l.last_name, l.company_name, split_part(l.email_key, '@', 2)
+            FROM outreach.imports AS i
+            JOIN outreach.leads AS l ON l.workspace_id = ws AND l.id BETWEEN i.first_lead_id AND i.last_lead_id
+            WHERE i.workspace_id = ws AND i.id = p_import
+            UNION ALL
+            SELECT l.first_name, l.last_name, l.company_name, split_part(l.email_key, '@', 2)
+            FROM outreach.import_changes AS c
+            CROSS JOIN LATERAL (
+                SELECT * FROM outreach.leads AS e WHERE e.workspace_id = (SELECT ws) AND e.id = c.lead_id OFFSET 0) AS l
+            WHERE c.workspace_id = ws AND c.import_id = p_import) AS p
+        GROUP BY GROUPING SETS ((p.first_name), (p.last_name), (p.company_name), (p.domain))) AS v;
+    added := outreach.add_search_words(ws, words);
+    IF p_import IS NULL THEN
+        -- An unnested array is always hashed.
+        DELETE FROM outreach.search_words AS k
+        WHERE k.workspace_id = ws AND (k.word IN (SELECT unnest(words))) IS NOT TRUE;
+    END IF;
+    RETURN added;
+END
+$$;
+ALTER FUNCTION outreach.learn_search_words(p_import bigint) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.mailbox_cap(p_mailbox outreach.mailboxes, p_day date) RETURNS bigint
     LANGUAGE sql IMMUTABLE
     RETURN LEAST((p_mailbox).daily_cap, ((p_mailbox).ramp_first + ((p_mailbox).ramp_increase * GREATEST(0, (p_day - COALESCE((p_mailbox).ramp_from, p_day))))));
@@ -3076,9 +3203,14 @@ CREATE FUNCTION outreach.mailboxes_room(p_workspace bigint, p_mailboxes bigint[]
              CASE
                  WHEN (m.min_spacing_ms > 0) THEN 1
                  ELSE mailboxes_room.p_n
-             END)::numeric, GREATEST((0)::numeric, (((outreach.mailbox_cap(m.*, (timezone('UTC'::text, now()))::date))::numeric - COALESCE(sent.n, (0)::numeric)) - (COALESCE(claimed.n, (0)::bigint))::numeric))))::integer
+             END)::numeric,
+             CASE
+                 WHEN (c.cap IS NULL) THEN (mailboxes_room.p_n)::numeric
+                 ELSE GREATEST((0)::numeric, (((c.cap)::numeric - COALESCE(sent.n, (0)::numeric)) - (COALESCE(claimed.n, (0)::bigint))::numeric))
+             END))::integer
          END AS "least"
-    FROM ((outreach.mailboxes m
+    FROM (((outreach.mailboxes m
+      CROSS JOIN LATERAL ( SELECT outreach.mailbox_cap(m.*, (timezone('UTC'::text, now()))::date) AS cap) c)
       LEFT JOIN LATERAL ( SELECT sum(t.total) AS n
             FROM ( SELECT r.total
                     FROM analytics.rollups r
@@ -3090,9 +3222,9 @@ CREATE FUNCTION outreach.mailboxes_room(p_workspace bigint, p_mailboxes bigint[]
       LEFT JOIN ( SELECT e.mailbox_id,
              count(*) AS n
             FROM outreach.email_sends e
-           WHERE ((e.workspace_id = mailboxes_room.p_workspace) AND (e.status = 'claimed'::text) AND (e.created_at = ANY (ARRAY( SELECT c.launched_at
-                    FROM outreach.campaigns c
-                   WHERE ((c.workspace_id = mailboxes_room.p_workspace) AND (c.status = ANY (ARRAY['running'::text, 'paused'::text, 'cancelled'::text])) AND (c.launched_at IS NOT NULL))))))
+           WHERE ((e.workspace_id = mailboxes_room.p_workspace) AND (e.status = 'claimed'::text) AND (e.created_at = ANY (ARRAY( SELECT c_1.launched_at
+                    FROM outreach.campaigns c_1
+                   WHERE ((c_1.workspace_id = mailboxes_room.p_workspace) AND (c_1.status = ANY (ARRAY['running'::text, 'paused'::text, 'cancelled'::text])) AND (c_1.launched_at IS NOT NULL))))))
            GROUP BY e.mailbox_id) claimed ON ((claimed.mailbox_id = m.id)))
    WHERE ((m.workspace_id = mailboxes_room.p_workspace) AND (m.id = ANY (mailboxes_room.p_mailboxes)));
 END;
@@ -3656,6 +3788,32 @@ CREATE FUNCTION outreach.rollup_totals(p_grain text, p_key text) RETURNS TABLE(k
     GROUP BY u.kind
 $$;
 ALTER FUNCTION outreach.rollup_totals(p_grain text, p_key text) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer DEFAULT 40, p_rows integer DEFAULT 50, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    test constant text := outreach.segment_condition(definition);
+    plan jsonb;
+    began timestamptz;
+BEGIN
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %s', ws) INTO plan;
+    leads := (plan #>> '{0,Plan,Plan Rows}')::numeric;
+    began := clock_timestamp();
+    IF leads <= p_blocks * p_rows THEN
+        EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s) FROM outreach.leads AS l WHERE l.workspace_id = %s', test, ws)
+        INTO looked, members;
+        leads := looked;
+    ELSE
+        EXECUTE format(
+            'SELECT count(*), count(*) FILTER (WHERE %s) FROM %s', test, outreach.segment_sample_of(ws, p_blocks, p_rows))
+        INTO looked, members;
+    END IF;
+    milliseconds := extract(epoch FROM clock_timestamp() - began) * 1000;
+END
+$$;
+ALTER FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.schedule_members(p_campaign outreach.campaigns, p_base timestamp with time zone, p_adding boolean) RETURNS TABLE(leads bigint, scheduled bigint, excluded jsonb)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3776,6 +3934,35 @@ CREATE FUNCTION outreach.score_of(p_text text) RETURNS real
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_text ~ '^\+?0*([0-9]{1,2}([.,][0-9]{1,20})?|100([.,]0{1,20})?)( ?%)?$'::text) THEN (replace(rtrim(p_text, ' %'::text), ','::text, '.'::text))::real ELSE NULL::real END;
 ALTER FUNCTION outreach.score_of(p_text text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_alike(p_workspace bigint, p_query text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    word text;
+    spelt text[];
+    ways text[] := '{""}';
+    ranks bigint[] := '{0}';
+BEGIN
+    FOREACH word IN ARRAY regexp_split_to_array(p_query, '[^[:alnum:]]+') LOOP
+        CONTINUE WHEN word = '' OR length(word) < 4 AND word !~ '[[:alpha:]]';
+        spelt := CASE WHEN length(word) < 4 THEN ARRAY[word] ELSE outreach.search_spellings(p_workspace, word) END;
+        SELECT array_agg(n.way ORDER BY n.rank, n.way), array_agg(n.rank ORDER BY n.rank, n.way) INTO ways, ranks
+        FROM (
+            SELECT ltrim(w.way || ' ' || s.word) AS way, w.rank + s.n AS rank
+            FROM unnest(ways, ranks) AS w (way, rank), unnest(spelt) WITH ORDINALITY AS s (word, n)
+            ORDER BY rank, way
+            LIMIT 3) AS n;
+        IF ways IS NULL THEN
+            RETURN NULL;
+        END IF;
+    END LOOP;
+    RETURN (SELECT string_agg('(' || outreach.search_condition(w) || ')', ' OR ') FROM unnest(nullif(ways, '{""}')) AS w);
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN NULL;  -- nothing but words too short to be looked for
+END
+$$;
+ALTER FUNCTION outreach.search_alike(p_workspace bigint, p_query text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) RETURNS bigint[]
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3895,7 +4082,7 @@ DECLARE
     keys constant text[] := CASE ltrim(sort, '-')
         WHEN 'id' THEN '{id}' WHEN 'created_at' THEN '{created_at,id}' WHEN 'updated_at' THEN '{updated_at,id}'
         WHEN 'score' THEN '{qualification_score,created_at,id}' WHEN 'qualified_at' THEN '{qualified_at,id}'
-        WHEN 'email' THEN '{email_key,id}' WHEN 'company_name' THEN '{company_name,id}' END;
+        WHEN 'email' THEN '{email_key}' WHEN 'company_name' THEN '{company_name,id}' END;
     rest constant text[] := CASE WHEN keys[1] NOT IN ('id', 'created_at', 'updated_at') THEN '{created_at,id}'::text[] END;
     search constant text := md5(jsonb_build_array(sort, wanted, filters)::text);
     start integer := 0;
@@ -3919,13 +4106,13 @@ BEGIN
         FROM outreach.search_cursor_read(search_leads_optimized.cursor, search, keys, rest) AS c;
     END IF;
     IF start = 0 THEN
-        found := outreach.search_part(ws, condition, keys, down, after, max_rows);
+        found := outreach.search_part(ws, condition, wanted IS NOT NULL, keys, down, after, max_rows);
         after := NULL;
         with_value := cardinality(found);
     END IF;
     IF rest IS NOT NULL AND cardinality(found) < max_rows THEN
-        found := found || outreach.search_part(ws, format('l.%I IS NULL AND (%s)', keys[1], condition), rest, down, after,
-            max_rows - cardinality(found));
+        found := found || outreach.search_part(ws, format('l.%I IS NULL AND (%s)', keys[1], condition), wanted IS NOT NULL, rest,
+            down, after, max_rows - cardinality(found));
     END IF;
     IF found = '{}' AND wanted IS NOT NULL AND search_leads_optimized.cursor IS NULL THEN
         kind := 'similar';
@@ -3948,39 +4135,92 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) OWNER TO outreachdb_trusted;
-CREATE FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_keys text[], p_down boolean, p_after text[], p_rows integer) RETURNS bigint[]
+CREATE FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_text boolean, p_keys text[], p_down boolean, p_after text[], p_rows integer) RETURNS bigint[]
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
     step constant integer := 5000;
+    further integer;
     ordered text := (SELECT string_agg('l.' || k || CASE WHEN p_down THEN ' DESC' ELSE '' END, ', ') FROM unnest(p_keys) AS k);
-    scope text := 'l.workspace_id = (SELECT $1)'
-        || CASE WHEN p_keys[1] IN ('created_at', 'updated_at', 'id') THEN '' ELSE format(' AND l.%I IS NOT NULL', p_keys[1]) END
+    inside constant text := 'l.workspace_id = (SELECT $1)';
+    behind constant text := CASE WHEN p_keys[1] IN ('created_at', 'updated_at', 'id') THEN '' ELSE format(' AND l.%I IS NOT NULL', p_keys[1]) END
         || CASE WHEN p_after IS NULL THEN '' ELSE format(' AND (%s) %s (%s)',
             (SELECT string_agg('l.' || k, ', ') FROM unnest(p_keys) AS k), CASE WHEN p_down THEN '<' ELSE '>' END,
             (SELECT string_agg(format('%L::%s', p_after[n], outreach.search_type(k)), ', ' ORDER BY n)
              FROM unnest(p_keys) WITH ORDINALITY AS u (k, n))) END;
+    walk constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s '
+        'ORDER BY %s LIMIT %s) AS l WHERE %s LIMIT %s) AS f';
     found bigint[];
 BEGIN
-    found := outreach.search_in_order(format(
-        'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s ORDER BY %s LIMIT %s) AS l '
-        'WHERE %s LIMIT %s) AS f', scope, ordered, step, p_condition, p_rows), p_workspace);
+    found := outreach.search_in_order(format(walk, inside || behind, ordered, step, p_condition, p_rows), p_workspace);
     IF cardinality(found) = p_rows OR p_condition = 'true' OR outreach.search_in_order(format(
         'SELECT array_agg(f.id) FROM (SELECT l.id FROM outreach.leads AS l WHERE %s ORDER BY %s OFFSET %s LIMIT 1) AS f',
-        scope, ordered, step), p_workspace) IS NULL
+        inside || behind, ordered, step), p_workspace) IS NULL
     THEN
         RETURN coalesce(found, '{}');
+    END IF;
+    -- One in four hundred or more: the rest of the page is nearer than all matches are.
+    further := step * p_rows / greatest(cardinality(found), 1) * 3 / 2;
+    IF cardinality(found) * 400 >= step AND further <= 40000 THEN
+        found := outreach.search_in_order(format(walk, inside || behind, ordered, further, p_condition, p_rows), p_workspace);
+        IF cardinality(found) = p_rows THEN
+            RETURN found;
+        END IF;
     END IF;
     -- OFFSET 0: first what matches, then the order; walking in the order once more is what has just failed.
     found := outreach.search_by_index(format(
         'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s AND (%s) OFFSET 0) AS l '
-        'ORDER BY %s LIMIT %s) AS f', scope, p_condition, ordered, p_rows), p_workspace);
+        'ORDER BY %s LIMIT %s) AS f', CASE WHEN p_text THEN outreach.search_scope(p_workspace) ELSE inside END || behind,
+        p_condition, ordered, p_rows), p_workspace);
     RETURN coalesce(found, '{}');
 END
 $_$;
-ALTER FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_keys text[], p_down boolean, p_after text[], p_rows integer) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_text boolean, p_keys text[], p_down boolean, p_after text[], p_rows integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_scope(p_workspace bigint) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    plan jsonb;
+BEGIN
+    -- Under row-level security pg_stats shows nothing, but the planner knows.
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %L::bigint', p_workspace) INTO plan;
+    RETURN CASE WHEN (plan #>> '{0,Plan,Plan Rows}')::real
+            > 0.3 * (SELECT c.reltuples FROM pg_class AS c WHERE c.oid = 'outreach.leads'::regclass)
+        THEN 'l.workspace_id + 0 = (SELECT $1)' ELSE 'l.workspace_id = (SELECT $1)' END;
+END
+$_$;
+ALTER FUNCTION outreach.search_scope(p_workspace bigint) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    alike text;
+    found bigint[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM outreach.search_words AS w WHERE w.workspace_id = p_workspace) THEN
+        RETURN outreach.search_similar_texts(p_workspace, p_query, p_condition, p_rows);
+    END IF;
+    alike := outreach.search_alike(p_workspace, p_query);
+    IF alike IS NULL THEN
+        RETURN '{}';
+    END IF;
+    found := outreach.search_part(p_workspace, format('(%s) AND (%s)', alike, p_condition), true, '{created_at,id}', true,
+        NULL, greatest(p_rows, 200));
+    RETURN ARRAY(
+        SELECT l.id
+        FROM unnest(found) WITH ORDINALITY AS f (id, n)
+        CROSS JOIN LATERAL (
+            SELECT e.id, lower(concat_ws(' ', e.first_name, e.last_name, e.email, e.company_name)) AS named
+            FROM outreach.leads AS e WHERE e.workspace_id = (SELECT p_workspace) AND e.id = f.id OFFSET 0) AS l
+        ORDER BY public.word_similarity(p_query, l.named) DESC, f.n
+        LIMIT p_rows);
+END
+$$;
+ALTER FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_similar_texts(p_workspace bigint, p_query text, p_condition text, p_rows integer) RETURNS bigint[]
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -4008,7 +4248,37 @@ BEGIN
     RETURN coalesce(found, '{}');
 END
 $_$;
-ALTER FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.search_similar_texts(p_workspace bigint, p_query text, p_condition text, p_rows integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    -- Asked before the setting is: it is unknown until the library is loaded.
+    before constant text := public.show_limit()::text;
+    found text[];
+BEGIN
+    -- What is left of the trigrams when two letters in the middle changed places.
+    PERFORM set_config('pg_trgm.similarity_threshold', CASE WHEN length(p_word) >= 10 THEN '0.45' WHEN length(p_word) >= 8 THEN '0.35'
+        WHEN length(p_word) = 7 THEN '0.3' WHEN length(p_word) = 6 THEN '0.25' ELSE '0.2' END, true);
+    SELECT array_agg(w.word ORDER BY w.score DESC, w.word) INTO found
+    FROM (
+        SELECT w.word, w.score, max(w.score) OVER () AS best
+        FROM (
+            SELECT w.word, public.similarity(w.word, p_word) - abs(length(w.word) - length(p_word)) * 0.05
+                - (length(translate(w.word, p_word, '')) + length(translate(p_word, w.word, ''))) * 0.1 AS score
+            FROM outreach.search_words AS w
+            WHERE w.workspace_id = (SELECT p_workspace) AND w.word OPERATOR(public.%) p_word
+              AND abs(length(w.word) - length(p_word)) <= 3) AS w
+        ORDER BY w.score DESC, w.word
+        LIMIT 5) AS w
+    WHERE w.score > 0 AND w.score >= w.best * 0.7;
+    PERFORM set_config('pg_trgm.similarity_threshold', before, true);
+    RETURN coalesce(found, '{}');
+END
+$$;
+ALTER FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.search_type(p_key text) RETURNS text
     LANGUAGE sql IMMUTABLE
     RETURN CASE WHEN (p_key = 'id'::text) THEN 'bigint'::text WHEN (p_key = 'qualification_score'::text) THEN 'real'::text WHEN (p_key = ANY (ARRAY['email_key'::text, 'company_name'::text])) THEN 'text'::text ELSE 'timestamptz'::text END;
@@ -4035,6 +4305,33 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.seconds_to_next_distance() OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer DEFAULT 10) RETURNS TABLE(kind text, value text, leads bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+    RETURN QUERY EXECUTE format($sql$
+        WITH members AS (
+            SELECT m.status, m.country, m.industry, coalesce(g.level, 'cold') AS level
+            FROM (SELECT l.id, l.status, l.country, l.industry FROM outreach.leads AS l
+                  WHERE l.workspace_id = %1$s AND (%2$s)) AS m
+            LEFT JOIN outreach.lead_engagement AS g ON g.workspace_id = %1$s AND g.lead_id = m.id
+        ), counted AS (
+            SELECT CASE grouping(m.status, m.country, m.industry, m.level)
+                       WHEN 7 THEN 'status' WHEN 11 THEN 'country' WHEN 13 THEN 'industry' WHEN 14 THEN 'engagement' ELSE 'all'
+                   END AS kind,
+                   coalesce(m.status, m.country, m.industry, m.level) AS value, count(*) AS leads
+            FROM members AS m
+            GROUP BY GROUPING SETS ((m.status), (m.country), (m.industry), (m.level), ())
+        )
+        SELECT r.kind, r.value, r.leads
+        FROM (SELECT c.*, row_number() OVER (PARTITION BY c.kind ORDER BY c.leads DESC, c.value) AS place FROM counted AS c) AS r
+        WHERE r.place <= %3$L
+        ORDER BY r.kind, r.leads DESC, r.value $sql$,
+        outreach.required_workspace(), outreach.segment_condition(definition), p_top);
+END
+$_$;
+ALTER FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.segment_within(p_column text, p_set text) RETURNS text
     LANGUAGE sql STABLE
     RETURN (((('(('::text || p_column) || ' IN (SELECT unnest(ARRAY('::text) || p_set) || ')))) IS TRUE)'::text);
@@ -4282,12 +4579,12 @@ CREATE FUNCTION outreach.segment_fields() RETURNS TABLE(field text, kind text, o
     SELECT f.field, k.kind, k.operators
     FROM (VALUES
         ('text', '{equals,in,contains,starts_with,ends_with,matches,is_set}'::text[], '{city,company_name,company_website,country,
-            email,email_status,first_name,industry,last_name,linkedin_url,notes,phone,source,source_key,status,timezone,title}'::text[]),
+            email,email_status,first_name,industry,last_name,linkedin_url,notes,phone,phone_e164,source,source_key,status,timezone,title}'::text[]),
         ('integer', '{equals,in,gt,gte,lt,lte,between,is_set}', '{company_id,id,qualification_latency_ms}'),
         ('real', '{equals,in,gt,gte,lt,lte,between,is_set}', '{qualification_score}'),
         ('date', '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}',
             '{created_at,email_checked_at,profile_checked_at,qualified_at,updated_at}'),
-        ('tags', '{has_any,has_all,is_set}', '{tags}'),
+        ('tags', '{has_any,has_all,is_set}', '{email_flags,tags}'),
         ('company text', '{equals,in,contains,starts_with,ends_with,matches,is_set}',
             '{company.domain,company.industry,company.linkedin_url,company.name,company.news_url,company.website_url}'),
         ('company date', '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}',
@@ -4319,6 +4616,42 @@ BEGIN
 END
 $_$;
 ALTER FUNCTION outreach.segment_import_test(p_node jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_index(p_condition jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    keys text[] := outreach.segment_custom_keys(p_condition -> 'field');
+    whole text := CASE WHEN jsonb_typeof(p_condition -> 'field') = 'string' AND cardinality(keys) > 1
+        THEN substr(p_condition ->> 'field', 8) END;
+    op text := p_condition ->> 'op';
+    first jsonb := CASE WHEN jsonb_typeof(p_condition -> 'value') = 'array' THEN p_condition -> 'value' -> 0
+        ELSE p_condition -> 'value' END;
+    words constant boolean := op IN ('contains', 'starts_with', 'ends_with') AND length(first #>> '{}') >= 3;
+    text_of text := replace(outreach.segment_custom_value(keys, whole, true), 'l.custom_fields', 'custom_fields');
+    field text := p_condition ->> 'field';
+BEGIN
+    IF keys IS NOT NULL AND words THEN
+        RETURN format('USING gin (workspace_id, (lower(%s)) public.gin_trgm_ops)', text_of);
+    ELSIF keys IS NOT NULL AND op IN ('gt', 'gte', 'lt', 'lte', 'between') AND jsonb_typeof(first) = 'number' THEN
+        RETURN format('(workspace_id, (outreach.json_number(%s)))',
+            replace(outreach.segment_custom_value(keys, whole, false), 'l.custom_fields', 'custom_fields'));
+    ELSIF keys IS NOT NULL AND op IN ('gt', 'gte', 'lt', 'lte', 'between', 'before', 'after', 'within_last') THEN
+        RETURN format('(workspace_id, (CASE WHEN %1$s ~ ''^[0-9]{4}-[0-9]{2}-[0-9]{2}'' THEN left(%1$s, 10) COLLATE "C" END))',
+            text_of);
+    ELSIF keys IS NULL AND words AND field IN (SELECT f.field FROM outreach.segment_fields() AS f WHERE f.kind = 'text')
+        AND field NOT IN ('first_name', 'last_name', 'email', 'company_name')
+    THEN
+        RETURN format('USING gin (workspace_id, (lower(%I)) public.gin_trgm_ops)', field);
+    ELSIF keys IS NULL AND op IN ('equals', 'in') AND field IN
+        ('city', 'company_website', 'country', 'first_name', 'last_name', 'linkedin_url', 'phone', 'source', 'timezone', 'title')
+    THEN
+        RETURN format('(workspace_id, %I)', field);
+    END IF;
+    RETURN NULL;
+END
+$_$;
+ALTER FUNCTION outreach.segment_index(p_condition jsonb) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_instant(p_value jsonb, p_path text) RETURNS tstzrange
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4352,6 +4685,16 @@ BEGIN
 END
 $_$;
 ALTER FUNCTION outreach.segment_instant(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_lead_ids(definition jsonb) RETURNS SETOF bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN QUERY EXECUTE format('SELECT l.id FROM outreach.leads AS l WHERE l.workspace_id = %s AND (%s)',
+        outreach.required_workspace(), outreach.segment_condition(definition));
+END
+$$;
+ALTER FUNCTION outreach.segment_lead_ids(definition jsonb) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.segment_level_test(p_value jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4534,6 +4877,10 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.segment_regex(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_sample_of(p_workspace bigint, p_blocks integer, p_rows integer) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN format('(SELECT b.first + ((b.last - b.first) * ((n + random()) / %2$s))::bigint AS start FROM generate_series(0, %2$s - 1) AS n, (SELECT min(e.id) AS first, max(e.id) AS last FROM outreach.leads AS e WHERE e.workspace_id = %1$s) AS b) AS s CROSS JOIN LATERAL (SELECT l.* FROM outreach.leads AS l WHERE l.workspace_id = %1$s AND l.id >= s.start ORDER BY l.id LIMIT %3$s) AS l'::text, p_workspace, p_blocks, p_rows);
+ALTER FUNCTION outreach.segment_sample_of(p_workspace bigint, p_blocks integer, p_rows integer) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_segment_test(p_node jsonb, p_path text, p_depth integer, p_inside bigint[]) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4578,19 +4925,19 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.segment_suppressed_test(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.segment_tags_test(p_op text, p_value jsonb, p_path text) RETURNS text
+CREATE FUNCTION outreach.segment_tags_test(p_field text, p_op text, p_value jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     IF p_op = 'is_set' THEN
-        RETURN 'l.tags <> ''{}''::text[]';
+        RETURN format('l.%I <> ''{}''::text[]', p_field);
     END IF;
-    RETURN format('l.tags %s %L::text[]', CASE p_op WHEN 'has_all' THEN '@>' ELSE '&&' END,
+    RETURN format('l.%I %s %L::text[]', p_field, CASE p_op WHEN 'has_all' THEN '@>' ELSE '&&' END,
         outreach.segment_texts(p_value, p_path));
 END
 $$;
-ALTER FUNCTION outreach.segment_tags_test(p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.segment_tags_test(p_field text, p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_test(p_node jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4632,7 +4979,7 @@ BEGIN
         WHEN 'integer' THEN outreach.segment_number_test(format('l.%I', field), 'numeric', positive, p_node -> 'value', p_path)
         WHEN 'real' THEN outreach.segment_number_test(format('l.%I', field), 'real', positive, p_node -> 'value', p_path)
         WHEN 'date' THEN outreach.segment_date_test(field, positive, p_node -> 'value', p_path)
-        WHEN 'tags' THEN outreach.segment_tags_test(positive, p_node -> 'value', p_path)
+        WHEN 'tags' THEN outreach.segment_tags_test(field, positive, p_node -> 'value', p_path)
         WHEN 'level' THEN outreach.segment_level_test(p_node -> 'value', p_path)
         WHEN 'suppressed' THEN outreach.segment_suppressed_test(p_node -> 'value', p_path)
         -- The table of companies takes the alias l there: the tests are those of leads.
@@ -4848,6 +5195,10 @@ CREATE FUNCTION outreach.web_domain(p_url text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (length("substring"(p_url, '^https?://([^/?#]*)'::text)) <= 253) THEN "substring"(lower(p_url), '^https?://(?:[^/@?#]*@)?(?:www\.)?([^/:?#@]+)'::text) ELSE NULL::text END;
 ALTER FUNCTION outreach.web_domain(p_url text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.words_of(p_texts text[]) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    RETURN ARRAY(SELECT DISTINCT w.word FROM (unnest(words_of.p_texts) t(told) CROSS JOIN LATERAL regexp_split_to_table(lower(t.told), '[^[:alnum:]]+'::text) w(word)) WHERE (((length(w.word) >= 4) AND (length(w.word) <= 40)) AND (w.word ~ '[[:alpha:]]'::text)) ORDER BY w.word);
+ALTER FUNCTION outreach.words_of(p_texts text[]) OWNER TO outreachdb_owner;
 CREATE TABLE analytics.people_first (
     workspace_id bigint NOT NULL,
     grain text NOT NULL,
@@ -5276,7 +5627,7 @@ CREATE TABLE outreach.imports (
     finished_at timestamp with time zone,
     CONSTRAINT ck_imports_balance CHECK (((status <> ALL (ARRAY['done'::text, 'undone'::text])) OR (rows_read = (((inserted + updated) + skipped) + rejected)))),
     CONSTRAINT ck_imports_on_conflict_known CHECK ((on_conflict = ANY (ARRAY['update'::text, 'fill'::text, 'skip'::text]))),
-    CONSTRAINT ck_imports_status_known CHECK ((status = ANY (ARRAY['running'::text, 'done'::text, 'failed'::text, 'cancelled'::text, 'undone'::text])))
+    CONSTRAINT ck_imports_status_known CHECK ((status = ANY (ARRAY['running'::text, 'done'::text, 'applied'::text, 'failed'::text, 'cancelled'::text, 'undone'::text])))
 );
 ALTER TABLE outreach.imports OWNER TO outreachdb_owner;
 ALTER TABLE outreach.imports ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
@@ -5461,6 +5812,22 @@ ALTER TABLE outreach.reports ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE outreach.search_words (
+    workspace_id bigint NOT NULL,
+    word text NOT NULL
+);
+ALTER TABLE outreach.search_words OWNER TO outreachdb_owner;
+CREATE TABLE outreach.segment_versions (
+    workspace_id bigint NOT NULL,
+    segment_id bigint NOT NULL,
+    version bigint NOT NULL,
+    definition jsonb NOT NULL,
+    changed_by text NOT NULL,
+    note text,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_segment_versions_definition_object CHECK ((jsonb_typeof(definition) = 'object'::text))
+);
+ALTER TABLE outreach.segment_versions OWNER TO outreachdb_owner;
 CREATE TABLE outreach.segments (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -5469,6 +5836,7 @@ CREATE TABLE outreach.segments (
     version bigint DEFAULT '1'::bigint NOT NULL,
     last_count bigint,
     last_counted_at timestamp with time zone,
+    last_used_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT ck_segments_definition_object CHECK ((jsonb_typeof(definition) = 'object'::text))
@@ -5571,7 +5939,9 @@ CREATE TABLE outreach.workspaces (
     id bigint NOT NULL,
     name text NOT NULL,
     settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    read_limit_ms bigint DEFAULT '30000'::bigint NOT NULL,
+    CONSTRAINT ck_workspaces_read_limit_range CHECK (((read_limit_ms >= 0) AND (read_limit_ms <= 2147483647)))
 );
 ALTER TABLE outreach.workspaces OWNER TO outreachdb_owner;
 ALTER TABLE outreach.workspaces ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
@@ -5660,6 +6030,10 @@ ALTER TABLE ONLY outreach.organization_charts
     ADD CONSTRAINT pk_organization_charts PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.reports
     ADD CONSTRAINT pk_reports PRIMARY KEY (workspace_id, id);
+ALTER TABLE ONLY outreach.search_words
+    ADD CONSTRAINT pk_search_words PRIMARY KEY (workspace_id, word);
+ALTER TABLE ONLY outreach.segment_versions
+    ADD CONSTRAINT pk_segment_versions PRIMARY KEY (workspace_id, segment_id, version);
 ALTER TABLE ONLY outreach.segments
     ADD CONSTRAINT pk_segments PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.send_exclusions
@@ -5719,6 +6093,7 @@ CREATE INDEX brin_message_log_created_at ON ONLY outreach.message_log USING brin
 CREATE INDEX gin_leads_custom_fields ON outreach.leads USING gin (workspace_id, custom_fields jsonb_path_ops);
 CREATE INDEX gin_leads_search ON outreach.leads USING gin (workspace_id, lower(((((((COALESCE(first_name, ''::text) || ' '::text) || COALESCE(last_name, ''::text)) || ' '::text) || COALESCE(email, ''::text)) || ' '::text) || COALESCE(company_name, ''::text))) public.gin_trgm_ops);
 CREATE INDEX gin_leads_tags ON outreach.leads USING gin (workspace_id, tags);
+CREATE INDEX gin_search_words ON outreach.search_words USING gin (workspace_id, word public.gin_trgm_ops);
 CREATE INDEX ix_agent_executions_completed_at ON outreach.agent_executions USING btree (workspace_id, completed_at DESC);
 CREATE INDEX ix_agent_executions_lead_status ON outreach.agent_executions USING btree (workspace_id, lead_id, status);
 CREATE INDEX ix_agent_executions_started_at ON outreach.agent_executions USING btree (workspace_id, started_at DESC);
@@ -5755,12 +6130,12 @@ CREATE INDEX ix_imports_started_at ON outreach.imports USING btree (workspace_id
 CREATE INDEX ix_lead_activities_lead ON ONLY outreach.lead_activities USING btree (workspace_id, lead_id, activity_type, created_at DESC);
 CREATE INDEX ix_lead_engagement_last_contacted ON outreach.lead_engagement USING btree (workspace_id, last_contacted_at DESC) WHERE (last_contacted_at IS NOT NULL);
 CREATE INDEX ix_leads_company_id ON outreach.leads USING btree (workspace_id, company_id) WHERE (company_id IS NOT NULL);
-CREATE INDEX ix_leads_company_name ON outreach.leads USING btree (workspace_id, company_name);
+CREATE INDEX ix_leads_company_name ON outreach.leads USING btree (workspace_id, company_name, id);
 CREATE INDEX ix_leads_created_at ON outreach.leads USING btree (workspace_id, created_at DESC, id DESC);
 CREATE INDEX ix_leads_industry_created ON outreach.leads USING btree (workspace_id, industry, created_at DESC);
 CREATE INDEX ix_leads_profile_checked_at ON outreach.leads USING btree (workspace_id, profile_checked_at NULLS FIRST);
-CREATE INDEX ix_leads_qualified_at ON outreach.leads USING btree (workspace_id, qualified_at DESC) WHERE (qualified_at IS NOT NULL);
-CREATE INDEX ix_leads_score_created ON outreach.leads USING btree (workspace_id, qualification_score DESC, created_at DESC) WHERE (qualification_score IS NOT NULL);
+CREATE INDEX ix_leads_qualified_at ON outreach.leads USING btree (workspace_id, qualified_at DESC, id DESC) WHERE (qualified_at IS NOT NULL);
+CREATE INDEX ix_leads_score_created ON outreach.leads USING btree (workspace_id, qualification_score DESC, created_at DESC, id DESC) WHERE (qualification_score IS NOT NULL);
 CREATE INDEX ix_leads_status_created ON outreach.leads USING btree (workspace_id, status, created_at DESC);
 CREATE INDEX ix_leads_updated_at ON outreach.leads USING btree (workspace_id, updated_at DESC, id DESC);
 CREATE INDEX ix_leads_verification ON outreach.leads USING btree (workspace_id, email_status, email_checked_at NULLS FIRST);
@@ -5845,6 +6220,10 @@ ALTER TABLE ONLY outreach.organization_charts
     ADD CONSTRAINT fk_organization_charts_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
 ALTER TABLE ONLY outreach.reports
     ADD CONSTRAINT fk_reports_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
+ALTER TABLE ONLY outreach.search_words
+    ADD CONSTRAINT fk_search_words_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
+ALTER TABLE ONLY outreach.segment_versions
+    ADD CONSTRAINT fk_segment_versions_segment FOREIGN KEY (workspace_id, segment_id) REFERENCES outreach.segments(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.segments
     ADD CONSTRAINT fk_segments_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.send_exclusions
@@ -5910,6 +6289,8 @@ CREATE POLICY reader ON outreach.llm_api_calls FOR SELECT TO outreachdb_reader U
 CREATE POLICY reader ON outreach.message_log FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.organization_charts FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.reports FOR SELECT TO outreachdb_reader USING (true);
+CREATE POLICY reader ON outreach.search_words FOR SELECT TO outreachdb_reader USING (true);
+CREATE POLICY reader ON outreach.segment_versions FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.segments FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.send_exclusions FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.sending_limits FOR SELECT TO outreachdb_reader USING (true);
@@ -5918,6 +6299,8 @@ CREATE POLICY reader ON outreach.suppressions FOR SELECT TO outreachdb_reader US
 CREATE POLICY reader ON outreach.voice_session_logs FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.workspaces FOR SELECT TO outreachdb_reader USING (true);
 ALTER TABLE outreach.reports ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.search_words ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.segment_versions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.segments ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.send_exclusions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.sending_limits ENABLE ROW LEVEL SECURITY;
@@ -5950,6 +6333,8 @@ CREATE POLICY tenant ON outreach.mailboxes TO outreachdb_app USING ((workspace_i
 CREATE POLICY tenant ON outreach.message_log TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.organization_charts TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.reports TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.search_words TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.segment_versions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.segments TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.send_exclusions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.sending_limits TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
@@ -5986,6 +6371,8 @@ CREATE POLICY trusted ON outreach.mailboxes TO outreachdb_trusted USING (true) W
 CREATE POLICY trusted ON outreach.message_log TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.organization_charts TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.reports TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.search_words TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.segment_versions TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.segments TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.send_exclusions TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.sending_limits TO outreachdb_trusted USING (true) WITH CHECK (true);
@@ -6007,6 +6394,8 @@ GRANT USAGE ON SCHEMA outreach TO outreachdb_reader;
 GRANT ALL ON SCHEMA staging TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.add_campaign_leads(campaign_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.add_campaign_leads(campaign_id bigint) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.batch_update_email_status(p_events jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.batch_update_email_status(p_events jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.begin_sends(send_ids bigint[], created_ats timestamp with time zone[], worker text, lease interval) FROM PUBLIC;
@@ -6044,6 +6433,8 @@ REVOKE ALL ON FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_
 GRANT ALL ON FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) TO outreachdb_app;
 GRANT ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) TO outreachdb_trusted;
@@ -6073,6 +6464,8 @@ REVOKE ALL ON FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) 
 GRANT ALL ON FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.learn_search_words(p_import bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.learn_search_words(p_import bigint) TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollup_deltas TO outreachdb_trusted;
 GRANT SELECT ON TABLE analytics.rollup_deltas TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollups TO outreachdb_trusted;
@@ -6089,14 +6482,28 @@ REVOKE ALL ON FUNCTION outreach.return_claims(worker text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.return_claims(worker text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.rollup_totals(p_grain text, p_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.rollup_totals(p_grain text, p_key text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.search_scope(p_workspace bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_scope(p_workspace bigint) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.seconds_to_next_distance() FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.seconds_to_next_distance() TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.segment_lead_ids(definition jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.segment_lead_ids(definition jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) FROM PUBLIC;
@@ -6182,6 +6589,12 @@ GRANT SELECT ON TABLE outreach.organization_charts TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.reports TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.reports TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.reports TO outreachdb_reader;
+GRANT SELECT ON TABLE outreach.search_words TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.search_words TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.search_words TO outreachdb_reader;
+GRANT SELECT,INSERT ON TABLE outreach.segment_versions TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.segment_versions TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.segment_versions TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.segments TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.segments TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.segments TO outreachdb_reader;

@@ -8,6 +8,7 @@
     │   └── ConstraintViolated      1   422   a database rule refused a row; names the rule
     ├── NotFound                    1   404   no such workspace, campaign, import ...
     ├── Conflict                    1   409   the thing exists already, or is in the wrong state
+    │   └── TooCostly              1   409   it would take longer than the budget and is not confirmed
     ├── Unauthorized                1   401   a key, token or signature is missing or wrong
     ├── Cancelled                   1   499   a person stopped it; what was committed stays, the rest is resumable
     ├── ServerError                 1   503   the embedded server can't be started, stopped or found
@@ -86,6 +87,12 @@ class Conflict(OutreachDBError):
     """The thing exists already, or is not in a state that allows the call."""
 
     http_status, code = 409, "conflict"
+
+
+class TooCostly(Conflict):
+    """It would take longer than the budget; ``context`` holds the ``estimate`` in milliseconds and the ``budget``."""
+
+    code = "too_costly"
 
 
 class Unauthorized(OutreachDBError):

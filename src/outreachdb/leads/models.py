@@ -115,7 +115,7 @@ class Lead(Base):
         Index("ix_leads_updated_at", "workspace_id", text("updated_at DESC"), text("id DESC")),
         Index("ix_leads_status_created", "workspace_id", "status", text("created_at DESC")),
         Index("ix_leads_industry_created", "workspace_id", "industry", text("created_at DESC")),
-        Index("ix_leads_company_name", "workspace_id", "company_name"),
+        Index("ix_leads_company_name", "workspace_id", "company_name", "id"),
         Index("ix_leads_verification", "workspace_id", "email_status", text("email_checked_at NULLS FIRST")),
         Index("ix_leads_profile_checked_at", "workspace_id", text("profile_checked_at NULLS FIRST")),
         Index(
@@ -123,12 +123,14 @@ class Lead(Base):
             "workspace_id",
             text("qualification_score DESC"),
             text("created_at DESC"),
+            text("id DESC"),
             postgresql_where=text("qualification_score IS NOT NULL"),
         ),
         Index(
             "ix_leads_qualified_at",
             "workspace_id",
             text("qualified_at DESC"),
+            text("id DESC"),
             postgresql_where=text("qualified_at IS NOT NULL"),
         ),
         Index("gin_leads_tags", "workspace_id", "tags", postgresql_using="gin"),
@@ -218,7 +220,7 @@ class Import(Base):
     __tablename__ = "imports"
     __table_args__ = (
         workspace_key(),
-        one_of("status", "running", "done", "failed", "cancelled", "undone"),
+        one_of("status", "running", "done", "applied", "failed", "cancelled", "undone"),
         one_of("on_conflict", "update", "fill", "skip"),
         CheckConstraint(
             "status NOT IN ('done', 'undone') OR rows_read = inserted + updated + skipped + rejected", name="balance"
@@ -298,6 +300,19 @@ class ImportChange(Base):
     import_id: Mapped[KeyPart]
     lead_id: Mapped[KeyPart]
     before: Mapped[dict[str, Any]]
+
+
+class SearchWord(Base):
+    """Each word of a workspace's names, companies and mail domains once: among them a misspelt word finds its like."""
+
+    __tablename__ = "search_words"
+    __table_args__ = (
+        workspace_key(),
+        Index("gin_search_words", "workspace_id", text("word gin_trgm_ops"), postgresql_using="gin"),
+    )
+
+    workspace_id: Mapped[WorkspaceId]
+    word: Mapped[str] = mapped_column(primary_key=True)
 
 
 class Suppression(Base):

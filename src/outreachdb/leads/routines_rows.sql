@@ -325,6 +325,11 @@ BEGIN
         )
         SELECT count(*) INTO updated FROM done AS d;
     END IF;
+    IF inserted + updated > 0 THEN
+        PERFORM outreach.add_search_words(workspace, outreach.words_of(ARRAY(
+            SELECT DISTINCT concat_ws(' ', b.first_name, b.last_name, b.company_name, split_part(b.email, '@', 2))
+            FROM unnest(batch) AS b)));
+    END IF;
     -- What the rows themselves mark as unsubscribed, bounced or blocked; of several marks the gravest.
     PERFORM outreach.suppress(array_agg(t.email), t.mark, 'bulk_insert_leads')
     FROM (SELECT m.email, max(m.mark) AS mark FROM unnest(marked, marks) AS m (email, mark) GROUP BY m.email) AS t

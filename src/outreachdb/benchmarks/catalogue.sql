@@ -61,6 +61,10 @@ SELECT 1, 1 + n / 40 * 10 % 5000, n, 'not an e-mail address', 'a,b,c,' || n FROM
 INSERT INTO outreach.import_changes (workspace_id, import_id, lead_id, before)
 SELECT 1, 1 + n / 200, n, '{}' FROM generate_series(1, 200000) AS n;
 
+INSERT INTO outreach.search_words (workspace_id, word)
+SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, CASE WHEN n = 1 THEN 'barbara' ELSE 'word' || n END
+FROM generate_series(1, 30000) AS n;
+
 INSERT INTO outreach.suppressions (workspace_id, id, target, reason, expires_at, created_at)
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, n, 'person' || n || '@gone.example',
        (ARRAY['unsubscribed', 'bounced', 'complained'])[1 + n % 3], CASE WHEN n % 50 = 0 THEN now() + (n % 90) * interval '1 day' END,
@@ -70,6 +74,8 @@ FROM generate_series(1, 20000) AS n;
 INSERT INTO outreach.segments (workspace_id, id, name, definition)
 SELECT 1 + n % 10, n, 'segment ' || n, '{"field": "status", "op": "equals", "value": "verified"}'
 FROM generate_series(1, 5000) AS n;
+INSERT INTO outreach.segment_versions (workspace_id, segment_id, version, definition, changed_by)
+SELECT 1 + n % 10, n, v, '{}', 'ann' FROM generate_series(1, 5000) AS n, generate_series(1, 4) AS v;
 
 -- Each of the first hundred was launched, a day and a half after the one before, and has 2000 sends.
 INSERT INTO outreach.campaigns (workspace_id, id, name, run, segment_id, status, created_at, launched_at)

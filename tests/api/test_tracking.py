@@ -18,6 +18,7 @@ from outreachdb.db.tenant import Tenant
 from outreachdb.events import tracking
 from outreachdb.events.machines import is_machine
 from outreachdb.secrets import Keyring
+from outreachdb.segments import segments
 from outreachdb.sending.tracking_links import TrackingLinks
 
 PERSON = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Safari"
@@ -89,6 +90,11 @@ async def test_machines_are_flagged_and_count_for_nobody(
     query = "SELECT opened_at, clicked_at FROM outreach.email_sends WHERE workspace_id = %(ws)s"
     assert await _rows(tenant, query) == [{"opened_at": None, "clicked_at": None}]
     assert await _rows(tenant, "SELECT 1 FROM outreach.lead_engagement WHERE workspace_id = %(ws)s") == []
+    for event, least in (("opened", 1), ("opened", 2), ("clicked", 2)):
+        assert (await segments.count(tenant, {"event": event, "at_least": least})).count == 0
+    timeline = f"SELECT what FROM outreach.lead_timeline({campaign.sends[0].lead_id}, {campaign.campaign_id})"
+    told = [row["what"] for row in await _rows(tenant, timeline)]
+    assert sum("opened (by a machine) says tracking" in line for line in told) == 4
 
 
 @pytest.mark.parametrize(

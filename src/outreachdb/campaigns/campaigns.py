@@ -62,7 +62,7 @@ async def create(tenant: Tenant, keyring: Keyring, campaign: CampaignFile | Mapp
     definition = segment.definition if segment else await segments.resolve(tenant, given.segment)
     key = {"workspace_id": tenant.workspace_id}
     async with tenant.session(doing=f"creating the campaign {given.name}") as session:
-        await session.execute(segments.Q.check_definition, {"definition": Jsonb(definition)})
+        await session.execute(segments.Q.check_segment, {"definition": Jsonb(definition), "id": None})
         made = await session.value(
             Q.create_campaign,
             key

@@ -3089,7 +3089,8 @@ BEGIN
         FROM outreach.message_log AS m
         WHERE m.workspace_id = v_workspace AND m.lead_id = p_lead AND m.campaign_id = p_campaign
         UNION ALL
-        SELECT e.created_at, 60, 'event', concat('step ' || e.step || ': ', e.event, ' (' || e.severity || ')', ' says ', e.provider,
+        SELECT e.created_at, 60, 'event', concat('step ' || e.step || ': ', e.event, ' (' || e.severity || ')',
+                                                 CASE WHEN e.prefetched THEN ' (by a machine)' END, ' says ', e.provider,
                                                  ': ' || e.reason)
         FROM outreach.email_events AS e
         WHERE e.workspace_id = v_workspace AND e.lead_id = p_lead AND e.campaign_id = p_campaign
@@ -4585,6 +4586,8 @@ BEGIN
             || CASE WHEN days IS NULL THEN '' ELSE format(' AND e.sent_at >= now() - interval ''%s days''', days) END;
     ELSE
         source := format('outreach.email_events AS e WHERE e.workspace_id = %s AND e.event = %L AND e.lead_id IS NOT NULL', ws, event)
+            -- What a machine opened or clicked, nobody did.
+            || CASE WHEN event IN ('opened', 'clicked') THEN ' AND NOT e.prefetched' ELSE '' END
             || CASE WHEN days IS NULL THEN '' ELSE format(' AND e.created_at >= now() - interval ''%s days''', days) END;
     END IF;
     RETURN outreach.segment_within('l.id', 'SELECT e.lead_id FROM ' || source

@@ -27,6 +27,7 @@ async def pending(tenant: Tenant) -> int:
 async def test_an_ingest_folds_when_many_are_pending(
     tenant: Tenant, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(taking_in, "LOOK_EVERY", 1)
     monkeypatch.setattr(taking_in, "FOLD_FROM", 11)
     campaign = await launch(tenant, keyring, leads=1)
     (send,) = campaign.sends
@@ -41,6 +42,7 @@ async def test_an_ingest_folds_when_many_are_pending(
 async def test_one_call_folds_no_more_than_its_limit(
     tenant: Tenant, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(taking_in, "LOOK_EVERY", 1)
     monkeypatch.setattr(taking_in, "FOLD_FROM", 1)
     monkeypatch.setattr(taking_in, "FOLD_AT_MOST", 2)
     campaign = await launch(tenant, keyring, leads=1)

@@ -15,8 +15,10 @@ from outreachdb.api.app import create_app
 from outreachdb.config import Settings
 from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import Tenant
+from outreachdb.events import tracking
 from outreachdb.events.machines import is_machine
 from outreachdb.secrets import Keyring
+from outreachdb.segments import segments
 from outreachdb.sending.tracking_links import TrackingLinks
 
 PERSON = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Safari"
@@ -88,6 +90,11 @@ async def test_machines_are_flagged_and_count_for_nobody(
     query = "SELECT opened_at, clicked_at FROM outreach.email_sends WHERE workspace_id = %(ws)s"
     assert await _rows(tenant, query) == [{"opened_at": None, "clicked_at": None}]
     assert await _rows(tenant, "SELECT 1 FROM outreach.lead_engagement WHERE workspace_id = %(ws)s") == []
+    for event, least in (("opened", 1), ("opened", 2), ("clicked", 2)):
+        assert (await segments.count(tenant, {"event": event, "at_least": least})).count == 0
+    timeline = f"SELECT what FROM outreach.lead_timeline({campaign.sends[0].lead_id}, {campaign.campaign_id})"
+    told = [row["what"] for row in await _rows(tenant, timeline)]
+    assert sum("opened (by a machine) says tracking" in line for line in told) == 4
 
 
 @pytest.mark.parametrize(
@@ -159,6 +166,16 @@ async def test_nobody_is_led_astray(
     assert (await client.get(gone.click_url(send.id, send.launched_at, TARGET))).status_code == 302
     assert (await client.get(gone.unsubscribe_url(send.id, send.launched_at))).status_code == 404
     assert (await client.post(gone.unsubscribe_url(send.id, send.launched_at))).status_code == 404
+
+
+async def test_a_link_finds_its_send_in_one_partition(tenant: Tenant, keyring: Keyring) -> None:
+    campaign = await launch(tenant, keyring, leads=1)
+    send = campaign.sends[0]
+    month = send.launched_at.replace(day=1, hour=0, minute=0, second=0)
+    key = {"workspace_id": tenant.workspace_id, "id": send.id, "month": month}
+    async with tenant.session() as session:
+        plan = [next(iter(row.values())) for row in await session.all(f"EXPLAIN {tracking.Q.tracked_send}", key)]
+    assert len([line for line in plan if "on email_sends_" in line]) == 1, "\n".join(plan)
 
 
 async def test_without_a_database_people_still_get_where_they_wanted(keyring: Keyring) -> None:

@@ -98,7 +98,7 @@ async def _state(tenant: Tenant, campaign: Launched) -> dict[str, Any]:
     return found
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=_batches())
 async def test_any_order_any_batches_any_repetition(
     pools: Pools, keyring: Keyring, tenant: Tenant, batches: list[list[int]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -71,6 +72,7 @@ async def campaign(tenant: Tenant, keyring: Keyring) -> Launched:
 async def test_what_a_mail_tells(campaign: Launched, keyring: Keyring) -> None:
     send = campaign.sends[0]
     ours, who = send.message_id, send.recipient
+    forged = replace(send, message_id=ours.replace("o1.", "o1.9", 1))
     vacation = {"In_Reply_To": ours, "Auto_Submitted": "auto-replied"}
     arf = f"Feedback-Type: abuse\r\nUser-Agent: FBL/1.0\r\nVersion: 1\r\nOriginal-Rcpt-To: <{who}>\r\n"
     headers = [("text/plain", "x"), ("message/feedback-report", arf), ("text/rfc822-headers", _original(send))]
@@ -97,6 +99,8 @@ async def test_what_a_mail_tells(campaign: Launched, keyring: Keyring) -> None:
             [("bounced", "hard", who, ours), ("bounced", "hard", "bob@x.example", ours)],
         ),
         (_report("feedback-report", headers), [("complained", None, who, ours)]),
+        (_report("feedback-report", headers[:2]), []),
+        (_bounce(forged, (who, "failed", "5.1.1")), []),
         (_report("disposition-notification", receipt), [("opened", None, "MAILER-DAEMON@mx.example", ours)]),
         (
             _mail("MAILER-DAEMON@mx.example", f"550 5.1.1 unknown\r\n{_original(send)}"),

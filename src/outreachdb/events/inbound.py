@@ -35,10 +35,10 @@ def events_of(keyring: Keyring, content: bytes, arrived: datetime, own_address: 
     kind = str(mail.get_param("report-type", "") or "").lower() if mail.get_content_type() == "multipart/report" else ""
     ours = _ours(keyring, mail, content, whole=bool(kind))
     sender = _address(_text(mail, "from"))
-    if kind == "delivery-status":
-        return _delivery_report(mail, arrived, ours)
-    if kind == "feedback-report":
-        return _complaint(mail, arrived, ours)
+    if kind in {"delivery-status", "feedback-report"}:
+        # Anybody can write one: only those that return a mail of ours are believed.
+        told = _delivery_report if kind == "delivery-status" else _complaint
+        return told(mail, arrived, ours) if ours else []
     if sender is not None and sender.lower() == own_address.lower():
         return []
     if kind != "disposition-notification" and _POSTMASTER.match(sender or "") and not _automatic(mail):
@@ -57,7 +57,7 @@ def _kind(mail: EmailMessage, report: str, content: bytes) -> str | None:
     return "unsubscribed" if _text(mail, "subject").strip().lower() == "unsubscribe" else "replied"
 
 
-def _delivery_report(mail: EmailMessage, arrived: datetime, ours: str | None) -> list[NormalEvent]:
+def _delivery_report(mail: EmailMessage, arrived: datetime, ours: str) -> list[NormalEvent]:
     """One event for each recipient that the report names."""
     told = []
     for fields in _fields(mail, "message/delivery-status"):
@@ -75,12 +75,12 @@ def _delivery_report(mail: EmailMessage, arrived: datetime, ours: str | None) ->
     return told
 
 
-def _complaint(mail: EmailMessage, arrived: datetime, ours: str | None) -> list[NormalEvent]:
+def _complaint(mail: EmailMessage, arrived: datetime, ours: str) -> list[NormalEvent]:
     for fields in _fields(mail, "message/feedback-report"):
         kind = str(fields.get("feedback-type", "")).strip().lower()
         event = "complained" if kind in COMPLAINTS else "unsubscribed" if kind.startswith("opt-out") else "unknown"
         who = _address(str(fields.get("original-rcpt-to", "") or fields.get("removal-recipient", "")))
-        return [_event(mail, arrived, ours, event, who, reason=kind or None)] if ours or who else []
+        return [_event(mail, arrived, ours, event, who, reason=kind or None)]
     return []
 
 

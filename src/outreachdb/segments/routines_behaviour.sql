@@ -125,6 +125,8 @@ BEGIN
             || CASE WHEN days IS NULL THEN '' ELSE format(' AND e.sent_at >= now() - interval ''%s days''', days) END;
     ELSE
         source := format('outreach.email_events AS e WHERE e.workspace_id = %s AND e.event = %L AND e.lead_id IS NOT NULL', ws, event)
+            -- What a machine opened or clicked, nobody did.
+            || CASE WHEN event IN ('opened', 'clicked') THEN ' AND NOT e.prefetched' ELSE '' END
             || CASE WHEN days IS NULL THEN '' ELSE format(' AND e.created_at >= now() - interval ''%s days''', days) END;
     END IF;
     RETURN outreach.segment_within('l.id', 'SELECT e.lead_id FROM ' || source

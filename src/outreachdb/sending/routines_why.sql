@@ -292,7 +292,8 @@ BEGIN
         FROM outreach.message_log AS m
         WHERE m.workspace_id = v_workspace AND m.lead_id = p_lead AND m.campaign_id = p_campaign
         UNION ALL
-        SELECT e.created_at, 60, 'event', concat('step ' || e.step || ': ', e.event, ' (' || e.severity || ')', ' says ', e.provider,
+        SELECT e.created_at, 60, 'event', concat('step ' || e.step || ': ', e.event, ' (' || e.severity || ')',
+                                                 CASE WHEN e.prefetched THEN ' (by a machine)' END, ' says ', e.provider,
                                                  ': ' || e.reason)
         FROM outreach.email_events AS e
         WHERE e.workspace_id = v_workspace AND e.lead_id = p_lead AND e.campaign_id = p_campaign

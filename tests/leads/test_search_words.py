@@ -41,8 +41,8 @@ async def test_an_import_teaches_the_words_and_typos_find_their_leads(
 ) -> None:
     await import_file(tenant, csv_file(*FEW))
     assert await words(tenant) == [
-        "brightpath", "castillo", "cleargate", "example", "james", "kowalski", "maria", "michael", "médical", "northstone",
-        "systems",
+        "brightpath", "castillo", "cleargate", "example", "james", "kowalski", "maria", "michael", "médical",
+        "northstone", "systems",
     ]  # fmt: skip
     for typo, name in (
         ("jmaes", "James"),
@@ -92,8 +92,8 @@ async def test_words_are_learned_from_changes_and_bulk_inserts_and_forgotten_wit
 
 
 async def test_no_text_is_taken_for_a_pattern_or_for_sql(tenant: Tenant, csv_file: Any) -> None:
-    hostile = ["100%", "a_b_c", "back\\slash", "O'Brien", '"quoted"', "$$dollar$$", "smile 😀 face", "%s %(x)s {} $1", "(or) 1=1 --",
-               "E'\\x41'", "regex.*[a-z]+(?=x)", "ünïcödé", "日本語文字"]  # fmt: skip
+    hostile = ["100%", "a_b_c", "back\\slash", "O'Brien", '"quoted"', "$$dollar$$", "smile 😀 face",
+               "%s %(x)s {} $1", "(or) 1=1 --", "E'\\x41'", "regex.*[a-z]+(?=x)", "ünïcödé", "日本語文字"]  # fmt: skip
     async with tenant.trusted() as session:
         for number, name in enumerate(hostile):
             await session.execute(
@@ -127,10 +127,11 @@ async def test_pages_lose_and_repeat_nothing_while_others_insert(tenant: Tenant)
         async with tenant.trusted() as session:
             await session.execute(
                 """
-                INSERT INTO outreach.leads (workspace_id, email, first_name, company_name, qualification_score, qualified_at,
-                                            created_at, updated_at)
+                INSERT INTO outreach.leads (workspace_id, email, first_name, company_name, qualification_score,
+                                            qualified_at, created_at, updated_at)
                 SELECT %(w)s, 'p' || n || '@x.example', 'Pat', CASE WHEN n %% 3 > 0 THEN 'Company ' || n %% 4 END,
-                       CASE WHEN n %% 4 > 0 THEN n %% 3 END, CASE WHEN n %% 2 = 0 THEN now() - n %% 5 * interval '1 day' END,
+                       CASE WHEN n %% 4 > 0 THEN n %% 3 END,
+                       CASE WHEN n %% 2 = 0 THEN now() - n %% 5 * interval '1 day' END,
                        now() - n %% 6 * interval '1 hour', now() - n %% 7 * interval '1 minute'
                 FROM generate_series(%(f)s::integer, %(f)s + %(n)s::integer - 1) AS n
                 """,

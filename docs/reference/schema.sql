@@ -161,11 +161,12 @@ BEGIN
         ORDER BY g.created_at, g.event_key
         ON CONFLICT (workspace_id, event_key, created_at) DO NOTHING
         RETURNING email_events.created_at, email_events.event, email_events.severity, email_events.send_id,
-                  email_events.recipient, email_events.reason, email_events.url, email_events.prefetched
+                  email_events.recipient, email_events.reason, email_events.url, email_events.prefetched,
+                  CASE WHEN email_events.event IN ('replied', 'autoresponded') THEN email_events.raw END AS raw
     ), told AS MATERIALIZED (
         SELECT a.created_at, timezone('UTC', a.created_at)::date AS day,
                CASE WHEN a.prefetched AND a.event IN ('opened', 'clicked') THEN 'prefetched' ELSE a.event END AS event,
-               a.severity, a.reason, a.url, f.*
+               a.severity, a.reason, a.url, a.recipient, a.raw, f.*
         FROM added AS a
         JOIN found AS f ON f.send_id = a.send_id
     ), settled AS MATERIALIZED (
@@ -270,6 +271,14 @@ BEGIN
         FROM told AS t
         WHERE t.event IN (
             'opened', 'clicked', 'replied', 'autoresponded', 'bounced', 'complained', 'unsubscribed', 'subscribed')
+    ), inbound AS (
+        -- What recipients wrote; their subject is in what the poller kept of the mail.
+        INSERT INTO outreach.message_log (
+            workspace_id, created_at, lead_id, campaign_id, send_id, direction, message_id, sender, subject)
+        SELECT ws, t.created_at, t.lead_id, t.campaign_id, t.send_id, 'inbound', t.raw ->> 'message_id', t.recipient,
+               t.raw ->> 'subject'
+        FROM told AS t
+        WHERE t.event IN ('replied', 'autoresponded')
     ), outcome AS (
         SELECT count(*) AS stored, count(*) FILTER (WHERE a.send_id IS NULL) AS unknown FROM added AS a
     ), refused AS (
@@ -649,6 +658,18 @@ CREATE FUNCTION outreach.cell_of(p_text text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN NULLIF(outreach.trimmed(NORMALIZE(p_text, NFC)), ''::text);
 ALTER FUNCTION outreach.cell_of(p_text text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.check_segment(definition jsonb, segment_id bigint DEFAULT NULL::bigint) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM outreach.segment_condition(definition);
+    IF segment_id IS NOT NULL THEN
+        PERFORM outreach.segment_node(definition, '', 1, ARRAY[segment_id]);
+    END IF;
+END
+$$;
+ALTER FUNCTION outreach.check_segment(definition jsonb, segment_id bigint) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(send_id bigint, created_at timestamp with time zone, campaign_id bigint, step smallint, variant text, lead_id bigint, mailbox_id bigint, recipient text, verdict text, reason text, lead jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2310,6 +2331,45 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean DEFAULT false, p_least bigint DEFAULT 0) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    whole jsonb;
+    plan jsonb;
+    conditions text[];
+    leads numeric;
+    counts bigint[];
+BEGIN
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %s', ws) INTO whole;
+    leads := (whole #>> '{0,Plan,Plan Rows}')::numeric;
+    IF leads < p_least THEN
+        RETURN jsonb_build_object('Leads', leads);
+    END IF;
+    EXECUTE format('EXPLAIN (FORMAT JSON, ANALYZE %s) SELECT count(*) FROM outreach.leads AS l WHERE l.workspace_id = %s AND (%s)',
+        CASE WHEN p_measured THEN 'true, BUFFERS, TIMING false' ELSE 'false' END,
+        ws, outreach.segment_condition(definition)) INTO plan;
+    plan := (plan -> 0) || jsonb_build_object('Leads', leads, 'Rows', '{}'::jsonb);
+    -- What the planner wrote is SQL over the columns of leads; it names sets of other tables in ways that are not.
+    conditions := ARRAY(
+        SELECT DISTINCT c #>> '{}'
+        FROM jsonb_path_query(plan, 'strict $.** ? (@."Index Cond" starts with "(")."Index Cond"') AS c
+        WHERE c #>> '{}' !~ '[$]|SubPlan|InitPlan' AND jsonb_path_exists(plan,
+            'strict $.** ? (@."Index Cond" == $c && (@."Relation Name" == "leads" || @."Index Name" like_regex "_leads_"))',
+            jsonb_build_object('c', c)));
+    IF leads > 2000 AND cardinality(conditions) BETWEEN 1 AND 50 THEN
+        EXECUTE 'SELECT ARRAY[count(*), ' || (SELECT string_agg(format('count(*) FILTER (WHERE %s)', c), ', ' ORDER BY place)
+                                    FROM unnest(conditions) WITH ORDINALITY AS u (c, place))
+            || '] FROM ' || outreach.segment_sample_of(ws, 20, 50) INTO counts;
+        plan := jsonb_set(plan, '{Rows}', (SELECT coalesce(jsonb_object_agg(c, round(leads * counts[place + 1] / counts[1])), '{}')
+            FROM unnest(conditions) WITH ORDINALITY AS u (c, place) WHERE counts[place + 1] >= 3));
+    END IF;
+    RETURN plan;
+END
+$_$;
+ALTER FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.fast_bulk_lead_import(leads jsonb) RETURNS TABLE(rows_read bigint, inserted bigint, updated bigint, skipped bigint, rejected bigint, errors jsonb)
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3143,9 +3203,14 @@ CREATE FUNCTION outreach.mailboxes_room(p_workspace bigint, p_mailboxes bigint[]
              CASE
                  WHEN (m.min_spacing_ms > 0) THEN 1
                  ELSE mailboxes_room.p_n
-             END)::numeric, GREATEST((0)::numeric, (((outreach.mailbox_cap(m.*, (timezone('UTC'::text, now()))::date))::numeric - COALESCE(sent.n, (0)::numeric)) - (COALESCE(claimed.n, (0)::bigint))::numeric))))::integer
+             END)::numeric,
+             CASE
+                 WHEN (c.cap IS NULL) THEN (mailboxes_room.p_n)::numeric
+                 ELSE GREATEST((0)::numeric, (((c.cap)::numeric - COALESCE(sent.n, (0)::numeric)) - (COALESCE(claimed.n, (0)::bigint))::numeric))
+             END))::integer
          END AS "least"
-    FROM ((outreach.mailboxes m
+    FROM (((outreach.mailboxes m
+      CROSS JOIN LATERAL ( SELECT outreach.mailbox_cap(m.*, (timezone('UTC'::text, now()))::date) AS cap) c)
       LEFT JOIN LATERAL ( SELECT sum(t.total) AS n
             FROM ( SELECT r.total
                     FROM analytics.rollups r
@@ -3157,9 +3222,9 @@ CREATE FUNCTION outreach.mailboxes_room(p_workspace bigint, p_mailboxes bigint[]
       LEFT JOIN ( SELECT e.mailbox_id,
              count(*) AS n
             FROM outreach.email_sends e
-           WHERE ((e.workspace_id = mailboxes_room.p_workspace) AND (e.status = 'claimed'::text) AND (e.created_at = ANY (ARRAY( SELECT c.launched_at
-                    FROM outreach.campaigns c
-                   WHERE ((c.workspace_id = mailboxes_room.p_workspace) AND (c.status = ANY (ARRAY['running'::text, 'paused'::text, 'cancelled'::text])) AND (c.launched_at IS NOT NULL))))))
+           WHERE ((e.workspace_id = mailboxes_room.p_workspace) AND (e.status = 'claimed'::text) AND (e.created_at = ANY (ARRAY( SELECT c_1.launched_at
+                    FROM outreach.campaigns c_1
+                   WHERE ((c_1.workspace_id = mailboxes_room.p_workspace) AND (c_1.status = ANY (ARRAY['running'::text, 'paused'::text, 'cancelled'::text])) AND (c_1.launched_at IS NOT NULL))))))
            GROUP BY e.mailbox_id) claimed ON ((claimed.mailbox_id = m.id)))
    WHERE ((m.workspace_id = mailboxes_room.p_workspace) AND (m.id = ANY (mailboxes_room.p_mailboxes)));
 END;
@@ -3723,6 +3788,32 @@ CREATE FUNCTION outreach.rollup_totals(p_grain text, p_key text) RETURNS TABLE(k
     GROUP BY u.kind
 $$;
 ALTER FUNCTION outreach.rollup_totals(p_grain text, p_key text) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer DEFAULT 40, p_rows integer DEFAULT 50, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    test constant text := outreach.segment_condition(definition);
+    plan jsonb;
+    began timestamptz;
+BEGIN
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %s', ws) INTO plan;
+    leads := (plan #>> '{0,Plan,Plan Rows}')::numeric;
+    began := clock_timestamp();
+    IF leads <= p_blocks * p_rows THEN
+        EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s) FROM outreach.leads AS l WHERE l.workspace_id = %s', test, ws)
+        INTO looked, members;
+        leads := looked;
+    ELSE
+        EXECUTE format(
+            'SELECT count(*), count(*) FILTER (WHERE %s) FROM %s', test, outreach.segment_sample_of(ws, p_blocks, p_rows))
+        INTO looked, members;
+    END IF;
+    milliseconds := extract(epoch FROM clock_timestamp() - began) * 1000;
+END
+$$;
+ALTER FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.schedule_members(p_campaign outreach.campaigns, p_base timestamp with time zone, p_adding boolean) RETURNS TABLE(leads bigint, scheduled bigint, excluded jsonb)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4214,6 +4305,33 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.seconds_to_next_distance() OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer DEFAULT 10) RETURNS TABLE(kind text, value text, leads bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+    RETURN QUERY EXECUTE format($sql$
+        WITH members AS (
+            SELECT m.status, m.country, m.industry, coalesce(g.level, 'cold') AS level
+            FROM (SELECT l.id, l.status, l.country, l.industry FROM outreach.leads AS l
+                  WHERE l.workspace_id = %1$s AND (%2$s)) AS m
+            LEFT JOIN outreach.lead_engagement AS g ON g.workspace_id = %1$s AND g.lead_id = m.id
+        ), counted AS (
+            SELECT CASE grouping(m.status, m.country, m.industry, m.level)
+                       WHEN 7 THEN 'status' WHEN 11 THEN 'country' WHEN 13 THEN 'industry' WHEN 14 THEN 'engagement' ELSE 'all'
+                   END AS kind,
+                   coalesce(m.status, m.country, m.industry, m.level) AS value, count(*) AS leads
+            FROM members AS m
+            GROUP BY GROUPING SETS ((m.status), (m.country), (m.industry), (m.level), ())
+        )
+        SELECT r.kind, r.value, r.leads
+        FROM (SELECT c.*, row_number() OVER (PARTITION BY c.kind ORDER BY c.leads DESC, c.value) AS place FROM counted AS c) AS r
+        WHERE r.place <= %3$L
+        ORDER BY r.kind, r.leads DESC, r.value $sql$,
+        outreach.required_workspace(), outreach.segment_condition(definition), p_top);
+END
+$_$;
+ALTER FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.segment_within(p_column text, p_set text) RETURNS text
     LANGUAGE sql STABLE
     RETURN (((('(('::text || p_column) || ' IN (SELECT unnest(ARRAY('::text) || p_set) || ')))) IS TRUE)'::text);
@@ -4461,12 +4579,12 @@ CREATE FUNCTION outreach.segment_fields() RETURNS TABLE(field text, kind text, o
     SELECT f.field, k.kind, k.operators
     FROM (VALUES
         ('text', '{equals,in,contains,starts_with,ends_with,matches,is_set}'::text[], '{city,company_name,company_website,country,
-            email,email_status,first_name,industry,last_name,linkedin_url,notes,phone,source,source_key,status,timezone,title}'::text[]),
+            email,email_status,first_name,industry,last_name,linkedin_url,notes,phone,phone_e164,source,source_key,status,timezone,title}'::text[]),
         ('integer', '{equals,in,gt,gte,lt,lte,between,is_set}', '{company_id,id,qualification_latency_ms}'),
         ('real', '{equals,in,gt,gte,lt,lte,between,is_set}', '{qualification_score}'),
         ('date', '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}',
             '{created_at,email_checked_at,profile_checked_at,qualified_at,updated_at}'),
-        ('tags', '{has_any,has_all,is_set}', '{tags}'),
+        ('tags', '{has_any,has_all,is_set}', '{email_flags,tags}'),
         ('company text', '{equals,in,contains,starts_with,ends_with,matches,is_set}',
             '{company.domain,company.industry,company.linkedin_url,company.name,company.news_url,company.website_url}'),
         ('company date', '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}',
@@ -4498,6 +4616,42 @@ BEGIN
 END
 $_$;
 ALTER FUNCTION outreach.segment_import_test(p_node jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_index(p_condition jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    keys text[] := outreach.segment_custom_keys(p_condition -> 'field');
+    whole text := CASE WHEN jsonb_typeof(p_condition -> 'field') = 'string' AND cardinality(keys) > 1
+        THEN substr(p_condition ->> 'field', 8) END;
+    op text := p_condition ->> 'op';
+    first jsonb := CASE WHEN jsonb_typeof(p_condition -> 'value') = 'array' THEN p_condition -> 'value' -> 0
+        ELSE p_condition -> 'value' END;
+    words constant boolean := op IN ('contains', 'starts_with', 'ends_with') AND length(first #>> '{}') >= 3;
+    text_of text := replace(outreach.segment_custom_value(keys, whole, true), 'l.custom_fields', 'custom_fields');
+    field text := p_condition ->> 'field';
+BEGIN
+    IF keys IS NOT NULL AND words THEN
+        RETURN format('USING gin (workspace_id, (lower(%s)) public.gin_trgm_ops)', text_of);
+    ELSIF keys IS NOT NULL AND op IN ('gt', 'gte', 'lt', 'lte', 'between') AND jsonb_typeof(first) = 'number' THEN
+        RETURN format('(workspace_id, (outreach.json_number(%s)))',
+            replace(outreach.segment_custom_value(keys, whole, false), 'l.custom_fields', 'custom_fields'));
+    ELSIF keys IS NOT NULL AND op IN ('gt', 'gte', 'lt', 'lte', 'between', 'before', 'after', 'within_last') THEN
+        RETURN format('(workspace_id, (CASE WHEN %1$s ~ ''^[0-9]{4}-[0-9]{2}-[0-9]{2}'' THEN left(%1$s, 10) COLLATE "C" END))',
+            text_of);
+    ELSIF keys IS NULL AND words AND field IN (SELECT f.field FROM outreach.segment_fields() AS f WHERE f.kind = 'text')
+        AND field NOT IN ('first_name', 'last_name', 'email', 'company_name')
+    THEN
+        RETURN format('USING gin (workspace_id, (lower(%I)) public.gin_trgm_ops)', field);
+    ELSIF keys IS NULL AND op IN ('equals', 'in') AND field IN
+        ('city', 'company_website', 'country', 'first_name', 'last_name', 'linkedin_url', 'phone', 'source', 'timezone', 'title')
+    THEN
+        RETURN format('(workspace_id, %I)', field);
+    END IF;
+    RETURN NULL;
+END
+$_$;
+ALTER FUNCTION outreach.segment_index(p_condition jsonb) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_instant(p_value jsonb, p_path text) RETURNS tstzrange
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4531,6 +4685,16 @@ BEGIN
 END
 $_$;
 ALTER FUNCTION outreach.segment_instant(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_lead_ids(definition jsonb) RETURNS SETOF bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN QUERY EXECUTE format('SELECT l.id FROM outreach.leads AS l WHERE l.workspace_id = %s AND (%s)',
+        outreach.required_workspace(), outreach.segment_condition(definition));
+END
+$$;
+ALTER FUNCTION outreach.segment_lead_ids(definition jsonb) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.segment_level_test(p_value jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4713,6 +4877,10 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.segment_regex(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_sample_of(p_workspace bigint, p_blocks integer, p_rows integer) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN format('(SELECT b.first + ((b.last - b.first) * ((n + random()) / %2$s))::bigint AS start FROM generate_series(0, %2$s - 1) AS n, (SELECT min(e.id) AS first, max(e.id) AS last FROM outreach.leads AS e WHERE e.workspace_id = %1$s) AS b) AS s CROSS JOIN LATERAL (SELECT l.* FROM outreach.leads AS l WHERE l.workspace_id = %1$s AND l.id >= s.start ORDER BY l.id LIMIT %3$s) AS l'::text, p_workspace, p_blocks, p_rows);
+ALTER FUNCTION outreach.segment_sample_of(p_workspace bigint, p_blocks integer, p_rows integer) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_segment_test(p_node jsonb, p_path text, p_depth integer, p_inside bigint[]) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4757,19 +4925,19 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.segment_suppressed_test(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.segment_tags_test(p_op text, p_value jsonb, p_path text) RETURNS text
+CREATE FUNCTION outreach.segment_tags_test(p_field text, p_op text, p_value jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     IF p_op = 'is_set' THEN
-        RETURN 'l.tags <> ''{}''::text[]';
+        RETURN format('l.%I <> ''{}''::text[]', p_field);
     END IF;
-    RETURN format('l.tags %s %L::text[]', CASE p_op WHEN 'has_all' THEN '@>' ELSE '&&' END,
+    RETURN format('l.%I %s %L::text[]', p_field, CASE p_op WHEN 'has_all' THEN '@>' ELSE '&&' END,
         outreach.segment_texts(p_value, p_path));
 END
 $$;
-ALTER FUNCTION outreach.segment_tags_test(p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.segment_tags_test(p_field text, p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_test(p_node jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -4811,7 +4979,7 @@ BEGIN
         WHEN 'integer' THEN outreach.segment_number_test(format('l.%I', field), 'numeric', positive, p_node -> 'value', p_path)
         WHEN 'real' THEN outreach.segment_number_test(format('l.%I', field), 'real', positive, p_node -> 'value', p_path)
         WHEN 'date' THEN outreach.segment_date_test(field, positive, p_node -> 'value', p_path)
-        WHEN 'tags' THEN outreach.segment_tags_test(positive, p_node -> 'value', p_path)
+        WHEN 'tags' THEN outreach.segment_tags_test(field, positive, p_node -> 'value', p_path)
         WHEN 'level' THEN outreach.segment_level_test(p_node -> 'value', p_path)
         WHEN 'suppressed' THEN outreach.segment_suppressed_test(p_node -> 'value', p_path)
         -- The table of companies takes the alias l there: the tests are those of leads.
@@ -5459,11 +5627,38 @@ CREATE TABLE outreach.imports (
     finished_at timestamp with time zone,
     CONSTRAINT ck_imports_balance CHECK (((status <> ALL (ARRAY['done'::text, 'undone'::text])) OR (rows_read = (((inserted + updated) + skipped) + rejected)))),
     CONSTRAINT ck_imports_on_conflict_known CHECK ((on_conflict = ANY (ARRAY['update'::text, 'fill'::text, 'skip'::text]))),
-    CONSTRAINT ck_imports_status_known CHECK ((status = ANY (ARRAY['running'::text, 'done'::text, 'failed'::text, 'cancelled'::text, 'undone'::text])))
+    CONSTRAINT ck_imports_status_known CHECK ((status = ANY (ARRAY['running'::text, 'done'::text, 'applied'::text, 'failed'::text, 'cancelled'::text, 'undone'::text])))
 );
 ALTER TABLE outreach.imports OWNER TO outreachdb_owner;
 ALTER TABLE outreach.imports ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME outreach.imports_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE outreach.inboxes (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    address text NOT NULL,
+    imap_host text NOT NULL,
+    imap_port bigint DEFAULT '993'::bigint NOT NULL,
+    security text DEFAULT 'tls'::text NOT NULL,
+    username text NOT NULL,
+    password_encrypted bytea NOT NULL,
+    folder text DEFAULT 'INBOX'::text NOT NULL,
+    uid_validity bigint,
+    last_uid bigint DEFAULT '0'::bigint NOT NULL,
+    polled_at timestamp with time zone,
+    problem text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_inboxes_imap_port_range CHECK (((imap_port >= 1) AND (imap_port <= 65535))),
+    CONSTRAINT ck_inboxes_security_known CHECK ((security = ANY (ARRAY['plain'::text, 'starttls'::text, 'tls'::text])))
+);
+ALTER TABLE outreach.inboxes OWNER TO outreachdb_owner;
+ALTER TABLE outreach.inboxes ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME outreach.inboxes_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -5622,6 +5817,17 @@ CREATE TABLE outreach.search_words (
     word text NOT NULL
 );
 ALTER TABLE outreach.search_words OWNER TO outreachdb_owner;
+CREATE TABLE outreach.segment_versions (
+    workspace_id bigint NOT NULL,
+    segment_id bigint NOT NULL,
+    version bigint NOT NULL,
+    definition jsonb NOT NULL,
+    changed_by text NOT NULL,
+    note text,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_segment_versions_definition_object CHECK ((jsonb_typeof(definition) = 'object'::text))
+);
+ALTER TABLE outreach.segment_versions OWNER TO outreachdb_owner;
 CREATE TABLE outreach.segments (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -5630,6 +5836,7 @@ CREATE TABLE outreach.segments (
     version bigint DEFAULT '1'::bigint NOT NULL,
     last_count bigint,
     last_counted_at timestamp with time zone,
+    last_used_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT ck_segments_definition_object CHECK ((jsonb_typeof(definition) = 'object'::text))
@@ -5732,7 +5939,9 @@ CREATE TABLE outreach.workspaces (
     id bigint NOT NULL,
     name text NOT NULL,
     settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    read_limit_ms bigint DEFAULT '30000'::bigint NOT NULL,
+    CONSTRAINT ck_workspaces_read_limit_range CHECK (((read_limit_ms >= 0) AND (read_limit_ms <= 2147483647)))
 );
 ALTER TABLE outreach.workspaces OWNER TO outreachdb_owner;
 ALTER TABLE outreach.workspaces ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
@@ -5803,6 +6012,8 @@ ALTER TABLE ONLY outreach.import_rejects
     ADD CONSTRAINT pk_import_rejects PRIMARY KEY (workspace_id, import_id, row_number);
 ALTER TABLE ONLY outreach.imports
     ADD CONSTRAINT pk_imports PRIMARY KEY (workspace_id, id);
+ALTER TABLE ONLY outreach.inboxes
+    ADD CONSTRAINT pk_inboxes PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.lead_activities
     ADD CONSTRAINT pk_lead_activities PRIMARY KEY (workspace_id, id, created_at);
 ALTER TABLE ONLY outreach.lead_engagement
@@ -5821,6 +6032,8 @@ ALTER TABLE ONLY outreach.reports
     ADD CONSTRAINT pk_reports PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.search_words
     ADD CONSTRAINT pk_search_words PRIMARY KEY (workspace_id, word);
+ALTER TABLE ONLY outreach.segment_versions
+    ADD CONSTRAINT pk_segment_versions PRIMARY KEY (workspace_id, segment_id, version);
 ALTER TABLE ONLY outreach.segments
     ADD CONSTRAINT pk_segments PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.send_exclusions
@@ -5853,6 +6066,8 @@ ALTER TABLE ONLY outreach.crm_webhooks
     ADD CONSTRAINT uq_crm_webhooks_delivery_id UNIQUE (workspace_id, credential_id, delivery_id);
 ALTER TABLE ONLY outreach.email_sends
     ADD CONSTRAINT uq_email_sends_exactly_once UNIQUE (workspace_id, campaign_id, created_at, step, lead_id);
+ALTER TABLE ONLY outreach.inboxes
+    ADD CONSTRAINT uq_inboxes_folder UNIQUE (workspace_id, imap_host, username, folder);
 ALTER TABLE ONLY outreach.leads
     ADD CONSTRAINT uq_leads_email_key UNIQUE (workspace_id, email_key);
 ALTER TABLE ONLY outreach.mailboxes
@@ -5987,6 +6202,8 @@ ALTER TABLE ONLY outreach.import_rejects
     ADD CONSTRAINT fk_import_rejects_import FOREIGN KEY (workspace_id, import_id) REFERENCES outreach.imports(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.imports
     ADD CONSTRAINT fk_imports_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
+ALTER TABLE ONLY outreach.inboxes
+    ADD CONSTRAINT fk_inboxes_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.lead_engagement
     ADD CONSTRAINT fk_lead_engagement_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.leads
@@ -6005,6 +6222,8 @@ ALTER TABLE ONLY outreach.reports
     ADD CONSTRAINT fk_reports_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
 ALTER TABLE ONLY outreach.search_words
     ADD CONSTRAINT fk_search_words_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
+ALTER TABLE ONLY outreach.segment_versions
+    ADD CONSTRAINT fk_segment_versions_segment FOREIGN KEY (workspace_id, segment_id) REFERENCES outreach.segments(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.segments
     ADD CONSTRAINT fk_segments_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.send_exclusions
@@ -6038,6 +6257,7 @@ ALTER TABLE outreach.import_changes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.import_mappings ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.import_rejects ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.imports ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.inboxes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.lead_activities ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.lead_engagement ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.leads ENABLE ROW LEVEL SECURITY;
@@ -6070,6 +6290,7 @@ CREATE POLICY reader ON outreach.message_log FOR SELECT TO outreachdb_reader USI
 CREATE POLICY reader ON outreach.organization_charts FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.reports FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.search_words FOR SELECT TO outreachdb_reader USING (true);
+CREATE POLICY reader ON outreach.segment_versions FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.segments FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.send_exclusions FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.sending_limits FOR SELECT TO outreachdb_reader USING (true);
@@ -6079,6 +6300,7 @@ CREATE POLICY reader ON outreach.voice_session_logs FOR SELECT TO outreachdb_rea
 CREATE POLICY reader ON outreach.workspaces FOR SELECT TO outreachdb_reader USING (true);
 ALTER TABLE outreach.reports ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.search_words ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.segment_versions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.segments ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.send_exclusions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.sending_limits ENABLE ROW LEVEL SECURITY;
@@ -6102,6 +6324,7 @@ CREATE POLICY tenant ON outreach.import_changes TO outreachdb_app USING ((worksp
 CREATE POLICY tenant ON outreach.import_mappings TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.import_rejects TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.imports TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.inboxes TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.lead_activities TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.lead_engagement TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.leads TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
@@ -6111,6 +6334,7 @@ CREATE POLICY tenant ON outreach.message_log TO outreachdb_app USING ((workspace
 CREATE POLICY tenant ON outreach.organization_charts TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.reports TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.search_words TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.segment_versions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.segments TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.send_exclusions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.sending_limits TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
@@ -6138,6 +6362,7 @@ CREATE POLICY trusted ON outreach.import_changes TO outreachdb_trusted USING (tr
 CREATE POLICY trusted ON outreach.import_mappings TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.import_rejects TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.imports TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.inboxes TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.lead_activities TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.lead_engagement TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.leads TO outreachdb_trusted USING (true) WITH CHECK (true);
@@ -6147,6 +6372,7 @@ CREATE POLICY trusted ON outreach.message_log TO outreachdb_trusted USING (true)
 CREATE POLICY trusted ON outreach.organization_charts TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.reports TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.search_words TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.segment_versions TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.segments TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.send_exclusions TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.sending_limits TO outreachdb_trusted USING (true) WITH CHECK (true);
@@ -6207,6 +6433,8 @@ REVOKE ALL ON FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_
 GRANT ALL ON FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) TO outreachdb_app;
 GRANT ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) TO outreachdb_trusted;
@@ -6254,6 +6482,8 @@ REVOKE ALL ON FUNCTION outreach.return_claims(worker text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.return_claims(worker text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.rollup_totals(p_grain text, p_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.rollup_totals(p_grain text, p_key text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) FROM PUBLIC;
@@ -6270,6 +6500,10 @@ REVOKE ALL ON FUNCTION outreach.search_spellings(p_workspace bigint, p_word text
 GRANT ALL ON FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.seconds_to_next_distance() FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.seconds_to_next_distance() TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.segment_lead_ids(definition jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.segment_lead_ids(definition jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) FROM PUBLIC;
@@ -6335,6 +6569,8 @@ GRANT SELECT ON TABLE outreach.import_rejects TO outreachdb_reader;
 GRANT SELECT ON TABLE outreach.imports TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.imports TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.imports TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.inboxes TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.inboxes TO outreachdb_trusted;
 GRANT SELECT,INSERT ON TABLE outreach.lead_activities TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.lead_activities TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.lead_activities TO outreachdb_reader;
@@ -6356,6 +6592,9 @@ GRANT SELECT ON TABLE outreach.reports TO outreachdb_reader;
 GRANT SELECT ON TABLE outreach.search_words TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.search_words TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.search_words TO outreachdb_reader;
+GRANT SELECT,INSERT ON TABLE outreach.segment_versions TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.segment_versions TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.segment_versions TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.segments TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.segments TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.segments TO outreachdb_reader;

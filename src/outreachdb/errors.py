@@ -8,6 +8,7 @@
     │   └── ConstraintViolated      1   422   a database rule refused a row; names the rule
     ├── NotFound                    1   404   no such workspace, campaign, import ...
     ├── Conflict                    1   409   the thing exists already, or is in the wrong state
+    │   └── TooCostly              1   409   it would take longer than the budget and is not confirmed
     ├── Unauthorized                1   401   a key, token or signature is missing or wrong
     ├── Cancelled                   1   499   a person stopped it; what was committed stays, the rest is resumable
     ├── ServerError                 1   503   the embedded server can't be started, stopped or found
@@ -88,6 +89,12 @@ class Conflict(OutreachDBError):
     http_status, code = 409, "conflict"
 
 
+class TooCostly(Conflict):
+    """It would take longer than the budget; ``context`` holds the ``estimate`` in milliseconds and the ``budget``."""
+
+    code = "too_costly"
+
+
 class Unauthorized(OutreachDBError):
     """A key, token or signature is missing, wrong or expired."""
 
@@ -146,6 +153,7 @@ CONSTRAINT_MESSAGES: dict[str, str] = {
     "uq_leads_source_key": "a lead with that source key exists already in the workspace",
     "uq_segments_name": "a segment of that name exists already in the workspace",
     "uq_campaigns_name": "a campaign of that name exists already in the workspace",
+    "uq_inboxes_folder": "that folder of that account is read already",
     "uq_mailboxes_address": "a mailbox with that address exists already in the workspace",
     "uq_email_sends_exactly_once": "the lead has that step of the campaign already; no send is made twice",
     "uq_suppressions_target": "that address or domain is suppressed already",

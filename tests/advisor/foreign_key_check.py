@@ -1,8 +1,8 @@
 """Which foreign keys are served by an index, asked of the planner itself: it plans the check's own query.
 
-Independent of the rule: nothing here reads predicates, operator classes, collations or validity. Each index is left alone
-with the table (the others are marked invalid in a transaction that is rolled back), sequential scans are switched off,
-and the generic plan of the check's query must search the index by the key's columns, which must be the first of it.
+Independent of the rule: nothing here reads predicates, operator classes, collations or validity. Each index is left
+alone with the table (the others are marked invalid in a transaction that is rolled back), sequential scans are switched
+off, and the generic plan of the check's query must search the index by the key's columns, the first of it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Served:
 
 def ask(connection: psycopg.Connection[Any], schemas: list[str]) -> Served:
     """Plan the check of every foreign key in these schemas."""
-    connection.autocommit = False
+    connection.autocommit, connection.prepare_threshold = False, None
     rows = connection.cursor(row_factory=psycopg.rows.dict_row).execute(KEYS, [schemas]).fetchall()
     connection.execute("SET enable_seqscan = off")
     connection.execute("SET plan_cache_mode = force_generic_plan")

@@ -23,9 +23,13 @@ SHAPE = """
         FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid WHERE c.relnamespace = %(schema)s::regnamespace
         UNION ALL SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
         FROM pg_constraint WHERE connamespace = %(schema)s::regnamespace AND contype <> 'n'
-        UNION ALL SELECT oid::regclass || reloptions::text || relrowsecurity || relacl::text
+        UNION ALL SELECT concat_ws(' ', oid::regclass, reloptions, relrowsecurity, relacl)
         FROM pg_class WHERE relnamespace = %(schema)s::regnamespace
-        UNION ALL SELECT oid::regprocedure || proconfig::text FROM pg_proc WHERE pronamespace = %(schema)s::regnamespace
+        UNION ALL SELECT concat_ws(' ', attrelid::regclass, attname, nullif((to_jsonb(a) ->> 'attstattarget')::int, -1))
+        FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+        WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'p') AND attnum > 0
+        UNION ALL SELECT concat_ws(' ', oid::regprocedure, proconfig) FROM pg_proc
+        WHERE pronamespace = %(schema)s::regnamespace
     ) AS x
 """
 # What can't be taken back: a validation, a rebuild, a version.
@@ -112,7 +116,7 @@ async def test_a_rule_that_takes_too_long_costs_only_itself(planted_url: str, mo
 
     module = importlib.import_module("outreachdb.advisor.advise")
     slow = replace(rules()["money_column"], name="slow", sql="SELECT pg_catalog.pg_sleep(9)")
-    monkeypatch.setattr(module, "select", lambda only: [slow, rules()["money_column"]])
+    monkeypatch.setattr(module, "select", lambda _only: [slow, rules()["money_column"]])
     report = await advise(planted_url, statement_ms=400)
     assert [each.rule for each in report.findings] == ["money_column"]
     assert any(note.startswith("slow: not looked at") for note in report.notes)
@@ -174,7 +178,7 @@ def test_accepted_findings_have_a_reason_and_an_end(tmp_path: Path) -> None:
 )
 def test_bad_suppressions_are_told(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
-    with pytest.raises(InvalidInput, match="bad.yaml") as raised:
+    with pytest.raises(InvalidInput, match=r"bad\.yaml") as raised:
         suppressions.load(tmp_path / "bad.yaml")
     assert said in str(raised.value)
 

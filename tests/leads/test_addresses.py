@@ -16,6 +16,7 @@ from lead_rows import leads, value
 from outreachdb.leads.importing import import_file, rejects
 
 LEAST = 10_000
+# ruff: noqa: E501 - nasty on purpose
 LOCALS = (
     "ann", "Ann.Lee", "a", "x" * 63, "x" * 64, "x" * 65, "x" * 200, "o'neil", "a+b", "a_b-c", "!#$%&'*+/=?^_`{|}~", "1", "info",
     "Info", "POSTMASTER", "gü", "GÜ", "josé", "jose\u0301", "björn.ek", "иван", "δοκιμή", "用户", "मेल", "a\u0338", "ß", "ſ", "İ", "ŉ",

@@ -9,7 +9,6 @@ from outreachdb.errors import UsageError
 from outreachdb.leads import suppression
 from outreachdb.leads.importing import find, import_file, listed, rejects, write_rejects
 
-
 NO_ADDRESS = "not an e-mail address: "
 
 
@@ -60,7 +59,8 @@ async def test_rejected_rows_keep_number_column_reason_and_text(tenant, csv_file
         (
             7,
             "Email",
-            f"{NO_ADDRESS}After the @-sign, periods cannot be separated by so many characters (127 characters too many)",
+            f"{NO_ADDRESS}After the @-sign, periods cannot be separated by so many characters"
+            " (127 characters too many)",
         ),
     ]
     assert found[0]["raw"] == 'bad@@example.com,"Say ""Hi"", Bob",,'

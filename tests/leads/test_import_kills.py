@@ -201,7 +201,7 @@ def _phase(connection: psycopg.Connection[Any]) -> str:
         " AND application_name = 'outreachdb' ORDER BY state_change DESC LIMIT 1"
     ).fetchone()
     if row is None:
-        return "no connection"
+        return "before or after its connection"
     return next((name for start, name in PHASES.items() if start in row[0]), "between, or a short step")
 
 
@@ -247,7 +247,7 @@ def test_killed_imports_end_as_if_nothing_had_been(ground: Ground) -> None:
     begun = time.monotonic()
     done = ground.run("import", str(ground.new), *OPTIONS, "-w", "peace")
     expected, seconds = ground.content(peace), done["seconds"]
-    assert min(done["inserted"], done["updated"], done["skipped"], done["rejected"]) > 100
+    assert min(done["inserted"], done["updated"], done["skipped"], done["rejected"]) > 50
     victims = ["client"] * CLIENT_KILLS + ["server", "server and backends"] * (SERVER_KILLS // 2)
     source.shuffle(victims)
     for number, victim in enumerate(victims):
@@ -269,8 +269,8 @@ def test_killed_imports_end_as_if_nothing_had_been(ground: Ground) -> None:
     assert len(ground.hits) > 8
 
 
-UNDO_BEGUN = """SELECT count(*) FROM pg_stat_activity AS a JOIN outreach.imports AS i ON i.workspace_id = %s
-    WHERE a.pid <> pg_backend_pid() AND a.query LIKE '%%FOR NO KEY UPDATE%%' OR a.query LIKE '%%staging%%undo%%'"""
+UNDO_BEGUN = """SELECT count(*) FROM pg_stat_activity
+    WHERE pid <> pg_backend_pid() AND application_name = 'outreachdb' AND query ~ 'undo_[0-9]' AND %s::bigint > 0"""
 
 
 @pytest.mark.slow

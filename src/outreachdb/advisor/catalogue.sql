@@ -96,6 +96,5 @@ SELECT
         WHERE e.extname = 'pg_trgm'
     ) AS trgm_schema,
     (
-        SELECT count(*)::int FROM pg_sequences AS s
-        WHERE NOT has_sequence_privilege(format('%I.%I', s.schemaname, s.sequencename), 'USAGE, SELECT')
+        SELECT count(*)::int FROM pg_sequence AS s WHERE NOT has_sequence_privilege(s.seqrelid, 'USAGE, SELECT')
     ) AS hidden_sequences

@@ -30,7 +30,7 @@ def markdown(report: Report) -> str:
 
 def html(report: Report) -> str:
     """The report as a page: no script, no font, no picture from elsewhere."""
-    return _template().render(
+    page: str = _template().render(
         report=report,
         intro=_intro(report),
         titles={name: rule.title for name, rule in rules().items()},
@@ -40,6 +40,7 @@ def html(report: Report) -> str:
         plot=_plot,
         facts=_facts,
     )
+    return page
 
 
 @cache
@@ -110,9 +111,7 @@ def _bars(values: Mapping[str, float], unit: str, title: str = "") -> Markup:
             Markup(
                 '<text x="0" y="{}">{}</text><rect x="{}" y="{}" width="{:.1f}" height="{}" class="b-{}"/>'
                 '<text x="{:.1f}" y="{}">{} {}</text>'
-            ).format(
-                y + 13, name, _LABEL, y, width, _BAR, name, _LABEL + width + 6, y + 13, f"{value:,.4g}", unit
-            )  # fmt: skip
+            ).format(y + 13, name, _LABEL, y, width, _BAR, name, _LABEL + width + 6, y + 13, f"{value:,.4g}", unit)
         )
     height = top + len(values) * (_BAR + 6)
     body = Markup("").join(parts)

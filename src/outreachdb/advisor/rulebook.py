@@ -1,9 +1,9 @@
 """The rules: one file each in ``rules/``, with a header that tells what it is about, and the same output columns.
 
 A file is SQL, run after the shared parts that it ``uses``, or Python with a function ``find``. Its
-header, comment lines or docstring, holds ``key: value`` pairs (a value may go on, indented): ``title``, ``severity`` (the
-highest it gives), ``group``, ``weigh`` (``size`` lowers the level of small tables by one), ``uses``, ``needs`` (``17``:
-the oldest server that knows what it asks for), ``why``, ``fix``, ``sources``.
+header, comment lines or docstring, holds ``key: value`` pairs (a value may go on, indented): ``title``, ``severity``
+(the highest it gives), ``group``, ``weigh`` (``size`` lowers the level of small tables by one), ``uses``, ``needs``
+(``17``: the oldest server that knows what it asks for), ``why``, ``fix``, ``sources``.
 SQL rules return ``relation`` (oid or NULL), ``schema``, ``columns``, ``object``, ``severity`` (NULL: the header's),
 ``evidence`` (jsonb with ``summary``) and ``fix`` (jsonb, see :mod:`outreachdb.advisor.fixes`).
 """

@@ -35,7 +35,6 @@ SELECT
             ON a.attrelid = i.indrelid AND a.attnum = (i.indkey::int2[])[p.n - 1] AND a.attnum <> 0
         ORDER BY p.n
     ) AS columns,
-    pg_get_indexdef(i.indexrelid) AS definition,
     pg_relation_size(i.indexrelid) AS bytes
 FROM pg_index AS i
 JOIN pg_class AS c ON c.oid = i.indexrelid

@@ -23,6 +23,13 @@ async def receive(provider: str, token: str, request: Request) -> dict[str, Any]
     return report.document()
 
 
+@router.head("/webhooks/{provider}/{token}")
+@router.get("/webhooks/unisender_go/{token}")
+async def exists(token: str) -> None:
+    """Mandrill (HEAD) and Unisender Go (GET) ask whether anybody is there before they take an address."""
+    del token
+
+
 async def _body(request: Request, most: int) -> bytes:
     """The body, read no further than the limit: its announced length may be missing or a lie."""
     parts: list[bytes] = []

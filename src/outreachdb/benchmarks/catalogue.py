@@ -75,6 +75,9 @@ def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         # tenancy
         "name": "workspace-777",
         "hash": sha256(b"key777").digest(),
+        "imap_host": "imap.sender.example",
+        "username": "box777",
+        "folder": "INBOX",
         "token_hash": sha256(b"token777").digest(),
         "action": "key.rotate",
         # leads

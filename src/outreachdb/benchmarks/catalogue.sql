@@ -74,6 +74,8 @@ FROM generate_series(1, 20000) AS n;
 INSERT INTO outreach.segments (workspace_id, id, name, definition)
 SELECT 1 + n % 10, n, 'segment ' || n, '{"field": "status", "op": "equals", "value": "verified"}'
 FROM generate_series(1, 5000) AS n;
+INSERT INTO outreach.segment_versions (workspace_id, segment_id, version, definition, changed_by)
+SELECT 1 + n % 10, n, v, '{}', 'ann' FROM generate_series(1, 5000) AS n, generate_series(1, 4) AS v;
 
 -- Each of the first hundred was launched, a day and a half after the one before, and has 2000 sends.
 INSERT INTO outreach.campaigns (workspace_id, id, name, run, segment_id, status, created_at, launched_at)
@@ -134,6 +136,10 @@ FROM generate_series(1, 100000) AS n;
 
 INSERT INTO outreach.webhook_endpoints (workspace_id, id, provider, token_hash)
 SELECT 1 + n % 10, n, 'sendgrid', sha256(('token' || n)::bytea) FROM generate_series(1, 5000) AS n;
+
+INSERT INTO outreach.inboxes (workspace_id, id, address, imap_host, username, password_encrypted)
+SELECT 1 + n % 10, n, 'box' || n || '@sender.example', 'imap.sender.example', 'box' || n, 'sealed'
+FROM generate_series(1, 5000) AS n;
 
 INSERT INTO outreach.contact_social_profiles
     (workspace_id, id, lead_id, platform, profile_url, company_name, headline, decision_maker_score, contact_priority, scraped_at)

@@ -23,9 +23,9 @@ from outreachdb.db import index_catalogue, migrate
 from outreachdb.db.index_catalogue import Entry, LeftOut, OwnedIndex
 from outreachdb.progress import Progress, silent
 
-ROUNDS = 7
-WRITE_ROUNDS = 6
-BATCH = 2_000
+ROUNDS = 5
+WRITE_ROUNDS = 4
+BATCH = 1_000
 # Where a query needs longer without its index, once is enough.
 SLOW_MS = 500.0
 WHERE = """

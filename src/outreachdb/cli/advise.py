@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +15,15 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from outreachdb import advisor
-from outreachdb.advisor import findings, reports, suppressions
+from outreachdb.advisor import findings, migration, models_check, reports, suppressions
+from outreachdb.advisor import review as reviewing
+from outreachdb.advisor.migration import Written
 from outreachdb.advisor.workload import source
 from outreachdb.app import embedded_url
 from outreachdb.cli.context import options, run, settings
 from outreachdb.cli.output import emit, plain_value
 from outreachdb.cli.progress import bar
-from outreachdb.errors import InvalidInput
+from outreachdb.errors import InvalidInput, UsageError
 
 COLORS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
@@ -38,7 +42,7 @@ def register(app: typer.Typer) -> None:
     app.command()(advise)
 
 
-def advise(
+def advise(  # noqa: PLR0913, PLR0917  (each is an option)
     url: Annotated[str | None, typer.Argument(help="Any PostgreSQL 15 to 18; without one, -d or the settings.")] = None,
     rule: Annotated[list[str] | None, typer.Option(help="Only this rule; may be repeated.")] = None,
     fail_on: Annotated[
@@ -53,6 +57,20 @@ def advise(
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="How the report is written.")] = Format.TERMINAL,
     output: Annotated[Path | None, typer.Option(help="Write the report to this file.")] = None,
+    write_migration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write what is advised as a revision behind the head of DIR's Alembic history."
+        ),
+    ] = None,
+    as_sql: Annotated[bool, typer.Option("--sql", help="Write the migration as a pair of SQL files instead.")] = False,
+    metadata: Annotated[
+        str | None, typer.Option(metavar="MODULE:BASE", help="Look at SQLAlchemy models instead of a database.")
+    ] = None,
+    review: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|INI:REV", help="Look at a migration: an SQL file, or alembic.ini:REVISION."),
+    ] = None,
     statement_seconds: Annotated[float, typer.Option(min=0.1, help="Time limit of one statement.")] = 10,
 ) -> None:
     """Look at a database, change nothing, and say what to mend, with the statements and their way back."""
@@ -60,12 +78,19 @@ def advise(
     known = suppressions.load(accepted) if accepted else None
     workload = source.from_file(queries) if queries else None
 
-    async def look() -> advisor.Report:
+    if as_sql and write_migration is None:
+        raise UsageError("--sql says how --write-migration writes", hint="give --write-migration DIR")
+
+    async def look() -> tuple[advisor.Report, Written | None]:
         configuration = settings()
+        if metadata is not None:
+            return await models_check.advise_metadata(metadata, suppressions=known), None
         target = url or configuration.url("admin") or await embedded_url(configuration)
         assert target is not None  # noqa: S101  (one of the three is there)
+        if review is not None:
+            return await _review(review, target, known), None
         with bar("advise") as progress:
-            return await advisor.advise(
+            report = await advisor.advise(
                 target,
                 only=rule or (),
                 suppressions=known,
@@ -74,11 +99,29 @@ def advise(
                 timeout=configuration.connect_timeout,
                 progress=progress,
             )
+            if write_migration is None:
+                return report, None
+            progress("proving the migration on a clone", 0)
+            return report, await asyncio.to_thread(
+                migration.write, report, target, write_migration, as_sql=as_sql, chosen=rule or ()
+            )
 
-    report = run(look())
+    report, written = run(look())
     _write(report, Format.JSON if options.json else form, output)
+    if written is not None:
+        _tell(written)
     if level is not None and report.reaches(level):
         raise typer.Exit(1)
+
+
+async def _review(what: str, url: str, known: suppressions.Suppressions | None) -> advisor.Report:
+    """A migration's findings in the form of a report."""
+    began = datetime.now(UTC)
+    found = await asyncio.to_thread(reviewing.review, what, url)
+    notes: list[str] = []
+    kept, accepted = (known or suppressions.Suppressions()).apply(found, today=began.date(), notes=notes)
+    seconds = (datetime.now(UTC) - began).total_seconds()
+    return advisor.Report(what, "15 to 18", began, seconds, findings.ordered(kept), accepted, notes)
 
 
 def _write(report: advisor.Report, form: Format, output: Path | None) -> None:
@@ -99,6 +142,13 @@ def _write(report: advisor.Report, form: Format, output: Path | None) -> None:
     except OSError as error:
         raise InvalidInput(f"{output} can't be written: {(error.strerror or str(error)).lower()}") from error
     sys.stderr.write(f"{len(report.findings)} findings written to {output}\n")
+
+
+def _tell(written: Written) -> None:
+    """What was written, on stderr: stdout holds the report."""
+    lines = [f"written: {path}" for path in written.paths] or ["nothing to write: no finding has statements to run"]
+    lines += [f"left out: {each.rule} {each.place}: {reason}" for each, reason in written.left_out]
+    sys.stderr.writelines(f"{line}\n" for line in lines)
 
 
 def _terminal(report: advisor.Report) -> RenderableType:

@@ -8,7 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from outreachdb.app import embedded_url
-from outreachdb.benchmarks import events, imports, indexes, migration, population, search, segments, sending, server
+from outreachdb.benchmarks import (
+    advisor,
+    estimates,
+    events,
+    imports,
+    indexes,
+    migration,
+    population,
+    search,
+    segments,
+    sending,
+    server,
+)
 from outreachdb.benchmarks.measure import Result, machine
 from outreachdb.cli.context import run, settings
 from outreachdb.cli.output import emit, table
@@ -19,8 +31,11 @@ from outreachdb.progress import Progress
 Benchmark = Callable[[str, int, Progress], Awaitable[list[Result]]]
 # Name -> benchmark and how many leads (events: stored events) it takes where none are given.
 BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
+    "advisor": (advisor.run, 0),
+    "estimates": (estimates.run, 200_000),
     "events": (events.run, 5_000_000),
     "import": (imports.run, 1_000_000),
+    "import-scale": (imports.run_scale, 5_000_000),
     "indexes": (indexes.run, 0),
     "migration": (migration.run, 2_000_000),
     "search": (search.run, 2_000_000),

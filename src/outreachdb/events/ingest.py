@@ -181,4 +181,7 @@ def _row(workspace_id: int, keyring: Keyring, event: NormalEvent) -> dict[str, A
 def _reference(keyring: Keyring, event: NormalEvent) -> message_id.MessageReference | None:
     """By the message id, else by a Message-ID of ours that the provider returns in a header, tag or variable."""
     found = message_id.parse(keyring, event.message_id) if event.message_id else None
-    return found or message_id.find(keyring, json.dumps(event.raw))
+    if found is None and event.raw:
+        returned = message_id.find(keyring, json.dumps(event.raw))
+        found = message_id.parse(keyring, returned) if returned else None
+    return found

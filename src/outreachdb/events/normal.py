@@ -104,7 +104,7 @@ def load_json(body: bytes) -> Any:
     except ValueError as error:
         raise InvalidInput(f"the body is not usable JSON: {error}") from None
     # Only an escape can bring such characters in, so the usual body is not walked through.
-    return _cleaned(document) if "\\u0000" in text or "\\ud" in text.lower() else document
+    return cleaned(document) if "\\u0000" in text or "\\ud" in text.lower() else document
 
 
 def load_lines(body: bytes) -> list[Any]:
@@ -196,7 +196,7 @@ def load_form(body: bytes, content_type: str | None) -> dict[str, list[str]]:
         raise InvalidInput(f"the body is not a form: {error}") from None
     if not fields:
         raise InvalidInput("the body is not a form: it has no field")
-    return cast("dict[str, list[str]]", _cleaned(fields))
+    return cast("dict[str, list[str]]", cleaned(fields))
 
 
 def _multipart(body: bytes, content_type: str) -> dict[str, list[str]]:
@@ -223,11 +223,12 @@ def _finite(text: str) -> float:
     return number
 
 
-def _cleaned(value: Any) -> Any:
+def cleaned(value: Any) -> Any:
+    """Text, or all text within JSON, as PostgreSQL can store it."""
     if isinstance(value, str):
         return _UNSTORABLE.sub("\ufffd", value)
     if isinstance(value, list):
-        return [_cleaned(item) for item in value]
+        return [cleaned(item) for item in value]
     if isinstance(value, dict):
-        return {_cleaned(key): _cleaned(item) for key, item in value.items()}
+        return {cleaned(key): cleaned(item) for key, item in value.items()}
     return value

@@ -119,11 +119,12 @@ BEGIN
         ORDER BY g.created_at, g.event_key
         ON CONFLICT (workspace_id, event_key, created_at) DO NOTHING
         RETURNING email_events.created_at, email_events.event, email_events.severity, email_events.send_id,
-                  email_events.recipient, email_events.reason, email_events.url, email_events.prefetched
+                  email_events.recipient, email_events.reason, email_events.url, email_events.prefetched,
+                  CASE WHEN email_events.event IN ('replied', 'autoresponded') THEN email_events.raw END AS raw
     ), told AS MATERIALIZED (
         SELECT a.created_at, timezone('UTC', a.created_at)::date AS day,
                CASE WHEN a.prefetched AND a.event IN ('opened', 'clicked') THEN 'prefetched' ELSE a.event END AS event,
-               a.severity, a.reason, a.url, f.*
+               a.severity, a.reason, a.url, a.recipient, a.raw, f.*
         FROM added AS a
         JOIN found AS f ON f.send_id = a.send_id
     ), settled AS MATERIALIZED (
@@ -228,6 +229,14 @@ BEGIN
         FROM told AS t
         WHERE t.event IN (
             'opened', 'clicked', 'replied', 'autoresponded', 'bounced', 'complained', 'unsubscribed', 'subscribed')
+    ), inbound AS (
+        -- What recipients wrote; their subject is in what the poller kept of the mail.
+        INSERT INTO outreach.message_log (
+            workspace_id, created_at, lead_id, campaign_id, send_id, direction, message_id, sender, subject)
+        SELECT ws, t.created_at, t.lead_id, t.campaign_id, t.send_id, 'inbound', t.raw ->> 'message_id', t.recipient,
+               t.raw ->> 'subject'
+        FROM told AS t
+        WHERE t.event IN ('replied', 'autoresponded')
     ), outcome AS (
         SELECT count(*) AS stored, count(*) FILTER (WHERE a.send_id IS NULL) AS unknown FROM added AS a
     ), refused AS (

@@ -220,7 +220,7 @@ class Import(Base):
     __tablename__ = "imports"
     __table_args__ = (
         workspace_key(),
-        one_of("status", "running", "done", "failed", "cancelled", "undone"),
+        one_of("status", "running", "done", "applied", "failed", "cancelled", "undone"),
         one_of("on_conflict", "update", "fill", "skip"),
         CheckConstraint(
             "status NOT IN ('done', 'undone') OR rows_read = inserted + updated + skipped + rejected", name="balance"

@@ -129,9 +129,9 @@ FROM outreach.search_leads_optimized(
     %(query)s::text, %(filters)s::jsonb, %(sort)s::text, %(rows)s::integer, %(cursor)s::text) AS s
 
 -- name: find_lead
-SELECT l.id, l.email, l.first_name, l.last_name, l.phone, l.title, l.company_id, l.company_name, l.company_website,
+SELECT l.id, l.email, l.first_name, l.last_name, l.phone, l.phone_e164, l.title, l.company_id, l.company_name, l.company_website,
        l.linkedin_url, l.industry, l.country, l.city, l.timezone, l.source, l.source_key, l.status, l.tags,
-       l.custom_fields, l.notes, l.qualification_score, l.qualified_at, l.email_status, l.email_checked_at,
+       l.custom_fields, l.notes, l.qualification_score, l.qualified_at, l.email_status, l.email_flags, l.email_checked_at,
        l.profile_checked_at, l.created_at, l.updated_at, e.level AS engagement, e.last_contacted_at, e.last_opened_at,
        e.last_clicked_at, e.last_replied_at, e.sent_count, e.open_count, e.click_count, e.reply_count, e.bounce_count
 FROM outreach.leads AS l

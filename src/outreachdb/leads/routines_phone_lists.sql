@@ -51,8 +51,8 @@ SELECT string_to_array(translate('
 ', chr(10), ' '), ' ')
 $$;
 
--- How people of a country write numbers at home: "<calling code>:<trunk prefix>", for countries where that is one plain rule;
--- by ISO code, or by name in en, de, fr, es, pt, it, nl, pl. NULL for others. Cached per session: the list is large.
+-- How people of a country write numbers at home: "<calling code>:<trunk prefix>", for countries where that is one plain
+-- rule; by ISO code, or by name in en, de, fr, es, pt, it, nl, pl. NULL for others. Cached per session: the list is large.
 CREATE OR REPLACE FUNCTION outreach.phone_rule(p_country text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp

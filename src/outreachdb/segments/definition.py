@@ -1,8 +1,8 @@
 """Segment definitions: read from JSON, checked before the database sees them, errors that point at the spot.
 
-The meaning of fields, operators and values is in ``routines*.sql`` alone (``outreach.segment_condition``), and so
-are the errors about it; here shape, names and limits are checked, which is what JSON from anywhere can get wrong. An error's
-context holds the JSON pointer of the spot as ``path``.
+The meaning of fields, operators and values is in ``routines*.sql`` alone (``outreach.segment_condition``), and so are
+the errors about it; here shape, names and limits are checked, which is what JSON from anywhere can get wrong. The
+context of an error holds the JSON pointer of the spot as ``path``.
 """
 
 from __future__ import annotations

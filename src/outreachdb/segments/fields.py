@@ -24,12 +24,13 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "text": (
         _TEXT,
         ("city", "company_name", "company_website", "country", "email", "email_status", "first_name", "industry",
-         "last_name", "linkedin_url", "notes", "phone", "source", "source_key", "status", "timezone", "title"),
+         "last_name", "linkedin_url", "notes", "phone", "phone_e164", "source", "source_key", "status", "timezone",
+         "title"),
     ),
     "integer": (_NUMBER, ("company_id", "id", "qualification_latency_ms")),
     "real": (_NUMBER, ("qualification_score",)),
     "date": (_DATE, ("created_at", "email_checked_at", "profile_checked_at", "qualified_at", "updated_at")),
-    "tags": (("has_any", "has_all", "is_set"), ("tags",)),
+    "tags": (("has_any", "has_all", "is_set"), ("email_flags", "tags")),
     "company text": (
         _TEXT,
         ("company.domain", "company.industry", "company.linkedin_url", "company.name", "company.news_url",

@@ -260,15 +260,15 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION outreach.segment_tags_test(p_op text, p_value jsonb, p_path text) RETURNS text
+CREATE OR REPLACE FUNCTION outreach.segment_tags_test(p_field text, p_op text, p_value jsonb, p_path text) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF p_op = 'is_set' THEN
-        RETURN 'l.tags <> ''{}''::text[]';
+        RETURN format('l.%I <> ''{}''::text[]', p_field);
     END IF;
-    RETURN format('l.tags %s %L::text[]', CASE p_op WHEN 'has_all' THEN '@>' ELSE '&&' END,
+    RETURN format('l.%I %s %L::text[]', p_field, CASE p_op WHEN 'has_all' THEN '@>' ELSE '&&' END,
         outreach.segment_texts(p_value, p_path));
 END
 $$;

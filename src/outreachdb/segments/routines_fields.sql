@@ -7,12 +7,12 @@ AS $$
     SELECT f.field, k.kind, k.operators
     FROM (VALUES
         ('text', '{equals,in,contains,starts_with,ends_with,matches,is_set}'::text[], '{city,company_name,company_website,country,
-            email,email_status,first_name,industry,last_name,linkedin_url,notes,phone,source,source_key,status,timezone,title}'::text[]),
+            email,email_status,first_name,industry,last_name,linkedin_url,notes,phone,phone_e164,source,source_key,status,timezone,title}'::text[]),
         ('integer', '{equals,in,gt,gte,lt,lte,between,is_set}', '{company_id,id,qualification_latency_ms}'),
         ('real', '{equals,in,gt,gte,lt,lte,between,is_set}', '{qualification_score}'),
         ('date', '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}',
             '{created_at,email_checked_at,profile_checked_at,qualified_at,updated_at}'),
-        ('tags', '{has_any,has_all,is_set}', '{tags}'),
+        ('tags', '{has_any,has_all,is_set}', '{email_flags,tags}'),
         ('company text', '{equals,in,contains,starts_with,ends_with,matches,is_set}',
             '{company.domain,company.industry,company.linkedin_url,company.name,company.news_url,company.website_url}'),
         ('company date', '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}',

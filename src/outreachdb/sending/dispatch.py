@@ -258,7 +258,9 @@ class _Worker:
             rendered = templates.render(send.lead | own.values)
             rendered = own.tracked(rendered, opens="opens" in track, clicks="clicks" in track)
             headers = own.headers
-        return build(mailbox.display_name, mailbox.address, send.recipient, rendered, identity, headers)
+        return build(
+            mailbox.display_name, mailbox.address, send.recipient, rendered, identity, headers, relay=mailbox.smtp_host
+        )
 
     async def _load(self, sends: Sequence[Send]) -> None:
         """Templates and mailboxes that this run has not met yet."""

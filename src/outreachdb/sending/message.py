@@ -16,6 +16,7 @@ from email.utils import format_datetime, formataddr
 from typing import Any
 
 from outreachdb.campaigns.templates import Rendered
+from outreachdb.sending import relays
 
 # SendGrid returns a unique argument with every event, the Message-ID not with opens, clicks and complaints. Always
 # sent: a relay may pass on to SendGrid, which takes the header out; to anybody else it says what Message-ID says.
@@ -44,8 +45,13 @@ def build(
     rendered: Rendered,
     message_id: str,
     headers: Mapping[str, str] | None = None,
+    *,
+    relay: str | None = None,
 ) -> Message:
-    """Build a text, or text and HTML, message; raises ValueError where an address can't stand in a header."""
+    """Build a text, or text and HTML, message; raises ValueError where an address can't stand in a header.
+
+    ``relay`` is the host that takes it: some return our Message-ID only from a header of their own.
+    """
     international = not (recipient.isascii() and address.isascii())
     if international:
         message = EmailMessage(policy=SMTPUTF8)
@@ -64,7 +70,7 @@ def build(
     message.set_content(_sendable(rendered.text), content_manager=raw_data_manager)
     if rendered.html is not None:
         message.add_alternative(_sendable(rendered.html), subtype="html", content_manager=raw_data_manager)
-    content = _argument(message_id) + message.as_bytes()
+    content = _argument(message_id) + relays.line(relay, message_id) + message.as_bytes()
     return Message(recipient, message_id, rendered.subject, content, international)
 
 

@@ -13,7 +13,7 @@ SIGNATURE_BYTES = 12
 _SHAPE = re.compile(
     r"<?\s*(o1\.(\d{1,19})\.(\d{1,19})\.(\d{4})(0[1-9]|1[0-2]))\.([0-9a-f]{24})@[^\s<>@]+\s*>?", re.IGNORECASE
 )
-_SOMEWHERE = re.compile(r"o1\.\d{1,19}\.\d{1,19}\.\d{6}\.[0-9a-f]{24}@", re.IGNORECASE | re.ASCII)
+_SOMEWHERE = re.compile(r"o1\.\d{1,19}\.\d{1,19}\.\d{6}\.[0-9a-f]{24}@[A-Za-z0-9.-]{1,253}", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def parse(keyring: Keyring, text: str) -> MessageReference | None:
     return MessageReference(int(workspace), int(send), datetime(int(year), int(month), 1, tzinfo=UTC))
 
 
-def find(keyring: Keyring, text: str) -> MessageReference | None:
-    """The send behind the last Message-ID of ours anywhere in a text, such as a reply's ``References``."""
-    found = (parse(keyring, f"{match[0]}x") for match in reversed(list(_SOMEWHERE.finditer(text))))
-    return next((reference for reference in found if reference is not None), None)
+def find(keyring: Keyring, text: str) -> str | None:
+    """The last Message-ID of ours anywhere in a text, such as a reply's ``References``, with angle brackets."""
+    found = (f"<{match[0]}>" for match in reversed(list(_SOMEWHERE.finditer(text))))
+    return next((each for each in found if parse(keyring, each) is not None), None)

@@ -160,9 +160,10 @@ BEGIN ATOMIC
     SELECT m.id,
            CASE WHEN m.min_spacing_ms > 0 AND (coalesce(claimed.n, 0) > 0 OR m.next_free_at > clock_timestamp()) THEN 0
                 ELSE least(CASE WHEN m.min_spacing_ms > 0 THEN 1 ELSE p_n END,
-                           greatest(0, outreach.mailbox_cap(m, timezone('UTC', now())::date)
-                                       - coalesce(sent.n, 0) - coalesce(claimed.n, 0)))::integer END
+                           CASE WHEN c.cap IS NULL THEN p_n
+                                ELSE greatest(0, c.cap - coalesce(sent.n, 0) - coalesce(claimed.n, 0)) END)::integer END
     FROM outreach.mailboxes AS m
+    CROSS JOIN LATERAL (SELECT outreach.mailbox_cap(m, timezone('UTC', now())::date) AS cap) AS c
     LEFT JOIN LATERAL (
         SELECT sum(t.total) AS n
         FROM (SELECT r.total FROM analytics.rollups AS r

@@ -3,7 +3,7 @@
 -- group: indexes
 -- uses: indexes
 -- why: A B-tree over whole arrays answers only questions about the whole array; membership and overlap need GIN.
--- fix: Use GIN.
+-- fix: Build GIN, then drop the B-tree unless whole arrays are compared.
 -- sources: https://www.postgresql.org/docs/current/indexes-types.html#INDEXES-TYPES-GIN
 --   https://github.com/mfvanek/pg-index-health
 SELECT

@@ -45,7 +45,7 @@ def find(workload: Workload, known: Catalogue) -> Iterator[dict[str, Any]]:
             "object": None,
             "severity": None,
             "evidence": {
-                "summary": f"{operator} asks {column} in {evidence['queries']} queries, and no GIN index holds its elements"
+                "summary": f"{evidence['queries']} queries ask {column} by {operator}, and no GIN index holds them"
                 + (f"; write {column} @> ARRAY[...] as well" if any_only else ""),
                 "operator": operator,
             }

@@ -69,7 +69,7 @@ SELECT
         'wasted_bytes', coalesce(sum(j.bytes) FILTER (WHERE j.droppable), 0)
     ) AS evidence,
     jsonb_agg(jsonb_build_object(
-        'kind', 'drop_index', 'schema', j.schema, 'name', j.name, 'definition', j.definition,
+        'kind', 'drop_index', 'schema', j.schema, 'name', j.name, 'definition', pg_get_indexdef(j.oid),
         'partitioned', j.relkind = 'I', 'keep', jsonb_build_array(j.keep_name)
     ) ORDER BY j.name) FILTER (WHERE j.droppable) AS fix
 FROM judged AS j

@@ -115,30 +115,33 @@ unserved AS (
             JOIN pg_operator AS o ON o.oid = u.operator
             JOIN pg_cast AS c ON c.castsource = a.atttypid AND c.casttarget = o.oprleft AND c.castmethod <> 'b'
         ) AS casts,
-        (
-            SELECT string_agg(DISTINCT i.name, ', ')
-            FROM indexes AS i
-            WHERE i.relation = k.conrelid AND i.indisvalid AND i.columns && k.columns::text[]
-        ) AS near
+        h.near
     FROM keys AS k
-    JOIN LATERAL (
+    JOIN (
         SELECT
-            count(*) AS leaves, count(*) FILTER (WHERE s.oid IS NULL) AS missing, sum(pg_relation_size(p.leaf)) AS bytes
+            p.oid, count(*) AS leaves, count(*) FILTER (WHERE s.oid IS NULL) AS missing,
+            sum(pg_relation_size(p.leaf)) AS bytes
         FROM parts AS p
         LEFT JOIN served AS s ON s.oid = p.oid AND s.leaf = p.leaf
-        WHERE p.oid = k.oid
-    ) AS m ON m.missing > 0
-    LEFT JOIN LATERAL (
-        SELECT sum(s.n_tup_del + s.n_tup_upd) AS changes
-        FROM pg_stat_all_tables AS s
-        WHERE s.relid = k.confrelid OR s.relid IN (SELECT t.relid FROM pg_partition_tree(k.confrelid) AS t)
-    ) AS s ON true
-    LEFT JOIN LATERAL (
-        SELECT max(s.null_frac) AS nulls
-        FROM tables AS t
-        JOIN pg_stats AS s ON s.schemaname = t.schema AND s.tablename = t.name AND s.attname = ANY (k.columns)
-        WHERE t.oid = k.conrelid AND k.n = 1
-    ) AS n ON true
+        GROUP BY p.oid
+    ) AS m ON m.oid = k.oid AND m.missing > 0
+    CROSS JOIN LATERAL (
+        SELECT sum(pg_stat_get_tuples_updated(t.relid) + pg_stat_get_tuples_deleted(t.relid)) AS changes
+        FROM (SELECT k.confrelid UNION SELECT p.relid FROM pg_partition_tree(k.confrelid) AS p) AS t (relid)
+    ) AS s
+    LEFT JOIN (
+        SELECT t.oid, s.attname, max(s.null_frac) AS nulls
+        FROM pg_stats AS s
+        JOIN tables AS t ON t.schema = s.schemaname AND t.name = s.tablename
+        WHERE s.null_frac > 0
+        GROUP BY t.oid, s.attname
+    ) AS n ON n.oid = k.conrelid AND k.n = 1 AND n.attname = k.columns[1]
+    LEFT JOIN (
+        SELECT k.oid, string_agg(DISTINCT i.name, ', ') AS near
+        FROM keys AS k
+        JOIN indexes AS i ON i.relation = k.conrelid AND i.indisvalid AND i.columns && k.columns::text[]
+        GROUP BY k.oid
+    ) AS h ON h.oid = k.oid
 )
 
 SELECT

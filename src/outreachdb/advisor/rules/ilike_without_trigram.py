@@ -4,9 +4,9 @@ title: Search inside text without a trigram index
 severity: warning
 group: workload
 weigh: size
-why: ILIKE, and LIKE with a leading %, compare every row's text: a B-tree knows only beginnings. A trigram index (pg_trgm)
-  finds the rows that can match. Patterns that are parameters are not known; LIKE with one is reported only where no
-  index serves its beginning either.
+why: ILIKE, and LIKE with a leading %, compare every row's text: a B-tree knows only beginnings. A trigram index
+  (pg_trgm) finds the rows that can match. Patterns that are parameters are not known; LIKE with one is reported only
+  where no index serves its beginning either.
 fix: Build GIN over the column with gin_trgm_ops.
 sources: https://www.postgresql.org/docs/current/pgtrgm.html
 """

@@ -8,22 +8,26 @@
 -- fix: REINDEX INDEX CONCURRENTLY.
 -- sources: https://www.postgresql.org/docs/current/routine-reindex.html https://github.com/mfvanek/pg-index-health
 --   https://github.com/ankane/pghero
-WITH estimated AS (
-    SELECT
-        i.*, c.relpages,
-        ceil(c.reltuples * (12 + ceil(w.width / 8.0) * 8) / ((8192 - 40) * 0.9)) + 1 AS pages
+WITH large AS MATERIALIZED (
+    SELECT i.*, c.relpages, c.reltuples, n.nspname, t.relname
     FROM indexes AS i
     JOIN pg_class AS c ON c.oid = i.oid
     JOIN pg_class AS t ON t.oid = i.relation
     JOIN pg_namespace AS n ON n.oid = t.relnamespace
-    JOIN LATERAL (
-        SELECT sum((1 - s.null_frac) * s.avg_width) AS width, count(*) AS known
-        FROM pg_stats AS s
-        WHERE s.schemaname = n.nspname AND s.tablename = t.relname AND NOT s.inherited AND s.attname = ANY (i.columns)
-    ) AS w ON w.known = i.indnkeyatts
     WHERE
         i.method = 'btree' AND i.relkind = 'i' AND i.expressions = '' AND i.indnatts = i.indnkeyatts
         AND c.reltuples >= 0 AND c.relpages >= 128
+),
+
+estimated AS (
+    SELECT
+        i.*, ceil(i.reltuples * (12 + ceil(w.width / 8.0) * 8) / ((8192 - 40) * 0.9)) + 1 AS pages
+    FROM large AS i
+    JOIN LATERAL (
+        SELECT sum((1 - s.null_frac) * s.avg_width) AS width, count(*) AS known
+        FROM pg_stats AS s
+        WHERE s.schemaname = i.nspname AND s.tablename = i.relname AND NOT s.inherited AND s.attname = ANY (i.columns)
+    ) AS w ON w.known = i.indnkeyatts
 )
 
 SELECT

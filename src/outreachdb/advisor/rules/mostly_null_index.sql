@@ -18,7 +18,7 @@ SELECT
             'where', quote_ident(i.columns[1]) || ' IS NOT NULL'
         ),
         jsonb_build_object(
-            'kind', 'drop_index', 'schema', i.schema, 'name', i.name, 'definition', i.definition, 'partitioned', false
+            'kind', 'drop_index', 'schema', i.schema, 'name', i.name, 'definition', pg_get_indexdef(i.oid), 'partitioned', false
         )
     ) END AS fix
 FROM indexes AS i

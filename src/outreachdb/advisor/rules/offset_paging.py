@@ -3,8 +3,8 @@
 title: Paging by OFFSET
 severity: info
 group: workload
-why: OFFSET n reads n rows and throws them away: page 1,000 costs a thousand pages, and rows that come in meanwhile shift
-  the rest, so that readers miss some and see others twice.
+why: OFFSET n reads n rows and throws them away: page 1,000 costs a thousand pages, and rows that come in meanwhile
+  shift the rest, so that readers miss some and see others twice.
 fix: Remember the last row's sort key and ask for what comes behind it - WHERE (created_at, id) < ($1, $2) ORDER BY
   created_at DESC, id DESC LIMIT n.
 sources: https://use-the-index-luke.com/no-offset

@@ -21,7 +21,7 @@ SELECT
         'covering_bytes', max(b.bytes)
     ) AS evidence,
     jsonb_build_object(
-        'kind', 'drop_index', 'schema', a.schema, 'name', a.name, 'definition', a.definition,
+        'kind', 'drop_index', 'schema', a.schema, 'name', a.name, 'definition', pg_get_indexdef(a.oid),
         'partitioned', a.relkind = 'I', 'instead', jsonb_agg(b.name ORDER BY b.indnkeyatts DESC, b.name)
     ) AS fix
 FROM usable AS a
@@ -48,5 +48,5 @@ JOIN usable AS b
 WHERE
     NOT a.attached AND NOT a.backs AND NOT a.indisunique AND NOT a.indisexclusion AND NOT a.indisreplident
     AND NOT a.indisclustered
-GROUP BY a.relation, a.schema, a.name, a.columns, a.bytes, a.definition, a.relkind, a.scans, a.indnkeyatts
+GROUP BY a.oid, a.relation, a.schema, a.name, a.columns, a.bytes, a.relkind, a.scans, a.indnkeyatts
 ORDER BY a.indnkeyatts DESC, a.name

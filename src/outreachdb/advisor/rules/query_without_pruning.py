@@ -38,8 +38,8 @@ def find(workload: Workload, known: Catalogue) -> Iterator[dict[str, Any]]:
             "object": None,
             "severity": None,
             "evidence": {
-                "summary": f"{evidence['queries']} queries don't limit {', '.join(relation.partition_key)} and read all "
-                f"{count} partitions",
+                "summary": f"{evidence['queries']} queries don't limit {', '.join(relation.partition_key)}: they read "
+                f"all {count} partitions",
                 "partitions": count,
             }
             | evidence,

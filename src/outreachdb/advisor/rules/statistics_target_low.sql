@@ -6,14 +6,18 @@
 --   it are frequent as well, and the planner takes them for rare.
 -- fix: Raise the column's statistics target and analyze.
 -- sources: https://www.postgresql.org/docs/current/planner-stats.html
-WITH listed AS (
+WITH many AS MATERIALIZED (
+    SELECT * FROM columns WHERE reltuples >= current_setting('default_statistics_target')::int
+),
+
+listed AS (
     SELECT
         c.*, s.n_distinct, cardinality(s.most_common_freqs) AS listed,
         s.most_common_freqs[cardinality(s.most_common_freqs)] AS last,
         (SELECT sum(f) FROM unnest(s.most_common_freqs) AS f) AS covered, s.null_frac,
         CASE WHEN s.n_distinct < 0 THEN -s.n_distinct * c.reltuples ELSE s.n_distinct END AS distinct_values,
         coalesce((to_jsonb(a) ->> 'attstattarget')::int, -1) AS target
-    FROM columns AS c
+    FROM many AS c
     JOIN pg_attribute AS a ON a.attrelid = c.relation AND a.attnum = c.attnum
     JOIN pg_stats AS s ON s.schemaname = c.schema AND s.tablename = c.table_name AND s.attname = c.name
         AND s.inherited = (c.relkind = 'p')

@@ -26,7 +26,10 @@ WITH counted AS (
             SELECT FROM pg_constraint AS k
             WHERE
                 k.contype = 'f' AND k.conrelid = i.relation
-                AND k.conkey @> i.keys[0 : least(cardinality(k.conkey), i.indnkeyatts) - 1]
+                AND (
+                    k.conkey @> i.keys[0 : least(cardinality(k.conkey), i.indnkeyatts) - 1]
+                    OR (i.method = 'gin' AND k.conkey && i.keys)
+                )
         )
 )
 
@@ -48,7 +51,7 @@ SELECT
         'standbys', r.standbys
     )) AS evidence,
     jsonb_build_object(
-        'kind', 'drop_index', 'schema', c.schema, 'name', c.name, 'definition', c.definition,
+        'kind', 'drop_index', 'schema', c.schema, 'name', c.name, 'definition', pg_get_indexdef(c.oid),
         'partitioned', c.relkind = 'I'
     ) AS fix
 FROM counted AS c

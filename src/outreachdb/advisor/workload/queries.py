@@ -69,7 +69,7 @@ def understand(statement: Statement, known: Catalogue) -> Iterator[Query]:
     for tree in trees:
         if not isinstance(tree.stmt, ast.SelectStmt | ast.UpdateStmt | ast.DeleteStmt | ast.InsertStmt):
             continue
-        hidden = {node.ctename for node in _walk(tree.stmt) if isinstance(node, ast.CommonTableExpr)}
+        hidden = {str(node.ctename) for node in _walk(tree.stmt) if isinstance(node, ast.CommonTableExpr)}
         scopes = [
             node for node in _walk(tree.stmt) if isinstance(node, ast.SelectStmt | ast.UpdateStmt | ast.DeleteStmt)
         ]
@@ -113,17 +113,19 @@ class _Scope:
                 yield from self._sources([item.larg, item.rarg])
                 yield item.quals
             elif isinstance(item, ast.RangeVar) and (item.schemaname or item.relname not in self._hidden):
-                found = self._known.find(item.relname, item.schemaname)
+                name = str(item.relname)
+                found = self._known.find(name, item.schemaname)
                 if found is not None:
                     table = self._known.table_of(found.oid) if found.kind == "r" and found.parent else found
-                    self._tables[item.alias.aliasname if item.alias else item.relname] = Access(table)
+                    self._tables[str(item.alias.aliasname) if item.alias else name] = Access(table)
 
     def _condition(self, node: Any) -> None:
-        if isinstance(node, ast.BoolExpr) and node.boolop == enums.BoolExprType.AND_EXPR:
-            for part in node.args:
+        parts: Any = node.args if isinstance(node, ast.BoolExpr) else ()
+        if parts and node.boolop == enums.BoolExprType.AND_EXPR:
+            for part in parts:
                 self._condition(part)
-        elif isinstance(node, ast.BoolExpr) and node.boolop == enums.BoolExprType.NOT_EXPR:
-            if (found := self._key(node.args[0])) is not None:
+        elif parts and node.boolop == enums.BoolExprType.NOT_EXPR:
+            if (found := self._key(parts[0])) is not None:
                 found[0].equal.setdefault(found[1], "false")
         elif isinstance(node, ast.A_Expr):
             self._comparison(node)
@@ -133,7 +135,7 @@ class _Scope:
         elif isinstance(node, ast.ColumnRef) and (found := self._key(node)) is not None:
             found[0].equal.setdefault(found[1], "true")
 
-    def _comparison(self, node: ast.A_Expr) -> None:
+    def _comparison(self, node: Any) -> None:
         operator = node.name[-1].sval
         left, right = self._key(node.lexpr), self._key(node.rexpr)
         if left is not None and right is not None:
@@ -157,7 +159,7 @@ class _Scope:
         elif operator in CONTAINMENT:
             access.contains[key] = operator
 
-    def _sort(self, item: ast.SortBy) -> None:
+    def _sort(self, item: Any) -> None:
         found = self._key(item.node)
         if found is not None:
             found[0].sort.append((found[1], item.sortby_dir == enums.SortByDir.SORTBY_DESC))
@@ -166,15 +168,16 @@ class _Scope:
         """The column, or the function of a single column, that an expression is."""
         if isinstance(node, ast.ColumnRef):
             return self._column(node)
-        if isinstance(node, ast.FuncCall) and len(node.args or ()) == 1 and isinstance(node.args[0], ast.ColumnRef):
-            found = self._column(node.args[0])
+        arguments: Any = node.args or () if isinstance(node, ast.FuncCall) else ()
+        if len(arguments) == 1 and isinstance(arguments[0], ast.ColumnRef):
+            found = self._column(arguments[0])
             name = node.funcname[-1].sval
             if found is not None and name in {"lower", "upper"}:
                 return found[0], f"{name}({found[1]})"
         return None
 
-    def _column(self, node: ast.ColumnRef) -> tuple[Access, str] | None:
-        names = [part.sval for part in node.fields if isinstance(part, ast.String)]
+    def _column(self, node: Any) -> tuple[Access, str] | None:
+        names = [str(part.sval) for part in node.fields if isinstance(part, ast.String)]
         if not names or len(names) < len(node.fields):
             return None
         if len(names) > 1:
@@ -191,8 +194,9 @@ class _Scope:
         for node in _walk(self._node):
             if not isinstance(node, ast.ColumnRef):
                 continue
-            if any(isinstance(part, ast.A_Star) for part in node.fields):
-                names = [part.sval for part in node.fields if isinstance(part, ast.String)]
+            fields: Any = node.fields
+            if any(isinstance(part, ast.A_Star) for part in fields):
+                names = [part.sval for part in fields if isinstance(part, ast.String)]
                 for alias, access in self._tables.items():
                     access.every_column |= not names or names[-1] == alias
             elif (found := self._column(node)) is not None:

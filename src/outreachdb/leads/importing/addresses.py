@@ -1,7 +1,7 @@
 """Whether a text is an e-mail address: email-validator's verdict, without asking DNS.
 
-Its defaults hold: internationalised local parts and domains are addresses; quoted local parts, addresses in brackets and
-reserved domains (``.test``, ``.invalid``, ``.local``, ``localhost``, ``.onion``, ``.arpa``) are none.
+Its defaults hold: internationalised local parts and domains are addresses; quoted local parts, addresses in brackets
+and reserved domains (``.test``, ``.invalid``, ``.local``, ``localhost``, ``.onion``, ``.arpa``) are none.
 """
 
 from __future__ import annotations

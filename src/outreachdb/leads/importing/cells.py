@@ -24,8 +24,8 @@ LIMITS = {
 TAG_LENGTH = 200
 NULL = sql.SQL("NULL::text")
 _DAY, _MONTH, _YEAR = "(?:0?[1-9]|[12][0-9]|3[01])", "(?:0?[1-9]|1[0-2])", "(?:19|20)[0-9][0-9]"
-# Kinds of custom columns that are no text, and what every cell of such a column looks like. Numbers have at most 15 digits,
-# which every reader of JSON keeps, and no leading zero. Dates in ISO form are ISO text already.
+# Kinds of custom columns that are no text, and what every cell of such a column looks like. Numbers have at most 15
+# digits, which every reader of JSON keeps, and no leading zero. Dates in ISO form are ISO text already.
 PATTERNS = {
     "number": r"(?:0|-?[1-9][0-9]{0,14}|-?(?:0|[1-9][0-9]{0,8})\.[0-9]{1,6})",
     "boolean": "(?:[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])",

@@ -22,10 +22,10 @@ ADDRESSES = 10_000  # judged at a time
 SAMPLE = 500
 # Digits that are no quantity: nobody adds them up, and leading zeros count.
 LABELS = frozenset((
-    "zip", "zipcode", "postal", "postcode", "postalcode", "plz", "postleitzahl", "cap", "cp", "phone", "telephone", "tel",
-    "telefon", "telefono", "mobile", "mobil", "cell", "fax", "handy", "sms", "id", "ids", "uid", "guid", "uuid", "code",
-    "codes", "key", "ref", "reference", "sku", "ean", "isbn", "vat", "ust", "tva", "nif", "cif", "siret", "siren", "duns",
-    "iban", "pin", "naics", "sic", "version", "extension", "ext",
+    "zip", "zipcode", "postal", "postcode", "postalcode", "plz", "postleitzahl", "cap", "cp", "phone", "telephone",
+    "tel", "telefon", "telefono", "mobile", "mobil", "cell", "fax", "handy", "sms", "id", "ids", "uid", "guid", "uuid",
+    "code", "codes", "key", "ref", "reference", "sku", "ean", "isbn", "vat", "ust", "tva", "nif", "cif", "siret",
+    "siren", "duns", "iban", "pin", "naics", "sic", "version", "extension", "ext",
 ))  # fmt: skip
 # "Customer number" is a label, "Number of employees" is not.
 LABELS_AT_END = frozenset(("number", "no", "nr", "num", "nummer", "numero", "numer"))
@@ -65,7 +65,7 @@ async def _kinds(
     custom = columns.custom()
     if not custom:
         return {}
-    listed = sql.SQL(", ").join(cells.cell(place) for place, _ in custom)
+    listed = sql.SQL(", ").join(sql.SQL("outreach.given({})").format(cells.cell(place)) for place, _ in custom)
     rows = await _rows(session, sql.SQL(J.first_cells).format(cells=listed, rows=sql.Literal(SAMPLE), **names))
     wanted = [
         (place, kind)

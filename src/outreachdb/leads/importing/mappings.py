@@ -1,4 +1,4 @@
-"""Saved mappings: column of a file -> target, under a name, per workspace; found again by name or by the same header."""
+"""Saved mappings: column of a file -> target, under a name, per workspace; found by name or by the same header."""
 
 from __future__ import annotations
 

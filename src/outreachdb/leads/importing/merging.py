@@ -205,15 +205,16 @@ class Merge:
     async def _inserted(self, missing: int, on_conflict: sql.SQL) -> int:
         statement = self._staging.statement("insert_leads", on_conflict=on_conflict)
         ids, done = [each for each in self._created if each is not None], 0
+        noted = dict.fromkeys(NOTED, 0)
         async for part in self._parts("clean", missing):
             self._progress("inserting", done, missing)
             made = await self._session.one(statement, self._values | part)
             assert made is not None  # noqa: S101  (an aggregate has a row)
             done += made["leads"]
-            for name in NOTED:
-                self._noted[name] += made[name]
+            noted = {name: noted[name] + made[name] for name in NOTED}
             ids += [each for each in (made["first_id"], made["last_id"]) if each is not None]
         self._progress("inserting", done, missing)
+        self._noted = {name: self._noted[name] + noted[name] for name in NOTED}
         if ids:
             self._created = (min(ids), max(ids))
             self._values["first_lead_id"] = self._created[0]

@@ -11,8 +11,8 @@ from outreachdb.leads.importing.cells import PLAIN, URLS
 
 OnConflict = Literal["update", "fill", "skip"]
 FOLDED = ("email", "email_key", *PLAIN, *URLS, "source_key", "qualification_score", "status_now", "phone_e164")
-CHANGED = ("email", "email_flags", *PLAIN, "phone_e164", *URLS, "company_id", "source_key", "qualification_score", "status",
-           "tags", "custom_fields")  # fmt: skip
+CHANGED = ("email", "email_flags", *PLAIN, "phone_e164", *URLS, "company_id", "source_key", "qualification_score",
+           "status", "tags", "custom_fields")  # fmt: skip
 
 _TAGS_JOINED = """CASE WHEN c.tags <@ l.tags THEN l.tags ELSE l.tags || ARRAY(
     SELECT tag FROM unnest(c.tags) WITH ORDINALITY AS given (tag, place) WHERE tag <> ALL (l.tags) ORDER BY place)

@@ -136,7 +136,6 @@ class RowReader:
             rows = [row for row in rows if row]
         if not widths <= {0, self._width}:
             return None
-        number = self._number
         text = self._stripped(rows, str.strip)
         if not text.isascii() and INVISIBLE.search(text):
             text = self._stripped(rows, strip)
@@ -193,7 +192,7 @@ def strip(cell: str) -> str:
 def _refused(record: Record) -> Record:
     """The record, with a reason where a cell can't be stored."""
     cells, problem = record
-    text = ",".join(filter(None, cells))
+    text = _as_csv(cells)
     shown = text.replace("\x00", NUL_SHOWN).encode("utf-8", "replace").decode()
     if "\x00" in text:
         problem = problem or "holds a NUL character"
@@ -202,6 +201,13 @@ def _refused(record: Record) -> Record:
     else:
         return record
     return [shown, *[""] * (len(cells) - 1)], problem
+
+
+def _as_csv(cells: Sequence[str]) -> str:
+    """The cells as a line, each in its place, so that the rejected row can be corrected."""
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="").writerow(cells)
+    return out.getvalue()
 
 
 def _is_unicode(text: str) -> bool:

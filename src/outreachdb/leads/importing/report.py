@@ -13,10 +13,11 @@ from outreachdb.leads.importing.fields import MappingTarget
 class ImportReport:
     """Counts balance: ``rows_read = inserted + updated + skipped + rejected``; ``import_id`` is None in a dry run.
 
-    ``preview`` has ``column``, ``target``, ``confidence`` (0 to 1) and ``examples`` of each column, and ``marks`` where it
-    may suppress. ``details`` has ``new_leads`` (``without_address``, ``role``, ``disposable``, ``phones_normalised``,
-    ``arrived_suppressed``) and ``typed_columns``; of a dry run also ``suppressed``, how many leads of the file may not be
-    mailed, and ``changes``, field by field, of the first leads that would change. ``saved_mapping`` names the one used.
+    ``preview`` has ``column``, ``target``, ``confidence`` (0 to 1) and ``examples`` of each column, and ``marks`` where
+    it may suppress. ``details`` has ``new_leads`` (``without_address``, ``role``, ``disposable``,
+    ``phones_normalised``, ``arrived_suppressed``) and ``typed_columns``; of a dry run also ``suppressed``, how many
+    leads of the file may not be mailed, and ``changes``, field by field, of the first leads that would change.
+    ``saved_mapping`` names the one used.
     """
 
     import_id: int | None

@@ -37,7 +37,7 @@ class Options:
     save_as: str | None = None
 
 
-async def import_file(
+async def import_file(  # noqa: PLR0913 - each is a choice of its own, all but two have a default
     tenant: Tenant,
     path: str | Path,
     *,

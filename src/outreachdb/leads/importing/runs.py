@@ -19,6 +19,7 @@ from outreachdb.errors import Conflict, InvalidInput, NotFound
 from outreachdb.leads.importing.detection import Dialect
 from outreachdb.leads.importing.fields import REJECT_COLUMNS, ColumnMap
 from outreachdb.leads.importing.merging import Counts
+from outreachdb.leads.importing.records import NOT_JSON
 from outreachdb.leads.importing.sources import is_stream
 
 Q = Queries("outreachdb.leads")
@@ -233,17 +234,20 @@ async def write_rejects(tenant: Tenant, import_id: int, path: Path) -> int:
     """Write the rejected rows as CSV under the file's own columns; returns how many.
 
     The last three columns tell row, column and reason; an import leaves them out, so the file can be corrected and
-    imported again. Cells that a row has beyond the header are joined in its last column.
+    imported again. Cells that a row has beyond the header are joined in its last column; a line that is no JSON stands
+    in the first.
     """
     found = await find(tenant, import_id)
     columns, delimiter = list(found["mapping"]), found["delimiter"] or ","
+    blank = [""] * (len(columns) - 1)
     count = 0
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow([*columns, *REJECT_COLUMNS])
             async for row in rejects(tenant, import_id):
-                cells = _fitted(row["raw"], delimiter, len(columns))
+                whole = row["reason"].startswith(NOT_JSON)
+                cells = _fitted(row["raw"], delimiter, len(columns)) if not whole else [row["raw"], *blank]
                 writer.writerow([*cells, row["row_number"], row["column_name"], row["reason"]])
                 count += 1
     except OSError as error:

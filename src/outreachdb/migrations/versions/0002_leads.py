@@ -173,7 +173,7 @@ def upgrade() -> None:
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("on_conflict IN ('update', 'fill', 'skip')", name="ck_imports_on_conflict_known"),
         sa.CheckConstraint(
-            "status IN ('running', 'done', 'failed', 'cancelled', 'undone')", name="ck_imports_status_known"
+            "status IN ('running', 'done', 'applied', 'failed', 'cancelled', 'undone')", name="ck_imports_status_known"
         ),
         sa.CheckConstraint(
             "status NOT IN ('done', 'undone') OR rows_read = inserted + updated + skipped + rejected",
@@ -302,12 +302,32 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), server_default="1", nullable=False),
         sa.Column("last_count", sa.BigInteger(), nullable=True),
         sa.Column("last_counted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("jsonb_typeof(definition) = 'object'", name="ck_segments_definition_object"),
         sa.ForeignKeyConstraint(["workspace_id"], ["outreach.workspaces.id"], name="fk_segments_workspace"),
         sa.PrimaryKeyConstraint("workspace_id", "id", name="pk_segments"),
         sa.UniqueConstraint("workspace_id", "name", name="uq_segments_name"),
+        schema="outreach",
+    )
+    op.create_table(
+        "segment_versions",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("segment_id", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("definition", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("changed_by", sa.Text(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=True),
+        sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("jsonb_typeof(definition) = 'object'", name="ck_segment_versions_definition_object"),
+        sa.ForeignKeyConstraint(
+            ["workspace_id", "segment_id"],
+            ["outreach.segments.workspace_id", "outreach.segments.id"],
+            name="fk_segment_versions_segment",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("workspace_id", "segment_id", "version", name="pk_segment_versions"),
         schema="outreach",
     )
     row_security.isolate(op, "companies")
@@ -320,9 +340,11 @@ def upgrade() -> None:
     row_security.isolate(op, "search_words", app="SELECT")
     row_security.isolate(op, "suppressions")
     row_security.isolate(op, "segments")
+    row_security.isolate(op, "segment_versions", app="SELECT, INSERT")
 
 
 def downgrade() -> None:
+    op.drop_table("segment_versions", schema="outreach")
     op.drop_table("segments", schema="outreach")
     op.drop_table("suppressions", schema="outreach")
     op.drop_table("search_words", schema="outreach")

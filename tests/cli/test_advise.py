@@ -1,0 +1,113 @@
+"""The command ``advise``."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import psycopg
+import pytest
+from commands import Run
+
+SCHEMA = """
+    CREATE TABLE parents (id int PRIMARY KEY);
+    CREATE TABLE children (id int PRIMARY KEY, parent_id int REFERENCES parents, "a<b>" timestamp);
+    CREATE INDEX one ON children ("a<b>");
+    CREATE INDEX two ON children ("a<b>");
+"""
+KEYS = {"rule", "severity", "schema", "table", "columns", "object", "evidence", "ddl", "rollback"}
+
+
+@pytest.fixture
+def url(empty_database_url: str) -> str:
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute(SCHEMA)
+    return empty_database_url
+
+
+def test_json_and_the_way_out(run: Run, url: str) -> None:
+    ended = run("advise", url, "--json")
+    assert (ended.status, ended.err) == (0, "")
+    findings = ended.document["findings"]
+    assert all(set(each) == KEYS for each in findings)
+    (key,) = [each for each in findings if each["rule"] == "foreign_key_without_index"]
+    assert (key["schema"], key["table"], key["columns"]) == ("public", "children", ["parent_id"])
+    assert key["ddl"] == "CREATE INDEX CONCURRENTLY ix_children_parent_id ON public.children USING btree (parent_id);"
+    assert key["rollback"] == "DROP INDEX CONCURRENTLY public.ix_children_parent_id;"
+    (twice,) = [each for each in findings if each["rule"] == "duplicate_index"]
+    assert (twice["object"], twice["evidence"]["stays"]) == ("two", "one")
+    for level, status in (("error", 0), ("warning", 1), ("medium", 1), ("info", 1)):
+        assert run("advise", url, "--fail-on", level, "--json").status == status, level
+    assert run("advise", url, "--rule", "invalid_index", "--fail-on", "info").status == 0
+
+
+def test_formats(run: Run, url: str, tmp_path: Path) -> None:
+    shown = run("advise", "-d", url).out
+    assert "warning foreign_key_without_index public.children (parent_id)" in shown
+    assert "CREATE INDEX CONCURRENTLY" in run("advise", url, "--format", "markdown").out
+    page = tmp_path / "report.html"
+    assert run("advise", url, "--format", "html", "--output", str(page)).status == 0
+    text = page.read_text()
+    seen = _Seen()
+    seen.feed(text)
+    assert "a<b>" in seen.text, "names are data, not markup"
+    assert "svg" in seen.tags
+    assert not seen.elsewhere, "the page needs nothing else"
+    assert "script" not in seen.tags
+
+
+class _Seen(HTMLParser):
+    """Tags, text, and what would be fetched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.text = ""
+        self.elsewhere: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.elsewhere += [str(value) for name, value in attrs if name in {"src", "href"}]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_accepted_findings_and_queries_from_a_file(run: Run, url: str, tmp_path: Path) -> None:
+    accepted, queries = tmp_path / "accepted.yaml", tmp_path / "queries.sql"
+    accepted.write_text(
+        "- {rule: foreign_key_without_index, table: children, reason: parents stay, until: 2999-01-01}\n"
+    )
+    queries.write_text("SELECT id FROM children ORDER BY id LIMIT 5 OFFSET 10; SELECT 1;")
+    document = run(
+        "advise", url, "--json", "--suppressions", str(accepted), "--queries", str(queries)
+    ).document  # fmt: skip
+    assert [each["reason"] for each in document["suppressed"]] == ["parents stay"]
+    (paging,) = [each for each in document["findings"] if each["rule"] == "offset_paging"]
+    assert (paging["table"], paging["columns"]) == ("children", ["id"])
+    assert not any("pg_stat_statements" in note for note in document["notes"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("advise", "--rule", "nonsense"), 2, "there is no rule nonsense"),
+        (("advise", "--fail-on", "loud"), 2, "there is no level 'loud'"),
+        (("advise", "--suppressions", "/none.yaml"), 1, "/none.yaml can't be read"),
+        (("advise", "--queries", "/none.sql"), 1, "/none.sql can't be read"),
+        (("advise", "postgresql://x@127.0.0.1:1/none"), 1, "no answer from none on 127.0.0.1:1"),
+        (("advise", "--rule", "money_column", "--format", "html", "--output", "/none/x.html"), 1, "can't be written"),
+    ],
+)
+def test_refusals(run: Run, arguments: tuple[str, ...], status: int, said: str) -> None:
+    ended = run(*arguments)
+    assert (ended.status, ended.out) == (status, "")
+    assert said in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_a_file_that_is_no_sql(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.sql").write_text("SELEC 1")
+    assert "is not SQL" in run("advise", "--queries", str(tmp_path / "bad.sql")).err
+    (tmp_path / "bad.json").write_text('{"query": "SELECT 1"}\n{"sql": 1}\n')
+    assert "line 2: not a query in JSON" in run("advise", "--queries", str(tmp_path / "bad.json")).err

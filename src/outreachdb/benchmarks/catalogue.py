@@ -106,6 +106,7 @@ def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         "word": "word777",
         "misspelt": "barbera",
         "import_id": 77,
+        "mapping_name": "mapping 777",
         "targets": ["person777@gone.example", "gone.example"],
         # campaigns and what they bring
         "campaign_id": 50,

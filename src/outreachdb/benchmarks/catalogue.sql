@@ -56,6 +56,8 @@ INSERT INTO outreach.imports (workspace_id, id, file_name, file_sha256, status, 
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, n, 'list' || n || '.csv', sha256(('file' || n)::bytea), 'done', 200, 200,
        now() - n * interval '40 minutes'
 FROM generate_series(1, 5000) AS n;
+INSERT INTO outreach.import_mappings (workspace_id, name, header, mapping)
+SELECT 1, 'mapping ' || n, ARRAY['Email'], '{}' FROM generate_series(1, 5000) AS n;
 INSERT INTO outreach.import_rejects (workspace_id, import_id, row_number, reason, raw)
 SELECT 1, 1 + n / 40 * 10 % 5000, n, 'not an e-mail address', 'a,b,c,' || n FROM generate_series(1, 20000) AS n;
 INSERT INTO outreach.import_changes (workspace_id, import_id, lead_id, before)

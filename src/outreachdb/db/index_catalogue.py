@@ -204,7 +204,7 @@ runs cross-workspace jobs and the few definer functions; `owner` runs migrations
 the requirements that asked for an index."""
 _HOW = """The figures are those of `outreachdb bench indexes` on a filled database (200,000 leads, sends, events each):
 the median time of the owner query with the index and with it dropped, its size, and what it adds to each row of a
-batch of 2,000 that is written, foreign keys aside (GIN indexes: their pending list included). Figures below a tenth of
+batch of 1,000 that is written, foreign keys aside (GIN indexes: their pending list included). Figures below a tenth of
 a millisecond or a microsecond are noise."""
 
 

@@ -299,6 +299,10 @@ SELECT i.id, i.started_at, i.status
 FROM outreach.imports AS i
 WHERE i.workspace_id = %(workspace_id)s AND i.file_sha256 = %(hash)s;
 
+-- name: pk_import_mappings
+-- A saved mapping by its name.
+SELECT m.header, m.mapping FROM outreach.import_mappings AS m WHERE m.workspace_id = %(workspace_id)s AND m.name = %(mapping_name)s;
+
 -- name: pk_import_rejects
 -- query: list_rejects
 -- The rejected rows of an import in the file's order; covers the foreign key to imports.

@@ -10,19 +10,24 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import psycopg
 import typer.main
 
 from outreachdb import errors
 from outreachdb.advisor import pages as advisor_pages
+from outreachdb.campaigns import file as campaign_file
 from outreachdb.cli.main import build
 from outreachdb.config import SETTINGS
 from outreachdb.db import index_catalogue, migrate, promises
 from outreachdb.db.embedded import find_binaries, throwaway
 from outreachdb.db.rooms import routine_files
-from outreachdb.segments.definition import Definition
+from outreachdb.events import webhooks
+from outreachdb.leads.importing.cells import LIMITS, PATTERNS
+from outreachdb.leads.importing.synonyms import MARK_HEADERS, MARKS, STATUS_HEADERS, SYNONYMS
+from outreachdb.segments import fields as segment_fields
+from outreachdb.segments.definition import Definition, Event
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -57,8 +62,14 @@ def files() -> Iterator[tuple[Path, str]]:
     yield REFERENCE / "cli.md", cli_page()
     schema = json.dumps(Definition.model_json_schema(), indent=2, sort_keys=True)
     yield REFERENCE / "segment.schema.json", schema + "\n"
-    yield REFERENCE / "indexes.md", NOTE + index_catalogue.page()
     yield from ((REFERENCE / "advisor" / name, NOTE + text) for name, text in advisor_pages.pages().items())
+    yield REFERENCE / "segment-fields.md", segment_fields_page()
+    yield REFERENCE / "campaign.schema.json", json.dumps(campaign_file.schema(), indent=2, sort_keys=True) + "\n"
+    yield REFERENCE / "mapping.md", mapping_page()
+    yield REFERENCE / "providers.md", providers_page()
+    measured = REFERENCE / "indexes.measured.json"  # outreachdb --json bench indexes > that file
+    figures = json.loads(measured.read_text(encoding="utf-8")) if measured.exists() else None
+    yield REFERENCE / "indexes.md", NOTE + index_catalogue.page(figures)
     with throwaway(find_binaries(18).path) as server:
         url = server.url("postgres")
         # Goes up step by step and describes the catalogue after each: afterwards the database is at the head.
@@ -74,6 +85,64 @@ def settings_page() -> str:
     lines = ["# Settings", "", "| variable | default | meaning |", "|---|---|---|"]
     lines += [f"| `{each.variable}` | {_default(each.default)} | {each.help} |" for each in SETTINGS]
     return NOTE + "\n".join(lines) + "\n"
+
+
+def mapping_page() -> str:
+    """Every header that the automatic mapping knows, and what a field takes."""
+    lines = ["# Columns that an import knows", ""]
+    lines += ["Headers are compared without case, accents and punctuation. [How columns and cells are read]"]
+    lines[-1] += "(../explanation/mapping.md) tells the rest."
+    lines += ["", "## Fields", "", "| field | characters | headers, best first |", "|---|---|---|"]
+    lines += [f"| `{name}` | {LIMITS.get(name, '')} | {', '.join(words)} |" for name, words in SYNONYMS.items()]
+    lines += ["", "`status` and the marks below are taken only by `--map`.", "", "## Marks", ""]
+    lines += ["| suppressed as | headers |", "|---|---|"]
+    lines += [
+        f"| `{mark}` | {', '.join(name for name, meant in MARK_HEADERS.items() if meant == mark)} |" for mark in MARKS
+    ]
+    lines += ["", f"Columns whose words may tell: {', '.join(sorted(STATUS_HEADERS))}.", ""]
+    lines += ["## Types of custom columns", "", "| type | every cell matches |", "|---|---|"]
+    lines += [f"| {kind} | `{pattern.replace('|', chr(92) + '|')}` |" for kind, pattern in PATTERNS.items()]
+    return NOTE + "\n".join(lines) + "\n"
+
+
+def segment_fields_page() -> str:
+    """Fields, operators and events of segment definitions."""
+    lines = [
+        "# Fields and operators of segments",
+        "",
+        "What they mean is told in [Segments and search](segments.md).",
+        "",
+    ]
+    kinds = dict(segment_fields.KINDS) | {"custom": (segment_fields.CUSTOM, ("custom.<column name>",))}
+    for kind, (operators, names) in kinds.items():
+        lines += [f"## {kind}", "", ", ".join(f"`{name}`" for name in names), ""]
+        lines += [", ".join(f"`{each}`" for each in segment_fields.with_opposites(operators)), ""]
+    events = ", ".join(f"`{event}`" for event in get_args(Event))
+    return NOTE + "\n".join([*lines, "## Events", "", events, ""])
+
+
+def providers_page() -> str:
+    """Every provider whose webhooks we take: how it proves itself, with what key, what a body holds."""
+    lines = [
+        "# Providers",
+        "",
+        "Whose webhooks `outreachdb serve` takes, each at `/webhooks/<name>/<token>`;",
+        "see [Receive events](../how-to/receive-events.md).",
+        "",
+    ]
+    for name in webhooks.providers():
+        about = webhooks.adapter(name).ABOUT
+        lines += [
+            f"## {about.title} (`{name}`)",
+            "",
+            f"- Proof: {about.scheme} ([documentation]({about.security}))",
+            f"- Key: {about.key}",
+            f"- Headers: {', '.join(f'`{header}`' for header in about.headers) or 'none'}",
+            f"- Body: {about.batch}",
+            f"- Events: <{about.events}>",
+            "",
+        ]
+    return NOTE + "\n".join(lines)
 
 
 def cli_page() -> str:

@@ -8,6 +8,57 @@ CREATE SCHEMA outreach;
 ALTER SCHEMA outreach OWNER TO outreachdb_owner;
 CREATE SCHEMA staging;
 ALTER SCHEMA staging OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.add_campaign_leads(campaign_id bigint) RETURNS TABLE(scheduled bigint, excluded jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    workspace bigint := outreach.required_workspace();
+    campaign outreach.campaigns;
+BEGIN
+    -- Two adds at once would find the same leads missing. Taken before the campaign: whoever waits here holds nothing.
+    PERFORM pg_advisory_xact_lock(hashtextextended('outreachdb.add.' || campaign_id, 0));
+    SELECT c.* INTO campaign FROM outreach.campaigns AS c
+    WHERE c.workspace_id = workspace AND c.id = campaign_id
+    FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no campaign with the id %', campaign_id USING ERRCODE = 'no_data_found';
+    ELSIF campaign.status NOT IN ('running', 'paused') THEN
+        RAISE EXCEPTION 'a campaign that is % takes no more leads', campaign.status
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = CASE WHEN campaign.launched_at IS NULL THEN 'launch it' ELSE 'it is closed; make its next run' END;
+    END IF;
+    campaign.definition := outreach.campaign_definition(campaign);
+    RETURN QUERY
+    SELECT m.scheduled, m.excluded
+    FROM outreach.schedule_members(campaign, greatest(now(), (campaign.settings ->> 'start')::timestamptz), true) AS m;
+END
+$$;
+ALTER FUNCTION outreach.add_campaign_leads(campaign_id bigint) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    added bigint;
+BEGIN
+    INSERT INTO outreach.search_words (workspace_id, word)
+    SELECT p_workspace, w.word FROM unnest(p_words) AS w (word) ORDER BY w.word
+    ON CONFLICT (workspace_id, word) DO NOTHING;
+    GET DIAGNOSTICS added = ROW_COUNT;
+    RETURN added;
+END
+$$;
+ALTER FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.trimmed(p_text text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN btrim(p_text, ' 	
+ ­ ᠎           ​‌‍‎‏    ⁠　﻿'::text);
+ALTER FUNCTION outreach.trimmed(p_text text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.bare_address(p_cell text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN outreach.trimmed(CASE WHEN (p_cell ~* '^mailto:'::text) THEN regexp_replace(p_cell, '^mailto:([^?]*).*$'::text, '\1'::text, 'i'::text) WHEN (p_cell ~ '^[^<>]*<[^<>]+>$'::text) THEN regexp_replace(p_cell, '^[^<>]*<\s*(?:mailto:)?([^<>?]*)[^<>]*>$'::text, '\1'::text, 'i'::text) ELSE p_cell END);
+ALTER FUNCTION outreach.bare_address(p_cell text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.batch_update_email_status(p_events jsonb) RETURNS TABLE(received bigint, stored bigint, duplicates bigint, rejected bigint, unknown bigint, reasons jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -17,6 +68,8 @@ CREATE FUNCTION outreach.batch_update_email_status(p_events jsonb) RETURNS TABLE
 DECLARE
     ws constant bigint := outreach.required_workspace();
     arrived constant timestamptz := statement_timestamp();
+    known constant text[] := ARRAY['queued', 'sent', 'delivered', 'deferred', 'opened', 'clicked', 'replied', 'bounced', 'complained',
+                                   'unsubscribed', 'subscribed', 'rejected', 'failed', 'autoresponded', 'unknown'];
     horizon timestamptz;
     months record;
     sends record;
@@ -74,6 +127,10 @@ BEGIN
         statuses := statuses || sends.statuses;
         begun := begun || sends.begun;
     END LOOP;
+    IF 'unknown' = ANY (statuses) THEN
+        PERFORM outreach.ensure_partitions('message_log', b.first, arrived)
+        FROM (SELECT least(min(u), arrived) AS first FROM unnest(begun) AS u) AS b;
+    END IF;
     -- A generic plan would take the arrays for ten elements long. Not for the statements below: their foreign keys' checks would
     -- be planned anew for every row.
     SET LOCAL plan_cache_mode = force_custom_plan;
@@ -83,38 +140,52 @@ BEGIN
     ), given AS MATERIALIZED (
         SELECT e.*,
                CASE WHEN e.event_key IS NULL OR e.created_at IS NULL OR e.event IS NULL OR e.provider IS NULL THEN 'incomplete'
+                    WHEN e.event <> ALL (known) THEN 'unknown_event'
+                    WHEN e.severity NOT IN ('hard', 'soft') THEN 'unknown_severity'
                     WHEN e.created_at < horizon THEN 'too_old'
                     WHEN e.created_at > arrived + interval '1 day' THEN 'in_the_future'
                END AS refusal
         FROM jsonb_to_recordset(p_events) AS e (
             event_key text, created_at timestamptz, event text, provider text, severity text, recipient text,
-            message_id text, reason text, url text, raw jsonb, send_id bigint)
+            message_id text, reason text, url text, raw jsonb, prefetched boolean, send_id bigint)
     ), added AS (
         -- In key order: two batches with the same events would wait for each other otherwise.
         INSERT INTO outreach.email_events (
             workspace_id, event_key, created_at, received_at, event, severity, provider, send_id, campaign_id, lead_id, step,
-            recipient, message_id, reason, url, raw)
+            recipient, message_id, reason, url, raw, prefetched)
         SELECT ws, g.event_key, g.created_at, arrived, g.event, g.severity, g.provider, f.send_id, f.campaign_id, f.lead_id,
-               f.step, g.recipient, g.message_id, g.reason, g.url, g.raw
+               f.step, g.recipient, g.message_id, g.reason, g.url, g.raw, coalesce(g.prefetched, false)
         FROM given AS g
         LEFT JOIN found AS f ON f.send_id = g.send_id
         WHERE g.refusal IS NULL
         ORDER BY g.created_at, g.event_key
         ON CONFLICT (workspace_id, event_key, created_at) DO NOTHING
         RETURNING email_events.created_at, email_events.event, email_events.severity, email_events.send_id,
-                  email_events.recipient, email_events.reason, email_events.url
+                  email_events.recipient, email_events.reason, email_events.url, email_events.prefetched,
+                  CASE WHEN email_events.event IN ('replied', 'autoresponded') THEN email_events.raw END AS raw
     ), told AS MATERIALIZED (
-        SELECT a.created_at, timezone('UTC', a.created_at)::date AS day, a.event, a.severity, a.reason, a.url, f.*
+        SELECT a.created_at, timezone('UTC', a.created_at)::date AS day,
+               CASE WHEN a.prefetched AND a.event IN ('opened', 'clicked') THEN 'prefetched' ELSE a.event END AS event,
+               a.severity, a.reason, a.url, a.recipient, a.raw, f.*
         FROM added AS a
         JOIN found AS f ON f.send_id = a.send_id
     ), settled AS MATERIALIZED (
         -- Sends of which nobody knew whether they left, and whose mail was seen now.
-        SELECT t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, coalesce(t.begun_at, min(t.created_at)) AS sent_at
+        SELECT t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.address, t.begun_at,
+               coalesce(t.begun_at, min(t.created_at)) AS sent_at
         FROM told AS t
         WHERE t.status = 'unknown'
           AND (t.event IN ('delivered', 'opened', 'clicked', 'replied', 'complained', 'unsubscribed')
                OR t.event = 'bounced' AND t.severity IS DISTINCT FROM 'soft')
-        GROUP BY t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.begun_at
+        GROUP BY t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.address, t.begun_at
+    ), logged AS (
+        -- Their worker did not live to log them.
+        INSERT INTO outreach.message_log (
+            workspace_id, created_at, lead_id, campaign_id, send_id, sender, recipient, response)
+        SELECT ws, coalesce(s.begun_at, arrived), s.lead_id, s.campaign_id, s.send_id, b.address, s.address,
+               'settled by an event'
+        FROM settled AS s
+        LEFT JOIN outreach.mailboxes AS b ON b.workspace_id = ws AND b.id = s.mailbox_id
     ), firsts AS (
         INSERT INTO analytics.people_first AS p (workspace_id, grain, key, kind, lead_id, first_at)
         SELECT ws, k.grain, k.key, t.event, t.lead_id, min(t.created_at)
@@ -187,10 +258,11 @@ BEGIN
         GROUP BY t.lead_id
     ), unwanted AS (
         -- An unknown message counts too: whoever complains is not mailed again, whichever system wrote to them.
-        SELECT a.event AS reason, coalesce(f.address, a.recipient) AS target
+        SELECT CASE a.event WHEN 'failed' THEN 'bounced' ELSE a.event END AS reason,
+               coalesce(f.address, a.recipient) AS target
         FROM added AS a
         LEFT JOIN found AS f ON f.send_id = a.send_id
-        WHERE a.event IN ('complained', 'unsubscribed') OR (a.event = 'bounced' AND a.severity = 'hard')
+        WHERE a.event IN ('complained', 'unsubscribed') OR (a.event IN ('bounced', 'failed') AND a.severity = 'hard')
     ), activities AS (
         INSERT INTO outreach.lead_activities (
             workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)
@@ -199,6 +271,14 @@ BEGIN
         FROM told AS t
         WHERE t.event IN (
             'opened', 'clicked', 'replied', 'autoresponded', 'bounced', 'complained', 'unsubscribed', 'subscribed')
+    ), inbound AS (
+        -- What recipients wrote; their subject is in what the poller kept of the mail.
+        INSERT INTO outreach.message_log (
+            workspace_id, created_at, lead_id, campaign_id, send_id, direction, message_id, sender, subject)
+        SELECT ws, t.created_at, t.lead_id, t.campaign_id, t.send_id, 'inbound', t.raw ->> 'message_id', t.recipient,
+               t.raw ->> 'subject'
+        FROM told AS t
+        WHERE t.event IN ('replied', 'autoresponded')
     ), outcome AS (
         SELECT count(*) AS stored, count(*) FILTER (WHERE a.send_id IS NULL) AS unknown FROM added AS a
     ), refused AS (
@@ -340,6 +420,13 @@ BEGIN
     WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at = j.created_at
       AND s.created_at = ANY (created_ats)
     RETURNING s.id, CASE s.status WHEN 'claimed' THEN 'begun' WHEN 'scheduled' THEN 'returned' ELSE s.status END, j.stop;
+    -- The distance counts from here, the last moment before SMTP that everybody sees.
+    UPDATE outreach.mailboxes AS m
+    SET next_free_at = clock_timestamp() + m.min_spacing_ms * interval '1 millisecond'
+    WHERE m.workspace_id = v_workspace AND m.min_spacing_ms > 0
+      AND m.id = ANY (ARRAY(SELECT s.mailbox_id FROM outreach.email_sends AS s
+                            WHERE s.workspace_id = v_workspace AND s.id = ANY (send_ids)
+                              AND s.created_at = ANY (created_ats) AND s.status = 'claimed' AND s.claimed_by = worker));
 END
 $$;
 ALTER FUNCTION outreach.begin_sends(send_ids bigint[], created_ats timestamp with time zone[], worker text, lease interval) OWNER TO outreachdb_trusted;
@@ -356,8 +443,8 @@ DECLARE
     batch outreach.leads[];
     matched bigint[];
     firms bigint[];
-    unsubscribed text[];
-    bounced text[];
+    marked text[];
+    marks text[];
 BEGIN
     IF policy IS NULL OR policy NOT IN ('skip', 'update', 'fill') THEN
         RAISE EXCEPTION 'on_conflict is skip, update or fill, not %', coalesce(policy, 'NULL')
@@ -381,13 +468,13 @@ BEGIN
     SELECT count(*), count(j.reason),
            coalesce(jsonb_agg(jsonb_build_object('row', j.row_number, 'column', j.column_name, 'reason', j.reason)
                               ORDER BY j.row_number) FILTER (WHERE j.reason IS NOT NULL), '[]'),
-           array_agg((j.given).email) FILTER (WHERE j.reason IS NULL AND (j.given).status = 'unsubscribed'
-                                                AND (j.given).email IS NOT NULL),
-           array_agg((j.given).email) FILTER (WHERE j.reason IS NULL AND (j.given).status = 'bounced'
-                                                AND (j.given).email IS NOT NULL),
+           array_agg((j.given).email) FILTER (WHERE j.reason IS NULL AND j.mark IS NOT NULL AND (j.given).email IS NOT NULL),
+           array_agg(j.mark) FILTER (WHERE j.reason IS NULL AND j.mark IS NOT NULL AND (j.given).email IS NOT NULL),
            (SELECT array_agg(s.lead ORDER BY s.key) FROM speaking AS s)
-    INTO rows_read, rejected, errors, unsubscribed, bounced, batch
+    INTO rows_read, rejected, errors, marked, marks, batch
     FROM judged AS j;
+    -- Before any lead is locked, as everywhere.
+    PERFORM outreach.store_suppressions(marked, marks, 'bulk_insert_leads');
     matched := ARRAY(
         SELECT coalesce(e.id, s.id)
         FROM unnest(batch) WITH ORDINALITY AS c
@@ -426,14 +513,14 @@ BEGIN
         ORDER BY c.ordinality);
     WITH new AS (
         INSERT INTO outreach.leads (
-            workspace_id, email, first_name, last_name, phone, title, company_id, company_name, company_website,
+            workspace_id, email, first_name, last_name, phone, phone_e164, title, company_id, company_name, company_website,
             linkedin_url, industry, country, city, timezone, source, source_key, status, tags, custom_fields, notes,
-            qualification_score, created_at, updated_at)
-        SELECT workspace, c.email, c.first_name, c.last_name, c.phone, c.title, c.firm_id, c.company_name,
+            qualification_score, email_flags, created_at, updated_at)
+        SELECT workspace, c.email, c.first_name, c.last_name, c.phone, c.phone_e164, c.title, c.firm_id, c.company_name,
                c.company_website, c.linkedin_url, c.industry, c.country, c.city, c.timezone, c.source, c.source_key,
                coalesce(outreach.suppressed_status(address.reason), outreach.suppressed_status(domain.reason),
                         c.status, 'new'),
-               c.tags, c.custom_fields, c.notes, c.qualification_score, instant, instant
+               c.tags, c.custom_fields, c.notes, c.qualification_score, outreach.email_flags(c.email_key), instant, instant
         FROM ROWS FROM (unnest(matched), unnest(firms), unnest(batch)) AS c (lead_id, firm_id)
         LEFT JOIN outreach.suppressions AS address
             ON address.workspace_id = workspace AND address.target = c.email_key
@@ -459,7 +546,8 @@ BEGIN
         ), done AS (
             UPDATE outreach.leads AS l
             SET email = (m.new).email, first_name = (m.new).first_name, last_name = (m.new).last_name,
-                phone = (m.new).phone, title = (m.new).title, company_name = (m.new).company_name,
+                phone = (m.new).phone, phone_e164 = (m.new).phone_e164, email_flags = (m.new).email_flags,
+                title = (m.new).title, company_name = (m.new).company_name,
                 industry = (m.new).industry, country = (m.new).country, city = (m.new).city,
                 timezone = (m.new).timezone, source = (m.new).source, notes = (m.new).notes,
                 company_website = (m.new).company_website, linkedin_url = (m.new).linkedin_url,
@@ -472,13 +560,15 @@ BEGIN
         )
         SELECT count(*) INTO updated FROM done AS d;
     END IF;
-    -- What the rows themselves mark as unsubscribed or bounced.
-    IF unsubscribed IS NOT NULL THEN
-        PERFORM outreach.suppress(unsubscribed, 'unsubscribed', 'bulk_insert_leads');
+    IF inserted + updated > 0 THEN
+        PERFORM outreach.add_search_words(workspace, outreach.words_of(ARRAY(
+            SELECT DISTINCT concat_ws(' ', b.first_name, b.last_name, b.company_name, split_part(b.email, '@', 2))
+            FROM unnest(batch) AS b)));
     END IF;
-    IF bounced IS NOT NULL THEN
-        PERFORM outreach.suppress(bounced, 'bounced', 'bulk_insert_leads');
-    END IF;
+    -- What the rows themselves mark as unsubscribed, bounced or blocked; of several marks the gravest.
+    PERFORM outreach.suppress(array_agg(t.email), t.mark, 'bulk_insert_leads')
+    FROM (SELECT m.email, max(m.mark) AS mark FROM unnest(marked, marks) AS m (email, mark) GROUP BY m.email) AS t
+    GROUP BY t.mark;
     skipped := rows_read - inserted - updated - rejected;
     RETURN NEXT;
 END
@@ -487,18 +577,12 @@ ALTER FUNCTION outreach.bulk_insert_leads(leads jsonb, on_conflict text) OWNER T
 CREATE FUNCTION outreach.bulk_schedule_email_sends(campaign_id bigint, launched_at timestamp with time zone) RETURNS TABLE(scheduled bigint, excluded jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_nestloop TO 'off'
-    SET enable_mergejoin TO 'off'
-    AS $_$
+    AS $$
 DECLARE
     workspace bigint := outreach.required_workspace();
     instant timestamptz := launched_at;
     campaign outreach.campaigns;
-    wanted jsonb;
-    mailboxes bigint[];
-    steps smallint[];
-    delays bigint[];
-    leads bigint;
+    made record;
 BEGIN
     SELECT c.* INTO campaign FROM outreach.campaigns AS c
     WHERE c.workspace_id = workspace AND c.id = campaign_id
@@ -507,77 +591,86 @@ BEGIN
         RAISE EXCEPTION 'no campaign with the id %', campaign_id USING ERRCODE = 'no_data_found';
     ELSIF campaign.status NOT IN ('draft', 'scheduled') OR campaign.launched_at IS NOT NULL THEN
         RAISE EXCEPTION 'it was launched already, it is %', campaign.status
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'a campaign is launched once';
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'a campaign is launched once; leads that came later are added to it';
+    ELSIF instant IS NULL THEN
+        RAISE EXCEPTION 'a launch needs an instant' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    mailboxes := ARRAY(SELECT m.mailbox_id FROM outreach.campaign_mailboxes AS m
-                       WHERE m.workspace_id = workspace AND m.campaign_id = campaign.id ORDER BY m.mailbox_id);
-    SELECT array_agg(t.step ORDER BY t.step), array_agg(t.until ORDER BY t.step) INTO steps, delays
-    FROM (SELECT s.step, (sum(s.delay_seconds) OVER (ORDER BY s.step))::bigint AS until FROM outreach.campaign_steps AS s
-          WHERE s.workspace_id = workspace AND s.campaign_id = campaign.id) AS t;
-    IF instant IS NULL OR mailboxes = '{}' OR steps IS NULL THEN
-        RAISE EXCEPTION 'a launch needs an instant, a mailbox and a step' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    -- A saved segment counts as it is now; what was used is kept with the campaign.
-    wanted := coalesce((SELECT g.definition FROM outreach.segments AS g
-                        WHERE g.workspace_id = workspace AND g.id = campaign.segment_id), campaign.definition);
+    campaign.definition := outreach.campaign_definition(campaign);
+    campaign.launched_at := instant;
     PERFORM outreach.ensure_partitions('email_sends', instant, instant);
     UPDATE outreach.campaigns AS c
-    SET status = 'running', launched_at = instant, definition = wanted, updated_at = clock_timestamp()
+    SET status = 'running', launched_at = instant, definition = campaign.definition, updated_at = clock_timestamp()
     WHERE c.workspace_id = workspace AND c.id = campaign.id;
-    EXECUTE format($sql$
-        WITH members AS MATERIALIZED (
-            SELECT l.id, l.email, row_number() OVER () AS place,
-                   CASE WHEN l.email IS NULL THEN 'no_address'
-                        WHEN a.target IS NOT NULL OR d.target IS NOT NULL THEN 'suppressed'
-                        WHEN l.status IN ('unsubscribed', 'bounced') THEN l.status
-                        WHEN l.email_status = 'invalid' THEN 'invalid'
-                        WHEN l.status = 'archived' THEN 'archived' END AS reason
-            FROM outreach.leads AS l
-            LEFT JOIN outreach.suppressions AS a ON a.workspace_id = %1$s AND a.target = l.email_key
-                AND (a.expires_at IS NULL OR a.expires_at > now())
-            LEFT JOIN outreach.suppressions AS d ON d.workspace_id = %1$s AND d.target = split_part(l.email_key, '@', 2)
-                AND (d.expires_at IS NULL OR d.expires_at > now())
-            WHERE l.workspace_id = %1$s AND (%2$s)
-        ), sends AS (
-            INSERT INTO outreach.email_sends
-                (workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, recipient, scheduled_at)
-            SELECT %1$s, $1, $2, m.id, $3[1 + m.place %% cardinality($3)], s.step, m.email, s.at
-            FROM members AS m CROSS JOIN unnest($4, $5) AS s (step, at)
-            WHERE m.reason IS NULL
-        ), left_out AS (
-            INSERT INTO outreach.send_exclusions (workspace_id, campaign_id, lead_id, reason, created_at)
-            SELECT %1$s, $2, m.id, m.reason, $1 FROM members AS m WHERE m.reason IS NOT NULL
-        ), counted AS (
-            SELECT m.reason, count(*) AS n FROM members AS m GROUP BY m.reason
-        )
-        SELECT coalesce(sum(n) FILTER (WHERE reason IS NULL), 0),
-               coalesce(jsonb_object_agg(reason, n) FILTER (WHERE reason IS NOT NULL), '{}')
-        FROM counted
-        $sql$, workspace, outreach.segment_condition(wanted))
-    INTO leads, excluded
-    USING instant, campaign.id, mailboxes, steps, ARRAY(
-        SELECT greatest(instant, (campaign.settings ->> 'start')::timestamptz) + make_interval(secs => d)
-        FROM unnest(delays) WITH ORDINALITY AS u (d, place) ORDER BY place);
-    scheduled := leads * cardinality(steps);
-    INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
-    SELECT workspace, t.grain, t.key, 'scheduled', timezone('UTC', instant)::date, t.total, leads
-    FROM (SELECT 'workspace' AS grain, '' AS key, scheduled AS total
-          UNION ALL SELECT 'campaign', campaign.id::text, scheduled
-          UNION ALL SELECT 'step', campaign.id || ':' || s, leads FROM unnest(steps) AS s) AS t
-    WHERE leads > 0;
-    IF leads = 0 THEN
+    -- Ramp-up begins with a mailbox's first campaign. In the order of ids, as two launches at once lock them.
+    WITH beginning AS MATERIALIZED (
+        SELECT m.id FROM outreach.mailboxes AS m
+        WHERE m.workspace_id = workspace AND m.ramp_first IS NOT NULL AND m.ramp_from IS NULL
+          AND m.id IN (SELECT x.mailbox_id FROM outreach.campaign_mailboxes AS x
+                       WHERE x.workspace_id = workspace AND x.campaign_id = campaign.id)
+        ORDER BY m.id FOR NO KEY UPDATE
+    )
+    UPDATE outreach.mailboxes AS m SET ramp_from = timezone('UTC', now())::date
+    FROM beginning AS b WHERE m.workspace_id = workspace AND m.id = b.id;
+    SELECT m.* INTO made
+    FROM outreach.schedule_members(campaign, greatest(instant, (campaign.settings ->> 'start')::timestamptz), false) AS m;
+    IF made.leads = 0 THEN
         PERFORM outreach.set_campaign_status(campaign.id, 'completed');
     END IF;
-    RETURN NEXT;
+    RETURN QUERY SELECT made.scheduled, made.excluded;
 END
-$_$;
+$$;
 ALTER FUNCTION outreach.bulk_schedule_email_sends(campaign_id bigint, launched_at timestamp with time zone) OWNER TO outreachdb_trusted;
+CREATE TABLE outreach.campaigns (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    name text NOT NULL,
+    run bigint DEFAULT '1'::bigint NOT NULL,
+    segment_id bigint,
+    definition jsonb DEFAULT '{}'::jsonb NOT NULL,
+    status text DEFAULT 'draft'::text NOT NULL,
+    priority smallint DEFAULT '0'::smallint NOT NULL,
+    window_from time without time zone,
+    window_to time without time zone,
+    window_days smallint[],
+    window_zone text DEFAULT 'UTC'::text NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    launched_at timestamp with time zone,
+    completed_at timestamp with time zone,
+    CONSTRAINT ck_campaigns_launched CHECK (((status = ANY (ARRAY['draft'::text, 'scheduled'::text, 'cancelled'::text])) OR (launched_at IS NOT NULL))),
+    CONSTRAINT ck_campaigns_run_positive CHECK ((run > 0)),
+    CONSTRAINT ck_campaigns_status_known CHECK ((status = ANY (ARRAY['draft'::text, 'scheduled'::text, 'running'::text, 'paused'::text, 'completed'::text, 'cancelled'::text]))),
+    CONSTRAINT ck_campaigns_window_days_known CHECK (((window_days <@ '{1,2,3,4,5,6,7}'::smallint[]) AND (cardinality(window_days) > 0))),
+    CONSTRAINT ck_campaigns_window_in_order CHECK ((((window_from IS NULL) = (window_to IS NULL)) AND ((window_from IS NULL) OR (window_from < window_to))))
+);
+ALTER TABLE outreach.campaigns OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.campaign_definition(p_campaign outreach.campaigns) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce((SELECT g.definition FROM outreach.segments AS g
+                     WHERE g.workspace_id = p_campaign.workspace_id AND g.id = p_campaign.segment_id), p_campaign.definition)
+$$;
+ALTER FUNCTION outreach.campaign_definition(p_campaign outreach.campaigns) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.cell_of(p_text text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN NULLIF(btrim(NORMALIZE(p_text, NFC), ' 	
-'::text), ''::text);
+    RETURN NULLIF(outreach.trimmed(NORMALIZE(p_text, NFC)), ''::text);
 ALTER FUNCTION outreach.cell_of(p_text text) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(send_id bigint, created_at timestamp with time zone, campaign_id bigint, step smallint, lead_id bigint, mailbox_id bigint, recipient text, verdict text, reason text, lead jsonb)
+CREATE FUNCTION outreach.check_segment(definition jsonb, segment_id bigint DEFAULT NULL::bigint) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM outreach.segment_condition(definition);
+    IF segment_id IS NOT NULL THEN
+        PERFORM outreach.segment_node(definition, '', 1, ARRAY[segment_id]);
+    END IF;
+END
+$$;
+ALTER FUNCTION outreach.check_segment(definition jsonb, segment_id bigint) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[] DEFAULT '{}'::bigint[]) RETURNS TABLE(send_id bigint, created_at timestamp with time zone, campaign_id bigint, step smallint, variant text, lead_id bigint, mailbox_id bigint, recipient text, verdict text, reason text, lead jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -585,59 +678,102 @@ CREATE FUNCTION outreach.claim_sends(n integer, worker text, lease interval, ski
 #variable_conflict use_column
 DECLARE
     v_workspace bigint := outreach.required_workspace();
+    v_sends bigint;
+    v_days integer;
+    v_since timestamptz;
+    v_running bigint;
     v_campaigns bigint[];
-    v_instants timestamptz[];
+    v_launched timestamptz[];
+    v_priorities smallint[];
+    v_pairs record;
+    v_limited bigint[];
+    v_locked bigint[];
     v_mailboxes bigint[];
     v_room integer[];
     v_share integer;
-    v_now timestamptz := clock_timestamp();
+    v_now timestamptz;
 BEGIN
     IF n < 1 OR n > 10000 OR lease <= interval '0' OR worker IS NULL THEN
         RAISE EXCEPTION 'a claim takes 1 to 10000 sends, a worker''s name and a lease'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT array_agg(c.id), array_agg(DISTINCT c.launched_at) INTO v_campaigns, v_instants
-    FROM (SELECT id, launched_at FROM outreach.campaigns
-          WHERE workspace_id = v_workspace AND status = 'running' ORDER BY id FOR SHARE SKIP LOCKED) AS c;
-    IF v_campaigns IS NULL THEN
-        RETURN;
+    SELECT f.frequency_sends, f.frequency_days INTO v_sends, v_days
+    FROM outreach.sending_limits AS f WHERE f.workspace_id = v_workspace;
+    IF FOUND THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended('outreachdb.claim.' || v_workspace, 0));
+        v_since := coalesce(outreach.oldest_run_within(v_workspace, v_days), '-infinity');
     END IF;
-    -- A capped mailbox is counted by one claim at a time; the counting below is a statement of its own because only
-    -- that one sees what the holder of the lock before us has committed.
-    SELECT array_agg(m.id ORDER BY m.id) INTO v_mailboxes
-    FROM (SELECT id FROM outreach.mailboxes AS b
-          WHERE b.workspace_id = v_workspace AND b.status = 'active' AND b.daily_cap IS NOT NULL
-            AND b.id <> ALL (skip_mailboxes)
-          ORDER BY id FOR NO KEY UPDATE SKIP LOCKED) AS m;
-    SELECT array_agg(r.id), array_agg(r.room) INTO v_mailboxes, v_room
-    FROM outreach.mailboxes_room(v_workspace, coalesce(v_mailboxes, '{}'), n) AS r
-    WHERE r.room > 0 AND r.id <> ALL (skip_mailboxes)
-      AND EXISTS (SELECT FROM outreach.campaign_mailboxes AS cm
-                  WHERE cm.workspace_id = v_workspace AND cm.mailbox_id = r.id AND cm.campaign_id = ANY (v_campaigns));
-    IF v_mailboxes IS NULL THEN
-        RETURN;
+    v_now := clock_timestamp();
+    SELECT count(*) INTO v_running FROM outreach.campaigns AS c WHERE c.workspace_id = v_workspace AND c.status = 'running';
+    SELECT array_agg(c.id), array_agg(c.launched_at), array_agg(c.priority) INTO v_campaigns, v_launched, v_priorities
+    FROM (SELECT a.id, a.launched_at, a.priority FROM outreach.campaigns AS a
+          WHERE a.workspace_id = v_workspace AND a.status = 'running' ORDER BY a.id FOR SHARE SKIP LOCKED) AS c;
+    -- Which campaigns have something due from which mailboxes.
+    SELECT array_agg(p.campaign_id) AS campaigns, array_agg(p.launched_at) AS launched, array_agg(p.priority) AS priorities,
+           array_agg(p.mailbox_id) AS mailboxes,
+           array_agg(DISTINCT p.mailbox_id) FILTER (WHERE NOT p.limited) AS free,
+           array_agg(DISTINCT p.mailbox_id) FILTER (WHERE p.limited) AS limited
+    INTO v_pairs
+    FROM (
+        SELECT c.*, m.id AS mailbox_id,
+               (m.daily_cap IS NOT NULL OR m.ramp_first IS NOT NULL OR m.min_spacing_ms > 0) AS limited
+        FROM unnest(v_campaigns, v_launched, v_priorities) AS c (campaign_id, launched_at, priority)
+        JOIN outreach.campaign_mailboxes AS x ON x.workspace_id = v_workspace AND x.campaign_id = c.campaign_id
+        JOIN outreach.mailboxes AS m ON m.workspace_id = v_workspace AND m.id = x.mailbox_id
+        CROSS JOIN LATERAL (
+            SELECT FROM outreach.email_sends AS e
+            WHERE e.workspace_id = v_workspace AND e.mailbox_id = x.mailbox_id AND e.campaign_id = x.campaign_id
+              AND e.status = 'scheduled' AND e.scheduled_at <= v_now AND e.created_at = c.launched_at
+              AND e.created_at = ANY (v_launched)
+            LIMIT 1) AS due
+        WHERE m.status = 'active' AND m.id <> ALL (skip_mailboxes)) AS p;
+    v_mailboxes := coalesce(v_pairs.free, '{}');
+    v_room := array_fill(n, ARRAY[cardinality(v_mailboxes)]);
+    IF v_pairs.limited IS NOT NULL THEN
+        SELECT array_agg(r.id) INTO v_limited
+        FROM outreach.mailboxes_room(v_workspace, v_pairs.limited, n) AS r WHERE r.room > 0;
+        -- A limited mailbox is counted by one claim at a time; the counting below is a statement of its own because only
+        -- that one sees what the holder of the lock before us has committed. A part of them, so that other claims find some.
+        SELECT array_agg(m.id) INTO v_locked
+        FROM (SELECT b.id FROM outreach.mailboxes AS b
+              WHERE b.workspace_id = v_workspace AND b.id = ANY (v_limited)
+              ORDER BY random() LIMIT greatest(8, cardinality(v_limited) / 4) FOR NO KEY UPDATE SKIP LOCKED) AS m;
+        SELECT v_mailboxes || coalesce(array_agg(r.id), '{}'), v_room || coalesce(array_agg(r.room), '{}')
+        INTO v_mailboxes, v_room
+        FROM outreach.mailboxes_room(v_workspace, v_locked, n) AS r WHERE r.room > 0;
     END IF;
-    v_share := (n + cardinality(v_mailboxes) - 1) / cardinality(v_mailboxes);
+    v_share := (n + greatest(1, cardinality(v_mailboxes)) - 1) / greatest(1, cardinality(v_mailboxes));
     RETURN QUERY
     WITH due AS MATERIALIZED (
-        SELECT s.*, m.room, row_number() OVER (PARTITION BY s.mailbox_id ORDER BY s.scheduled_at) AS place
+        SELECT s.*, p.priority, m.room,
+               row_number() OVER (PARTITION BY s.mailbox_id, s.campaign_id ORDER BY s.scheduled_at) AS turn
         FROM unnest(v_mailboxes, v_room) AS m (id, room)
+        JOIN unnest(v_pairs.campaigns, v_pairs.launched, v_pairs.priorities, v_pairs.mailboxes)
+            AS p (campaign_id, launched_at, priority, mailbox_id) ON p.mailbox_id = m.id
         CROSS JOIN LATERAL (
             SELECT e.id, e.created_at, e.campaign_id, e.lead_id, e.mailbox_id, e.step, e.recipient, e.scheduled_at
             FROM outreach.email_sends AS e
-            WHERE e.workspace_id = v_workspace AND e.mailbox_id = m.id AND e.status = 'scheduled'
-              AND e.scheduled_at <= v_now AND e.created_at = ANY (v_instants) AND e.campaign_id = ANY (v_campaigns)
+            WHERE e.workspace_id = v_workspace AND e.mailbox_id = m.id AND e.campaign_id = p.campaign_id
+              AND e.status = 'scheduled' AND e.scheduled_at <= v_now AND e.created_at = p.launched_at
+              AND e.created_at = ANY (v_launched)
             ORDER BY e.scheduled_at
-            LIMIT v_share
+            LIMIT least(v_share, m.room)
             FOR UPDATE SKIP LOCKED) AS s
+    ), shared AS MATERIALIZED (
+        SELECT d.*, row_number() OVER (
+            PARTITION BY d.mailbox_id ORDER BY d.priority DESC, d.turn, d.scheduled_at) AS place
+        FROM due AS d
     ), chosen AS MATERIALIZED (
         -- Shares are rounded up, so that no mailbox's is nothing; from the mailboxes in turn, n are taken.
-        SELECT d.* FROM due AS d WHERE d.place <= d.room ORDER BY d.place, d.scheduled_at LIMIT n
+        SELECT s.*, row_number() OVER (PARTITION BY s.lead_id ORDER BY s.place, s.id) AS lead_turn
+        FROM (SELECT * FROM shared AS d WHERE d.place <= d.room
+              ORDER BY d.priority DESC, d.place, d.scheduled_at LIMIT n) AS s
     ), judged AS MATERIALIZED (
         SELECT d.id, d.created_at, j.stop, j.until, l.lead
         FROM chosen AS d
+        JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = d.campaign_id
         CROSS JOIN LATERAL outreach.judge_send(
-            v_workspace, d.campaign_id, d.created_at, d.lead_id, d.step, d.recipient) AS j (stop, until)
+            v_workspace, c, d.lead_id, d.step, d.recipient, v_sends, v_days, v_since, d.lead_turn) AS j (stop, until)
         CROSS JOIN LATERAL outreach.lead_for_templates(v_workspace, d.lead_id) AS l (lead)
     )
     UPDATE outreach.email_sends AS s
@@ -648,10 +784,15 @@ BEGIN
         lease_expires_at = CASE WHEN j.stop IS NULL AND j.until IS NULL THEN v_now + lease END,
         begun_at = NULL
     FROM judged AS j
-    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at = j.created_at AND s.created_at = ANY (v_instants)
-    RETURNING s.id, s.created_at, s.campaign_id, s.step, s.lead_id, s.mailbox_id, s.recipient,
+    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at = j.created_at AND s.created_at = ANY (v_launched)
+    RETURNING s.id, s.created_at, s.campaign_id, s.step, s.variant, s.lead_id, s.mailbox_id, s.recipient,
         CASE WHEN s.status = 'scheduled' THEN 'postponed' ELSE s.status END, j.stop,
         CASE WHEN s.status = 'claimed' THEN j.lead END;
+    IF NOT FOUND AND (v_running > coalesce(cardinality(v_campaigns), 0)
+                      OR coalesce(cardinality(v_limited), 0) > coalesce(cardinality(v_locked), 0)) THEN
+        verdict := 'busy';
+        RETURN NEXT;
+    END IF;
 END
 $$;
 ALTER FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[]) OWNER TO outreachdb_trusted;
@@ -672,6 +813,10 @@ BEGIN
             SELECT FROM outreach.email_sends AS s
             WHERE s.workspace_id = v_workspace AND s.campaign_id = v_campaign.id AND s.created_at = v_campaign.launched_at
               AND s.status IN ('scheduled', 'claimed'))
+           AND NOT EXISTS (
+            SELECT FROM outreach.email_sends AS s
+            WHERE s.workspace_id = v_workspace AND s.campaign_id = v_campaign.id AND s.created_at = v_campaign.launched_at
+              AND s.status = 'unknown' AND s.begun_at > now() - interval '3 days')
         THEN
             PERFORM outreach.set_campaign_status(v_campaign.id, 'completed');
             RETURN NEXT v_campaign.id;
@@ -683,6 +828,7 @@ ALTER FUNCTION outreach.complete_campaigns() OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.count_segmented_leads(definition jsonb) RETURNS bigint
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_indexscan TO 'off'
     AS $$
 DECLARE
     found bigint;
@@ -705,13 +851,1444 @@ CREATE FUNCTION outreach.create_monthly_partitions(p_ahead integer DEFAULT NULL:
     ORDER BY r.table_name
 $$;
 ALTER FUNCTION outreach.create_monthly_partitions(p_ahead integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.create_next_run(campaign_id bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    workspace bigint := outreach.required_workspace();
+    campaign outreach.campaigns;
+    made bigint;
+BEGIN
+    SELECT c.* INTO campaign FROM outreach.campaigns AS c
+    WHERE c.workspace_id = workspace AND c.id = campaign_id
+    FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no campaign with the id %', campaign_id USING ERRCODE = 'no_data_found';
+    ELSIF campaign.status NOT IN ('completed', 'cancelled') OR EXISTS (
+        SELECT FROM outreach.campaigns AS c
+        WHERE c.workspace_id = workspace AND c.name = campaign.name AND c.run > campaign.run)
+    THEN
+        RAISE EXCEPTION 'only the latest run, and only when it is closed, can be followed by another; it is %', campaign.status
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    INSERT INTO outreach.campaign_leads (workspace_id, name, lead_id)
+    SELECT DISTINCT workspace, campaign.name, s.lead_id FROM outreach.email_sends AS s
+    WHERE s.workspace_id = workspace AND s.campaign_id = campaign.id AND s.created_at = campaign.launched_at
+      AND s.attempts > 0
+    ON CONFLICT (workspace_id, name, lead_id) DO NOTHING;
+    INSERT INTO outreach.campaigns (workspace_id, name, run, segment_id, definition, priority, window_from, window_to,
+                                    window_days, window_zone, settings)
+    VALUES (workspace, campaign.name, campaign.run + 1, campaign.segment_id, campaign.definition, campaign.priority,
+            campaign.window_from, campaign.window_to, campaign.window_days, campaign.window_zone, campaign.settings - 'start')
+    RETURNING id INTO made;
+    INSERT INTO outreach.campaign_steps (workspace_id, campaign_id, step, delay_seconds, condition, subject, body_text,
+                                         body_html, variants)
+    SELECT workspace, made, s.step, s.delay_seconds, s.condition, s.subject, s.body_text, s.body_html, s.variants
+    FROM outreach.campaign_steps AS s WHERE s.workspace_id = workspace AND s.campaign_id = campaign.id;
+    INSERT INTO outreach.campaign_mailboxes (workspace_id, campaign_id, mailbox_id)
+    SELECT workspace, made, m.mailbox_id
+    FROM outreach.campaign_mailboxes AS m WHERE m.workspace_id = workspace AND m.campaign_id = campaign.id;
+    RETURN made;
+END
+$$;
+ALTER FUNCTION outreach.create_next_run(campaign_id bigint) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.current_workspace() RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN (NULLIF(current_setting('app.workspace_id'::text, true), ''::text))::bigint;
 ALTER FUNCTION outreach.current_workspace() OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_workspace bigint := outreach.required_workspace();
+    v_group record;
+    v_count bigint := 0;
+BEGIN
+    IF decision IS NULL OR decision NOT IN ('sent', 'failed', 'resend') THEN
+        RAISE EXCEPTION 'a decision is sent, failed or resend' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM outreach.hold_campaigns(v_workspace, created_ats);
+    IF decision = 'resend' THEN
+        IF EXISTS (
+            SELECT FROM outreach.email_sends AS s
+            JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = s.campaign_id
+            WHERE s.workspace_id = v_workspace AND s.id = ANY (send_ids) AND s.created_at = ANY (created_ats)
+              AND s.status = 'unknown' AND c.status NOT IN ('running', 'paused'))
+        THEN
+            RAISE EXCEPTION 'a closed campaign sends nothing again' USING ERRCODE = 'object_not_in_prerequisite_state';
+        END IF;
+        PERFORM outreach.ensure_partitions('lead_activities', now(), now());
+        WITH held AS MATERIALIZED (
+            SELECT s.id, s.created_at FROM outreach.email_sends AS s
+            WHERE s.workspace_id = v_workspace AND s.id = ANY (send_ids) AND s.created_at = ANY (created_ats)
+              AND s.status = 'unknown'
+            ORDER BY s.id FOR UPDATE
+        ), moved AS (
+            UPDATE outreach.email_sends AS s
+            SET status = 'scheduled', scheduled_at = now(), begun_at = NULL, claimed_by = NULL,
+                last_error = 'a person decided to send it again'
+            FROM held AS h
+            WHERE s.workspace_id = v_workspace AND s.id = h.id AND s.created_at = h.created_at
+              AND s.created_at = ANY (created_ats)
+            RETURNING s.id, s.lead_id, s.campaign_id, s.step
+        ), told AS (
+            INSERT INTO outreach.lead_activities (workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)
+            SELECT v_workspace, now(), m.lead_id, 'email_resend_decided', m.campaign_id, m.id, jsonb_build_object('step', m.step)
+            FROM moved AS m
+        )
+        SELECT count(*) INTO v_count FROM moved;
+        RETURN v_count;
+    END IF;
+    FOR v_group IN
+        SELECT s.claimed_by AS worker, jsonb_agg(jsonb_build_object(
+                   'id', s.id, 'created_at', s.created_at, 'outcome', decision, 'error',
+                   CASE decision WHEN 'failed' THEN 'a person decided that it was not sent' END, 'response',
+                   'a person decided that it was sent')) AS results
+        FROM outreach.email_sends AS s
+        WHERE s.workspace_id = v_workspace AND s.id = ANY (send_ids) AND s.created_at = ANY (created_ats)
+          AND s.status = 'unknown'
+        GROUP BY s.claimed_by
+    LOOP
+        SELECT v_count + r.sent + r.failed INTO v_count FROM outreach.record_sends(v_group.results, v_group.worker) AS r;
+    END LOOP;
+    RETURN v_count;
+END
+$$;
+ALTER FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.disposable_domains() RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+SELECT string_to_array(translate('
+0-mail.com 0-mailer.dynv6.net 000-webmail.myhome-server.de 000000000000000.theworkpc.com 000000000000000000.dynv6.net
+000webmail.ddnss.de 000webmail.ddnss.org 000webmail.dyn-ip24.de 000webmail.dyn.ddnss.de 000webmail.dyn.home-webserver.de
+000webmail.dyndns.ddnss.de 000webmail.dyndns1.de 000webmail.home-webserver.de 00jac.com 01022.hk 010530.xyz 01130.hk
+020307.xyz 027168.com 045692.xyz 062e.com 0815.ru 0815.su 0845.ru 092088.xyz 0box.eu 0cd.cn 0clickemail.com 0cpub2.tech
+0n0ff.net 0nelce.com 0rg.fr 0v.ro 0w.ro 0wnd.net 0wnd.org 0x207.info 1-8.biz 1-mintue-mail.ddnsgeek.com
+1-second-mail.site 1-tm.com 10-minute-mail.com 1000acres.co.uk 1000rebates.stream 100likers.com 102.io.vn 103.ink
+105kg.ru 10dk.email 10inbox.online 10mail.com 10mail.org 10mail.tk 10mail.xyz 10min.email 10minemail.com 10minmail.de
+10minmail.org 10minut.com.pl 10minut.xyz 10minute.email 10minutemail.be 10minutemail.cf 10minutemail.co.uk
+10minutemail.co.za 10minutemail.com 10minutemail.de 10minutemail.ga 10minutemail.gq 10minutemail.ml 10minutemail.net
+10minutemail.nl 10minutemail.pro 10minutemail.us 10minutemailbox.com 10minutemails.in 10minutenemail.de
+10minutenmail.xyz 10minutesmail.com 10minutesmail.fr 10minutmail.pl 10timer.com 10x9.com 1111111111111.dynv6.net
+11163.com 11166666.xyz 114514279.xyz 115yu.cc.cd 123-m.com 12312312312.cfd 123312.cc.cd 1234211.xyz 123456789.life
+123clone.com 123mails.org 12bclass.us 12friday.space 12hosting.net 12houremail.com 12minutemail.com 12minutemail.net
+12storage.com 130723.xyz 13282298.xyz 1337.care 13512863687.store 140unichars.com 142code.me 147.cl 14club.org.uk
+14n.co.uk 151668.xyz 15553.eu.cc 15555.eu.cc 15557.eu.cc 15963.fr.nf 15qm.com 164109038.xyz 16816889.xyz 179297.xyz
+17tb.io.vn 1820mail.vip 189.email 18lover.com 18t5b.shop 191117636.cfd 191mariobet.com 199411.store 1blackmoon.com
+1ce.us 1chuan.com 1clck2.com 1fsdfdsfsdf.tk 1mail.ml 1nom.org 1pad.de 1pice.io.vn 1s.fr 1sec.site 1secmail.com
+1secmail.net 1secmail.org 1secmail.space 1secmail.website 1st-forms.com 1sworld.com 1t-mail.com 1to1mail.org 1trick.net
+1usemail.com 1webmail.info 1win.life 1xp.fr 1zhuan.com 2-b.icu 200192.indevs.in 20030310.com 2003066.xyz 2012-2016.ru
+20253025.xyz 20260501.ccwu.cc 20260503.ccwu.cc 202608221.xyz 2048unblocked.com 20email.eu 20email.it 20mail.eu 20mail.in
+20mail.it 20minutemail.com 20minutemail.it 20minutesmail.com 20mm.eu 2120001.net 216222.xyz 21cn.com 21mail.top
+2200freefonts.com 22345377.xyz 2333.live 247airconrepair.xyz 247chats.com 247coolcare.xyz 247fixit.xyz
+247hvacservice.xyz 247web.net 24faw.com 24hinbox.com 24hourmail.com 24hourmail.net 24mail.top 24x7fixit.xyz 24x7hvac.xyz
+25kcreditveo3.io.vn 25kg2gveo3.io.vn 25kmans.io.vn 25kmembers.io.vn 25kseller.io.vn 25kselll.io.vn 25kveo.io.vn
+25kveo3.io.vn 25kvideo.io.vn 25u.com 264341.xyz 269966.xyz 2932919455.dynv6.net 2anom.com 2chmail.net 2ether.net
+2fdgdfgdfgdf.tk 2likemobile.site 2likemobile.tech 2likemobile.top 2likemobile.xyz 2mail.eu.cc 2odem.com 2prong.com
+2wc.info 300book.info 30mail.ir 30minutemail.com 30wave.com 3202.com 32132.ccwu.cc 326645.indevs.in 326646.indevs.in
+326646302.indevs.in 3333366.xyz 3435637.xyz 365boxmail.com 36duongtau.live 36ru.com 37xiao.com 38yz.help 39393.eu.cc
+39393.me 3a88.dev 3bbb.cc.cd 3d-painting.com 3dkai.com 3fdn.com 3jf.cn 3l6.com 3littlemiracles.com 3mail.ga
+3trtretgfrfe.tk 3xu.studio 4-n.us 401010.xyz 4057.com 415dacjder.qzz.io 418.dk 42o.org 42web.io 45kg2gveo3.io.vn
+45kselller.io.vn 45kveo.io.vn 45kveo3.io.vn 48dz.com 48hr.email 497000.xyz 499713376.xyz 4bbb.cc.cd 4bus.io.vn
+4gfdsgfdgfd.tk 4k5.net 4mail.cf 4mail.ga 4nextmail.com 4nmv.ru 4pu.com 4save.net 4tb.host 4warding.com 4warding.net
+4warding.org 50set.ru 51baidu.tech 51mail.shop 51www.us 521883.xyz 522885.xyz 52mails.com 55hosting.net 5ghgfhfghfgh.tk
+5gramos.com 5ixmonth.xyz 5july.org 5mail.cf 5mail.ga 5minutemail.net 5oz.ru 5semail.com 5tb.in 5x25.com 5xu.vn
+5y.loseyourip.com 5yaochu.top 5ymail.com 60minutemail.com 628868.xyz 636364.xyz 66-77.cc 662602718.xyz 668fmail.com
+66b1it.eu.org 672643.net 675hosting.com 675hosting.net 675hosting.org 6789.io.vn 67899vip.com 681mail.com 689345.xyz
+6974.click 69flix.site 6gdfg.zone.id 6hjgjhgkilkj.tk 6ip.us 6mail.cf 6mail.ga 6mail.ml 6n9.net 6paq.com 6somok.ru
+6th.pp.ua 6url.com 6ys.tech 709183.freeddns.org 719182.accesscam.org 729406.xyz 7362354.xyz 75hosting.com 75hosting.net
+75hosting.org 778891.icu 78.edu.kg 78.school 78511939.xyz 792792.xyz 794613.accesscam.org 7days-printing.com 7mail.ga
+7mail.ml 7novels.com 7tags.com 7xusq8vbim5d47.icu 80665.com 80fight.cn 8127ep.com 816qs.com 83.io.vn 862808.xyz
+875888.xyz 88cloud.cc 8d7kh.com 8mail.cf 8mail.ga 8mail.ml 911666.xyz 912684.abrdns.com 91tanhua.top 920325.xyz
+931123.xyz 94587293.xyz 94an.com 950410.xyz 957jp.cc 971007.xyz 981027.xyz 98104.cn 99.com 992551.xyz 99cows.com
+99experts.com 99mail.us 9mail.cf 9me.site 9mot.ru 9ox.net 9q.ro a--i.top a-bc.net a-germandu.de a45.in a7996.com
+aa5zy64.com aaago.cyou aabkmail.com aachendate.de aaconservation.org aahzz.com aakingcompany.shop aakk.link aakkmail.com
+aaoo.me aaqwe.ru aaqwe.store aard.org.uk aasdarq.eu.cc aasdasd.eu.cc abacuswe.us abaib.bond abajb.bond abakiss.com
+abalb.bond abamb.bond abanb.bond abapb.bond abasb.bond abatido.com abaub.bond abaxb.bond abayb.bond abazb.bond
+abbellerfani.co.uk abc179312.shop abcmail.email aberllefenni.co.uk abevw.com abilityaccesslegal.org abilitywe.us
+abo-free.fr.nf aboodbab.com abouse.space abovewe.us abowned.com absolutewe.us abundantwe.us abusemail.de abuser.eu
+abusultann.com abusultansmarty.co.uk abusultanvip.com abusultanvipo2.co.uk abyis.com abyssmail.com ac-malin.fr.nf
+ac20mail.in academiccommunity.com academywe.us acaic.bond acalbarsha.xyz acanok.com acc1s.com acc1s.net accare.xyz
+accclone.com acceleratewe.us accentwe.us acceptwe.us accheckup.xyz accis.net acclaimwe.us accora.io.vn accordwe.us
+accountscenter.support accreditedwe.us acdag.indevs.in acdesk.xyz acdoctors.xyz acedby.com acexpertsdxb.xyz acg-news.com
+acgdb.eu.org acgn.click acgnnews.com acherouae.xyz achievementwe.us achievewe.us acidservices.xyz acmudon.xyz acornwe.us
+acprosdxb.xyz acqq.dev acreadingroom.co.uk acrepairuae.xyz acrossgracealley.com acrylicwe.us acservicesdxb.xyz
+acservicesuae.xyz acserviceuae.xyz actarus.infos.st activatewe.us activitywe.us actuneupuae.xyz acucre.com acuitywe.us
+acumenwe.us aczabeel.xyz aczonedubai.xyz aczonedxb.xyz aczoneuae.xyz ad-managment.run.place adaid.bond adaptivewe.us
+adaptwe.us adarsa.me adawd.bond add3000.pp.ua addadsasd.icu addictingtrailers.com addmails.com addrin.uk adeptwe.us
+adfskj.com adios.email adiq.eu aditus.info admiralwe.us adn3t.com ado888.biz adobeccepdm.com adoniswe.us ados.cc.cd
+adpugh.org adresse.infos.st adroh.com ads24h.top adsd.org adsensekorea.com adsjii.xyz adubiz.info adult-work.info
+adv-dep-eng.jo3.org advantagewe.us advantageyoungpeople.com advantimo.com adventurewe.us adventwe.us advisorwe.us
+advitise.com advocatewe.us adwaterandstir.com aeace.bond aeale.bond aeame.bond aeape.bond aeare.bond aeaue.bond
+aeaxe.bond aebz.makeup aecmedya.com aeerso.space aegde.com aegia.net aegiscorp.net aegiswe.us aelo.es aeonpsi.com
+aerionx25k.io.vn aeronyx.cfd aesel.me aetheron.cfd afalf.bond afarek.com afarf.bond afeeyah.store affecting.org
+affiliate-nebenjob.info affiliatedwe.us affilikingz.de affinitywe.us affluentwe.us affordablewe.us afgpuk.co.uk afia.pro
+afrobacon.com afse-gh.top aftercorporation.com afterhourswe.us afternea.sbs afuyo.com afw.fr.nf ag77brc.ddnsfree.com
+agabg.bond agaexpress.com agallagher.id agedmail.com agencysq.store agendawe.us agenpremium.store agentloop.sbs agger.ro
+agilewe.us agiuse.com agmbowie.com agorawe.us agri4life.io.vn agtx.net agylzuv.top ahavaexperience.com aheadwe.us
+ahem.email ahk.jp ahmadfamily.net ahmadizhar.net ahmedkhlef.com ahvin.com ai100999.com ai666666.me aiaccount.click
+aiapes.publicvm.com aibase.bond aiclit.asia aidesign.work.gd aidesigner.2bd.net aifmusic.top aifreeuk.com aifreeuk.info
+aifreeuk.net aifreeuk.store aigcdog.com aihubtools.space aihuohua.online aikunkun.com ailicke.com aineapi.com
+aiphotoeditor.io aiphotoenhancer.me aiqseo.com air2token.com airconakoya.xyz airconalquoz.xyz airconcare.xyz
+airconcitywalk.xyz airconcleaningdubai.xyz airconcompanyuae.xyz airconcontractingdxb.xyz airconcontractinguae.xyz
+airconcontractors.xyz airconcrew.xyz airconcrewdubai.xyz aircondcare.xyz aircondcleaning.xyz aircondeskdubai.xyz
+aircondeskuae.xyz aircondmedic.xyz aircondtuneup.xyz aircondworks.xyz airconemaar.xyz airconexpert.xyz
+airconfestivalcity.xyz airconfixdxb.xyz airconinstallersuae.xyz airconlabuae.xyz airconmaintenancedubai.xyz
+airconmaintenanceuae.xyz airconmiddleeast.xyz airconmudon.xyz airconnadalsheba.xyz airconprodubai.xyz airconpros.xyz
+airconprosuae.xyz airconservicedxb.xyz airconservicesuae.xyz airconserviceuae.xyz aircontechdxb.xyz aircontechuae.xyz
+airconzone.xyz airconzonedxb.xyz aircoolmedic.xyz aircourriel.com airhemp.com airmailbox.website airsworld.net
+airychen.com aisub.store aisubpro.click aisubstore.click aisupply.click aiuu.tech aiworldx.com aixnv.com aizhongzhuan.cc
+ajaxapp.net ajinimoto.me ak02fca.loseyourip.com ak6lay.shop akapost.com akbip.com akerd.com akfoin.us.ci akgq701.com
+akhl.autos akirapowered.com akjaey.space akmail.in akolay.tech akugu.com akunlama.com akunlemah.biz.id al-qaeda.us
+al1ya.app alarafoundation.com albarshamaintenance.com albill.com albionwe.us alchemywe.us aleh.de alfaceti.com
+alfurjanmaintenance.com alhsalumni.org aliaswe.us aliban.org alienware13.com aligamel.com alightmotion.cloud
+alightmotion.id alightmotion.top alightmotion.website aligroup.uk alilot.com alin.cc.cd alin.eu.cc alina-schiesser.ch
+alisaol.com alisongamel.com alisree.com alivance.com alivewe.us alkhawaneejmaintenance.com all-cats.ru allaccesswe.us
+allamericanwe.us allaroundwe.us alldayaccare.xyz alldirectbuy.com allegiancewe.us allegrowe.us allemojikeyboard.com
+allez.io.vn allfreemail.net allgoodwe.us alliancewe.us allinaircond.xyz allinamcmaintenance.xyz allinhvactech.xyz
+allinonewe.us allofthem.net alloutwe.us allowed.org alloywe.us allprowe.us allreview4u.com allseasonswe.us allstarwe.us
+allthegoodnamesaretaken.org allumhall.co.uk allurewe.us allwebemails.com almatips.com almiswelfare.org almondwe.us
+alosp.com alph.wtf alpha-web.net alphaairconfix.xyz alphaamcmaintenance.xyz alphacooltech.xyz alphafancoil.xyz
+alphaomegawe.us alphatronic25k.io.vn alphax.fr.nf alpinewe.us alreval.com altairwe.us altitudewe.us altmails.com
+altrans.fr.nf altuswe.us aluimport.com alvaxio.com alves.fr.nf alwayss.uno ama-trade.de ama-trans.de amadeuswe.us
+amail.club amail.com amail1.com amail4.me amazinggift.life amazingly.online amazon-aws.org amberheadline.buzz amberwe.us
+ambiancewe.us ambitiouswe.us amccare.xyz amccompanydubai.xyz amccompanyuae.xyz amccontractingdxb.xyz amccrewdxb.xyz
+amcexpertsuae.xyz amcfixitdubai.xyz amcfixuae.xyz amcguysdxb.xyz amchandymanuae.xyz amchubdubai.xyz amchubdxb.xyz
+amcjlt.xyz amclabuae.xyz amcmaintdubai.xyz amcmaintenancedxb.xyz amcmaintenancemarina.xyz amcmandxb.xyz
+amcpointtower.xyz amcservice.xyz amcshielddubai.xyz amcteam.xyz amctilal.xyz amcvictory.xyz amcworkstower.xyz
+amcworksvilla.xyz ameady.com ameeppoossaa.dedyn.io amelabs.com americanawe.us americancivichub.com americasbestwe.us
+americaswe.us amex409.monster amicuswe.us amilegit.com aminating.com aminavin.com amiri.net amiriindustries.com
+amiyah.cloud amiyiy.xyz amplewe.us amplifiedwe.us amplifywe.us ampsylike.com anajakstore.site analogwe.us analysiswe.us
+analyticalwe.us analyticswe.us analyticwe.us anappfor.com anappthat.com anarac.com anbinh.io.vn andalanglobal.app
+andreihusanu.ro andrewclaude.eu andrewclaude.fr andrewclaude.org andrewclaude.store andrewcluh.top androl.cfd andthen.us
+angiiidayyy.click anhiqojkaq1.abrdns.com anhvip9999.com anie.io.vn animesos.com aniross.com anit.ro ankiclub.space
+ann.qzz.io annd.us annnekkk.com ano-mail.net ano2.co.uk anogz.com anon-mail.de anonbox.net anonmail.top anonmails.de
+anonymail.dk anonymbox.com anonymized.org anonymousness.com anotherdomaincyka.tk anquandx.com ansibleemail.com
+anthony-junkmail.com anti.io.vn antireg.com antireg.ru antispam.de antispam.fr.nf antispam24.de antispammail.de
+antttool.us anversa.com.co anvjobvnu.top any.pink anyalias.com anypng.com anytimecoolrepair.xyz anytimerepairs.xyz
+anywebmail.com aobl.hair aoeuhtns.com aohl.io.vn aokkad.com aokkap.my.id aokkas.com aoyh.hair ap535fu.ddnsfree.com
+ape-tech.run.place apedesigns.jo3.org apedesigns.linkpc.net apes-ai.linkpc.net apex.io.vn apexnovaser.com apexone.top
+apexrepair24x7.xyz apexrepairs.xyz apexthermo.xyz apfelkorps.de aphlog.com apimi.icu apkmd.com apocaw.com appbott.com
+appc.se appinventor.nl appixie.com apple.edu.pl appmail.uk appremiums.pro apps.dj appsdjheru.site appzily.com
+aprinastore.web.id aprte.com aqilakomputer.com aqim.skin aquaguide.ru ar26710.cc.cd arabianranchesmaintenance.com
+arapgege.app arapps.me arcadein.com arcadium.lat arcentra.cfd arcticairconrepair.xyz arcticcoolair.xyz
+arcticcoolcare.xyz arcticfreon.xyz ardsp.shop arduino.hk arenahiveai.com ares.edu.pl ares.io.vn ariaz.jetzt arkoo.site
+armyspy.com aron.us arrabyte.com arrb.autos arroisijewellery.com art-en-ligne.pro art2mart.com arthiq.life
+artleoncommunications.com artman-conception.com artsdigi.store artsdigital.store arur01.tk arurgitu.gq
+arvato-community.de arxxwalls.com asajv2ray.site asaption.com aschenbrandt.net asciibinder.net asd903102.online
+asdascas.dpdns.org asdasd.nl asdasd.ru asdasdasd.cfd asdcxijkj.eu.cc asedeeqaweds.dedyn.io asgzs.top
+ashgroveventures.net ashleyandrew.com ashnkarsh.life asia-hq.jo3.org asiafootball.org.uk asimarif.com asistx.net
+ask-mail.com ask15da.party asleepity.com asorent.com aspireviastudios.org ass.pp.ua assetactech.xyz assetaircon.xyz
+assetairconcare.xyz assetaircond.xyz assetaircool.xyz assethvacrepair.xyz assetmaintenance.xyz assetscaredubai.xyz
+assetsdesk.xyz assurmail.net astonut.tk astroempires.info asu.mx asu.su asurad.com at.hm at0mik.org atelierdelune.shop
+atkshop.shop atkshopp.space atlas4381.me atlasimple.com atlasstitch.cfd atmemail.top atnet.top atnetcloud.space
+atnextmail.com atomauto.vn atombomb.online attnetwork.com atxc.space au1688x.us aubady.com augmentationtechnology.com
+aumails.us auralith.cfd aureliandata.space ausgefallen.info auth2fa.com auti.st autofixmax.com automisly.org
+automizelymail.info automizly.net autommo.net autorobotica.com autosouvenir39.ru autotwollow.com autowb.com
+autoxugiare.com autre.fr.nf autu11n.lol available-home.com avalentra.cfd averdov.com avia-tonic.fr avifcove.me avls.pt
+avq69cb.loseyourip.com avtolev.com awa.pics awatum.de awdrt.org awesome47.com awesomesaucemail.org awgarstone.com
+awiki.org awoiiwowma11001.indevs.in aws-mail-2.dynv6.net aws-mail-free-1017.dynv6.net aws-mail-free-102.dynv6.net
+aws-mail-free-1056.dynv6.net aws-mail-free-1304.dynv6.net aws-mail-free-1705.dynv6.net aws-mail-free-1842.dynv6.net
+aws-mail-free-1884.dynv6.net aws-mail-free-2156.dynv6.net aws-mail-free-2236.dynv6.net aws-mail-free-2290.dynv6.net
+aws-mail-free-2383.dynv6.net aws-mail-free-2409.dynv6.net aws-mail-free-2454.dynv6.net aws-mail-free-2524.dynv6.net
+aws-mail-free-2704.dynv6.net aws-mail-free-2737.dynv6.net aws-mail-free-2775.dynv6.net aws-mail-free-2795.dynv6.net
+aws-mail-free-2845.dynv6.net aws-mail-free-2892.dynv6.net aws-mail-free-2906.dynv6.net aws-mail-free-2923.dynv6.net
+aws-mail-free-3038.dynv6.net aws-mail-free-3335.dynv6.net aws-mail-free-3381.dynv6.net aws-mail-free-3620.dynv6.net
+aws-mail-free-3711.dynv6.net aws-mail-free-3796.dynv6.net aws-mail-free-385.dynv6.net aws-mail-free-4014.dynv6.net
+aws-mail-free-4017.dynv6.net aws-mail-free-4131.dynv6.net aws-mail-free-4206.dynv6.net aws-mail-free-4257.dynv6.net
+aws-mail-free-4289.dynv6.net aws-mail-free-4531.dynv6.net aws-mail-free-4550.dynv6.net aws-mail-free-4573.dynv6.net
+aws-mail-free-4711.dynv6.net aws-mail-free-4726.dynv6.net aws-mail-free-4761.dynv6.net aws-mail-free-4816.dynv6.net
+aws-mail-free-4885.dynv6.net aws-mail-free-4920.dynv6.net aws-mail-free-493.dynv6.net aws-mail-free-4937.dynv6.net
+aws-mail-free-5119.dynv6.net aws-mail-free-518.dynv6.net aws-mail-free-5241.dynv6.net aws-mail-free-5380.dynv6.net
+aws-mail-free-5392.dynv6.net aws-mail-free-5537.dynv6.net aws-mail-free-5670.dynv6.net aws-mail-free-5781.dynv6.net
+aws-mail-free-5786.dynv6.net aws-mail-free-5969.dynv6.net aws-mail-free-6032.dynv6.net aws-mail-free-6033.dynv6.net
+aws-mail-free-6080.dynv6.net aws-mail-free-6120.dynv6.net aws-mail-free-6253.dynv6.net aws-mail-free-6255.dynv6.net
+aws-mail-free-6306.dynv6.net aws-mail-free-6398.dynv6.net aws-mail-free-6552.dynv6.net aws-mail-free-659.dynv6.net
+aws-mail-free-6604.dynv6.net aws-mail-free-6690.dynv6.net aws-mail-free-6691.dynv6.net aws-mail-free-6762.dynv6.net
+aws-mail-free-6826.dynv6.net aws-mail-free-7145.dynv6.net aws-mail-free-7149.dynv6.net aws-mail-free-7153.dynv6.net
+aws-mail-free-7194.dynv6.net aws-mail-free-7358.dynv6.net aws-mail-free-7477.dynv6.net aws-mail-free-764.dynv6.net
+aws-mail-free-7654.dynv6.net aws-mail-free-7838.dynv6.net aws-mail-free-7849.dynv6.net aws-mail-free-788.dynv6.net
+aws-mail-free-7897.dynv6.net aws-mail-free-8085.dynv6.net aws-mail-free-8091.dynv6.net aws-mail-free-8205.dynv6.net
+aws-mail-free-8225.dynv6.net aws-mail-free-8467.dynv6.net aws-mail-free-8475.dynv6.net aws-mail-free-8741.dynv6.net
+aws-mail-free-9015.dynv6.net aws-mail-free-916.dynv6.net aws-mail-free-9161.dynv6.net aws-mail-free-9283.dynv6.net
+aws-mail-free-9409.dynv6.net aws-mail-free-9533.dynv6.net aws-mail-free-9596.dynv6.net aws-mail-free-9697.dynv6.net
+aws-mail-free-9703.dynv6.net aws-mail-free-9789.dynv6.net aws-mail.accesscam.org aws-mailer.dynv6.net awsoo.com ax05.cn
+axax.asia axgrad.io axin05.icu axionintellex.shop axiz.org axon7zte.com axrx.hair axsup.net ayag.cloud ayakamail.cf
+ayumas.store az18nep.camdvr.org azame.pw azazazatashkent.tk azcomputerworks.com azeqsd.fr.nf azly.autos azmeil.tk
+azulejoslowcost.es azuretechtalk.net azurien.cfd azzancoffee.com b0h748o.kozow.com b1of96u.com b1tvjn3.loseyourip.com
+b20nn6.cn b2bx.net b2cmail.de b3j72kr.theworkpc.com b7s.ru babyeat.food babyfun.fun back67283.eu.cc back7654.eu.cc
+backilnge.com backyardorbit.me backyr.com bacteroidmail.com badgerland.eu badoop.com badopsec.lol badpotato.tk
+baechecker.com bahlill.cfd baicai1145.online baicai1145.shop baidoxe.com baileybridge.org baipiaodashen.cloud-ip.cc
+baiyucraft.sbs baizoto.shop bakalos.dpdns.org bakultelo.com balaket.com balawo.com banana.linkpc.net bananacomet.lol
+bananaspace.shop banancaocap.com banclone.pro bandtoo.com bangban.uk bangdieukhien.net banhang14.com banit.club banit.me
+bank-opros1.ru bankinnepal.com bankwen.com banri.xyz baolaowang.com baqx.autos bar-ton.store bareed.ws
+barnrestaurant.pro barooko.com barry.dpdns.org barryogorman.com bartdevos.be baselogicroute.com basepathgrid.com
+baserda.net bashyrcn.yachts basketrise.com basscode.org batdongsanhatinh.org bathdf.co.uk batiinsaat.net
+bauwerke-online.com baybabes.com baybumutan.shop bazaaboom.com bb28.dev bbbbyyzz.info bbfz.makeup bbhost.us bbitf.com
+bbitj.com bbitq.com bbmail.store bbmailku.com bboys.fr.nf bbroot.com bbwg.one bbxb.fashion bbyb.fashion bcaoo.com
+bcast.ws bcb.ro bccto.me bcm.edu.pl bcmail.pro bcnet.store bcnetlite.xyz bcooq.com bda.io.vn bdgstr.com bdm.ovh
+bdmuzic.pw bdo.io.vn bdq8.pw bdshar.com beaconmessenger.com bearsarefuzzy.com beastmail.space beatbok.online
+beautifulblessingsbeyondborders.org bebed.cyou bebel.cyou beben.cyou bebez.cyou beddly.com beefmilk.com beelsil.com
+beganment.com begemail.com begfax1.loseyourip.com behatifoundation.org bekasi.me belamail.org belfieldcorp.net
+belgianairways.com belicapcut.app belljonestax.com beluckygame.com benipaula.org benphim.com benphim.net benshelf.com
+bepureme.com beribase.ru beribaza.ru berirabotay.ru berkahfb.com berkahjayashope.com berwie.com bespokehaircare.co.uk
+best-hosting.biz best-john-boats.com best-temp-mail.com best-vpn.xyz bestacmaintenance.xyz bestchoiceusedcar.com
+besthvacpro.xyz bestlistbase.com bestoption25.club bestparadize.com bestsoundeffects.com besttempmail.com bestwashae.xyz
+beta.edu.pl betacinder.com betatensor.com betr.co betshubs.com betteryoutime.com beyondreasonabledoubt.co.uk bflcafe.com
+bgtmail.com bgx.ro bgyiacczy.top bhana.xyz bhap.me bheps.com bhuxp.org bidourlnks.com big1.us bigmail.lol
+bigprofessor.so bigstring.com bigwhoop.co.za bij.pl bilingva-ca.info bilingva-ca.store bin-ich.com binafex.com
+binancepools.cloud binbx.net binech.com binich.com binka.me binkmail.com binnary.com binsh.kro.kr bio-muesli.info
+bio-muesli.net biojuris.com bione.co bipochub.com birdharbor.me birh.hair birminghamlife.org.uk bishwanathuk.cc
+bitmah.com bitmens.com bitproy.com bitrealm.in bittnex.com bitwhites.top bitymails.us biubiuwholeworld.cn biweia615.icu
+biyug.com biz.st bizimalem-support.de bizisstance.com bj41.help bjorwi.rest bjvc.top blackgoldagency.ru blackmarket.to
+bladesmail.net blakeagency.buzz blenched.com blendlog.com blenro.com bletilla.cc bletsoetownclosecharity.bio
+blinklaunch.click blip.ch blip.ovh blnkt.net blobapps.com block-this-for-gambling.cloud-ip.cc block521.com blockare.site
+blog3.cc.cd blogger.nyc.mn blogmyway.org blogos.net blogspam.ro blogtricks.de blondemorkin.com blondmail.com blpz.hair
+bltiwd.com blueacmaintenance.xyz blueaircond.xyz bluecooling.xyz bluedumpling.info bluefizzclub.me bluegrassluck.com
+bluehourclub.cyou bluewaters1.com bluewaters2.com bluewerks.com blushthicket.beauty bmoar.com bncinema.com bnote.com
+bnrlner.shop bnyhr.us boatmail.us bobgf.ru bobgf.store bobmail.info bobmurchison.com bocas.tech boerakemail.com
+bofthew.com bogchi.com bokgumail.kr bokkor1.cyou bomnet.net bondmeadow.bond bonobo.email boofx.com bookgame.org
+bookthemmore.com boom.publicvm.com boom114.ccwu.cc boommail.online boostme.es bootssl.com bootybay.de boranora.com
+bored.lol borged.com borged.net borged.org bosakun.com bosakun.online boscharena.dev boshi-gdh.club bot.cd bot.nu
+botasky.eu.cc botgetlink.com botgetlink.net botnet.my.id boukshilf.com boulkfout.lol boun.cr bouncr.com bowlfuel.com
+box-mail.ru box-mail.store boxem.ru boxem.store boxfi.uk boxformail.in boximail.com boxlet.ru boxlet.store boxmach.com
+boxmail.lol boxmail1.com boxomail.live boxtemp.com.br boyaga.com bpotogo.com bptfp.net bradingtowntrust.co.uk
+brand-app.biz brandallday.net brashbeat.online brasx.org brazbuzii.online breaite.com breakthru.com breezeamcfix.xyz
+breezehvacmaintenance.xyz breezybundle.shop brefmail.com brennendesreich.de brevionix.cfd brevitron.cfd brewlyric.me
+bridgetonmainstreet.org briefalpha.org briggsmarcus.com brightaircontech.xyz brightaircool.xyz brightamctech.xyz
+brightbasketry.shop brightcoupon.bond brightfuturescharity.org.uk brightpeaklet.top bristolstatehousefoundation.org
+brivian.link broadbandninja.com brodipek.xyz brokenion.com brothershaircut.com brownjasen.ccwu.cc browzensew.ca
+browzensew.com browzensew.icu browzensew.info browzensw.com browzensw.info browzensw.net browzensw.store bsfh.beer
+bskyx.fun bsnow.net bspamfree.org bspooky.com bst-72.com btb-notes.com btc.email btcmail.pw btcmod.com btizet.pl
+btsblock.com btthyto.org buccalmassage.ru budaya-tionghoa.com budayationghoa.com buddyfly.top budgetac.xyz
+budgetcoolcare.xyz budgetfreon.xyz buffemail.com bugfoo.com bugmenever.com bugmenot.com buhf95r.ddnsfree.com
+buildingamcdubai.xyz buildingmaintdubai.xyz buildingrepair.xyz buildingsmaint.xyz buildingstechdubai.xyz bukanimers.com
+bukatv8.com bukhariansiddur.com bulapolo.site bullbaby.com bulrushpress.com bultoc.com bum.net bumail.site bumpymail.com
+bunchofidiots.com bund.us bundes-li.ga bunmail.one bunnyhub.space bunsenhoneydew.com burangir.com burnermail.bond
+burnermail.cyou burnthespam.info burry.eu.org burstmail.info busd-mmjd3.wiki business-degree.live businessbackend.com
+businesssuccessislifesuccess.com buspad.org bussaco.com bussinesa.app bussitussi.com busyaz.tech butteiumien.io.vn
+buy-blog.com buyapp.foo buymoreplays.com buyordie.info buyreview.us buyusdomain.com buyusedlibrarybooks.org
+buzzcluby.com buzzcut.ws bwm.de5.net bwmyga.com bx52ff4a.shop byagu.com byconf.com byebyemail.com byespm.com
+byiepsxqu.top byjkprh.top byom.de bytedigi.com bytonf.com bznrehk.giize.com bzpc.makeup bzvrxf8.ooguy.com c-eric.fr.nf
+c-newstv.ru c-pkk.icu c-tta.top c14.mobi c1ph3r.xyz c28.mobi c4.fr c4pro.uk c51vsgq.com caainpt.com cabiste.fr.nf
+cachedot.net cade.org.uk cafesui.com caftee.com caigq.qzz.io calderstone.net caldrexa.cfd calendro.fr.nf
+california.edu.pl californiafitnessdeals.com calima.asso.st calirona.com calmdoorway.homes calmriver.info
+calvarystreetisa.org cam4you.cc cameltok.com camera47.net cameraity.com camping-grill.info cancer-treatment.xyz
+candassociates.com candymail.de cane.pw canfga.org cangcud.com cangcutku.pro cantozil.com canvaspace.shop canvect.com
+caowo.online capct.id capcud.shop capcut.digital capcut.sbs capcut.space capcut02.shop capcutku.io capcutmeflo.shop
+capcutmm.shop capcutpro.click capcutpro.dev capcvt.es capitalistdilemma.com caprasolver.xyz caps7.com
+captainacmaintenance.xyz captus.cyou capy.gay caqcut.top car101.pro carbtc.net care-breath.com caregradeguard.com
+careporto.xyz caresportshub.xyz carpin.org cars2.club carsencyclopedia.com cartelera.org caseedu.tk cashflow35.co
+cashflow35.com casterview.xyz casualdx.com catfie.app catgroup.uk catsredeem.com catterickgarrisonfootballcentre.uk
+cauterize.top cavi.mx caye.org.uk cazlg.com cbair.com cbasosbr.top cbdol.mx cbes.net cboc.hair cbsbada.com cbty.ru
+cbty.store cbvl.co.uk cc17.name.ng cc18.name.ng cc3.name.ng cc6.name.ng cc8c1bd6.abrdns.com ccategoryk.com ccimran.buzz
+cckuy.com ccm8klz.camdvr.org ccmail.uk ccqu.top ccsuncare.com cctc.fashion cctoolz.com ccwc.fashion ccxiao.cn
+cczc.fashion cdfaq.com cdlpvt3.mywire.org cdnmia.com cdnripple.com cdpa.cc cdxugmy.top cecizie.web.id cedarledger.bond
+cedarwhisper.homes ceed.se cek.pm cellurl.com cengrop.com centermail.com centermail.net ceramicdrift.me certexx.fr.nf
+certificenter.com certve.com cetpass.com cfo2go.ro cg0gcab.mywire.org cggup.com ch.ma chacuo.net chahcyrans.com
+chaichuang.com chaineor.com chalupaurybnicku.cz chamconnho.com chammy.info chanceforfuture.org chansd.com
+chantellegribbon.com chaocosen.com chapsmail.com charityrcao.org.uk charl.us chasefreedomactivate.com chatclaude.top
+chatgptmail.shop chatgptuk.pp.ua chatgtporg.eu.cc chatich.com chatworkstation.com chaublog.com chauhuy.click
+chauhuy.io.vn chauhuy.online chauhuy.site chautuyen.click chautuyen.io.vn chautuyen.online cheaphub.net cheapmori.store
+cheatmail.de chefalicious.com chelsworth.net cheminsdevie.ink chenbot.email chenbufan.top chessgameland.com
+chessgamingworld.com chessmeadow.me chestcloudx.com chewydonut.com chibakenma.ml chickenkiller.com chiefacfix.xyz
+chiefactech.xyz chiefaircon.xyz chiefaircontech.xyz chiefamc.xyz chiefcoolair.xyz chieffacility.xyz chiefhvacfix.xyz
+chielo.com childrenth.com childsavetrust.org chilkat.com chillart.org chillerdesk.xyz chillerhelp.xyz
+chilloliandfii.space chinamkm.com chingchongme.site chithinh.com chitthi.in choco.la chogmail.com choicemail1.com
+choichay.com choigi.com chomolokko.shop choner.cn choner.shop chong-mail.com chong-mail.net chong-mail.org chongqilai.cc
+chophim.com chosenx.com chotgo.com chromentis.cfd chsi.christmas chuan.info chucklequartz.lol chumpstakingdumps.com
+chundage.help chupanhcuoidep.com churchestate.org.uk churchhousemanaton.co.uk churchinsouthampton.org.uk
+cigar-auctions.com cihai.eu.cc cihaifhqo.eu.cc cihuy.net cimario.com cipcup.site citmo.net citruscarton.shop
+cityacmaintenance.xyz citychiller.xyz cityfixit.xyz cityfreon.xyz cityhumdaily.buzz cityonfoot.me civicseedling.sbs
+civikli.com civx.org cj4fj2a.camdvr.org cjdeyuiw.eu.cc cjgq.skin ckaazaza.tk cketrust.org ckiso.com ckvn.edu.vn
+cl-cl.org cl0ne.net claimab.com clandest.in classesmail.com classio.click claudd.com claverfield.org
+clayhallventures.net cleanacrepair.xyz cleanersdubaiuae.xyz cleanersemirates.xyz cleanerspalmjumeirah.xyz
+cleaninbox.dynv6.net cleaningdubaicreek.xyz cleaningfestivalcity.xyz cleaningpalm.xyz clearaircontech.xyz clearbeam.pro
+clearchiller.xyz clearclimate.xyz clearcoolchiller.xyz clearcoolhvactech.xyz clearhabitpath.com clearwatermail.info
+cleveracservice.xyz cleverhvacservice.xyz cleverrepairs.xyz clfapqg.theworkpc.com click-email.com clickcore99.click
+clickdeal.co clickpetal.click climateexpert.xyz clipmail.eu clipnovella.me clixser.com clockemail.com clone21.io.vn
+cloneemail.com clonehv.com clonekhoe.com clonemailsieure.com clonemoi.tk clonenpa.com clonere.net cloneshop24h.com
+clonetrust.com cloud-mail.top cloud-temp.com cloudflare.gay cloudgen.world cloudgue.site cloudsign.in cloudtempmail.net
+cloudwhitespace.cc.cd cloudwhitezone.cc.cd cloudyhandshake.cyou cloudyourfast.net clousy.site clout.wiki
+cloverradiance.beauty clowmail.com clrmail.com club106.org.uk clx0vq5.kozow.com clyvantis.cfd cmail.blog cmail.club
+cmail.com cmail.net cmail.org cmbl.top cmcc.indevs.in cmdkl.com cmhvzylmfc.com cnamed.com cndps.com cnebw.eu.cc
+cneemail.com cnew.ir cnieux.com cnmsg.net cnoilpress.com cnsds.de co.cc coasah.com cobal.infos.st cobarekyo1.ml
+cocoro.uk cocovpn.com code-gmail.com codeandscotch.com codeguard.net codei.site coderdir.com codestar.site codesuc.top
+codexrip.vip coding.ccwu.cc codinggo.cn codivide.com codywon.top codzy.net coffeeazzan.com coffeejadore.com
+coffeetimer24.com cogsapb.ddnsfree.com coieo.com coin-host.net coinlink.club cok.org.uk colabeta.com colaname.com
+coldemail.info collegewh.edu.pl colorcastmail.com colurmish.com cometchatter.buzz cometclear.com cometlumen.com
+comfythings.com commoncove.sbs compareshippingrates.org completegolfswing.com compressjpg.io comproa.org comwest.de
+comyze.org comzx.com concu.net conf.work confmin.com congacone312.shop congnguyen.io.vn connected.linkpc.net
+connectifyhub.sbs connho.com connho.net consumerriot.com contaco.org contact.infos.st contactbox.work contactpage.online
+contbay.com contractingcherrywood.xyz contractingdifc.xyz contractingzabeel.xyz contractorsmajan.xyz
+convergenceindia.co.in coocuuu.food cood.food cooh-2.site cookie007.fr.nf coolairguys.xyz coolairmedic.xyz
+coolairservice.xyz coolairsquad.xyz coolandwacky.us coolcareuae.xyz coolclinicuae.xyz coolcontractsameday.xyz
+coolcrewuae.xyz coolexpertsdxb.xyz coolexpertuae.xyz coolimpool.org coolingamcuae.xyz coolingdesk.xyz coolingtechs.xyz
+coolingworks.xyz coolinstalldubai.xyz cooljump.org coolmaintenancedxb.xyz coolprodubai.xyz coolprosdubai.xyz
+coolrepairdxb.xyz coolrepairuae.xyz cooltechdxb.xyz cooltechuae.xyz cooltilal.xyz cooltownsquare.xyz coolzabeel.xyz
+copyhome.win copytosh.com coralhost.my corbyrise.com coreclip.com corhash.net cornwallaerospaceeducationtrust.org
+corridor.bond cosdas.com cosmorph.com cosoinan.com cosycritters.co.uk cotasen.com cotigz.com couponbeacon.bond
+couponrook.me courriel.fr.nf courrieltemporaire.com cousinment.com covisuki.icu coza.ro cozilla.pw cpc.cx cqwbn.com
+craftmirth.me crankhole.com crapmail.org crastination.de craventry.cfd crazespaces.pw crazymailing.com crczrsxls.top
+cream.pink creative.publicvm.com credit-loans.xyz crepeau12.com crestlantern.top cresvyn.cfd creteanu.com
+crgjw3a.giize.com cringemonster.com crogra.org cross-law.ga cross-law.gq cross.edu.pl crossmailjet.com
+crossroadsmail.com croxleypartners.net crunchcompass.com cruncoau.asia crusthost.com crybio.com cryptoavalonsolhub.cloud
+cryptogmail.com crystalcoolservice.xyz cs.email csapi.dpdns.org csh.ro cslua.com cspaus.com cssorbit.me csvbeacon.me
+csvlark.me cszbl.com ctmailing.us ctos.ch cttnoot.us cu.cc cuahangvppn.shop cuaks.fun cubene.com cubiclink.com
+cucadas.com cuendita.com cuirushi.org cumnnm.us.ci cunan.store cuoly.com cuongaquarium.com cupbest.com curlhph.tk
+currentmail.com curryworld.de cursor13402.xyz cursorcove.click cuscuscuspen.life cust.in cutefrogs.xyz cutevi.us
+cutout.club cutradition.com cutsup.com cutuvye.org cuvox.de cuvrs.info cwetg.co.uk cwsgear.com cxbl.top cxioms.help
+cxwet.com cyber-innovation.club cyber-phone.eu cyberionexus.shop cybertemp.cfd cybertemp.xyz cycinst.com cyclelove.cc
+cyjd.top cykr.beer cylab.org cyln.beer cypi.fr czx.one d1yun.com d3p.dk d4ngerssquy.info d8tiya6.camdvr.org daabox.com
+dab.ro dacoolest.com dadaolibai.eu.cc daemonixgames.com daemsteam.com daerdy.com dahewushi.eu.cc daibb.us daibond.info
+daily-email.com dailycoolcare.xyz dailynove.com dailynutria.com daimuedu.com daintly.com dakaka.org dalanshu.org
+damachillsmaintenance.com damaclagoonsmaintenance.com damai.webcam dammexe.net damnthespam.com damowang.eu.cc
+damphen.org dandikmail.com dann.mywire.org dantriviet.shop dao.pp.ua daouse.com dapdigital.site dapurx.me dardr.com
+darkemail.school darkharvestfilms.com darkserver.ru daryxfox.net dasdasdascyka.tk dasf.bid dash-pads.com dataarca.com
+datadudi.com datapinacle.com datarca.com datazo.ca datchuban.top datdonshopee.site datenschutz.ru datgemini.io.vn
+datprovn.io.vn datprovnn.io.vn datum2.com daugr.com dautubds.io.vn davidkoh.net davidlcreative.com davidtrix.biz
+dawin.com dawnwick.org dawsoncountygunclub.org dawushihe.eu.cc dawushihehe.eu.cc dayizhan.top daymail.life
+daymailonline.com dayrep.com dbea.autos dbmail.one dboso.com dboxmail.com dbunker.com dcctb.com dcemail.com dcpa.net
+dcyo.skin dd2car.com ddat0511.click ddcrew.com ddfd.fashion ddsdg34.abrdns.com de-a.org dea-21olympic.com
+deadaddress.com deadchildren.org deadfake.cf deadfake.ga deadfake.ml deadfake.tk deadspam.com deagot.com deajeng.store
+dealja.com deallabs.org dealrek.com deapad.com debitur.cam decep.com decodewp.com decornido.com decosprig.me
+dede.infos.st deekayen.us deenur.com deepconverts.com deepmails.org deepmaster.fun deepneko.xyz deepyinc.com
+deertees.com defomail.com degap.fr.nf degar.xyz degradedfun.net dehaopay.com deinbox.com deisgn-ai.work.gd delaeb.com
+delayload.com delayload.net delikkt.de delivrmail.com delorex.com deltajohnsons.com deluxmail.com delvionis.cfd demen.ml
+dengekibunko.ga dengekibunko.gq dengekibunko.ml denipl.com denipl.net dentaguardmouthguard.com deornaumail.com
+depdocla.net der-kombi.de derkombi.de derluxuswagen.de desertsundesigns.com desfrenes.fr.nf deshnetarchadacalculator.one
+designhta.work.gd deskblossom.me desmond.eu.cc desoz.com despam.it despammed.com dev-null.cf dev-null.ga dev-null.gq
+dev-null.ml dev17.tech devbike.com developermail.com developtool.app devh24.online devmant.com devnullmail.com
+devpoet.com devsonline.studio devthien.io.vn dewlilac.beauty deyom.com dfghjertyh.dynv6.net dfyuih.eu.cc dgdf.cc
+dghdfjfd.eu.cc dh372.top dharmatel.net dheiwuy.eu.cc dhkt.skin dhm.ro dhnow.com dhoahn.eu.cc dhy.cc dialogus.com
+diamondacmaintenance.xyz diamondmaint.xyz diapaulpainting.com diceparlor.me dichvuxe24h.com dicopto.com diddyricky.com
+diddyricky.fr diddyricky.info diddyricky.store diemhenvn.com digdig.org digeros.com digi-value.fr digial.jo3.org
+digibeast.my digibeast.store digimaster.bond digimaster.eu.cc diginey.com digital-message.com digitaldesign.run.place
+digitalesbusiness.info digitalmail.info digitalmariachis.com digitalsanctuary.com digitecy.live dildoe.cfd
+dildosfromspace.com dim-coin.com dimalk.com dingbone.com dinlaan.site dinnerdrape.me dino.icu diolang.com dioramafern.me
+diplom-voronesh.ru directcoolfix.xyz directcoolservice.xyz directhvacfix.xyz directmail24.net dis.hopto.org disaq.com
+disbox.net disbox.org discard.cf discard.email discard.ga discard.gq discard.ml discard.tk discardmail.com
+discardmail.de discos4.com dishcatfish.com disign-concept.eu disign-revelation.com dispo.in dispomail.eu disposable-e.ml
+disposable-email.ml disposable.cf disposable.ga disposable.ml disposable.site disposableaddress.com
+disposableemailaddresses.com disposableinbox.com disposablemails.com dispose.it disposeamail.com disposely.xyz
+disposemail.com disposemymail.com disposly.com dispostable.com districtonemaintenance.com divad.ga divermail.com
+divismail.ru diwaq.com dixz.net diyongjin.net dizigg.com djiv.xyz djwekih.eu.cc dkz.opik.net dldweb.info dlemail.ru
+dlwv.makeup dmail.one dmarc.ro dmcelements.org dmts.fr.nf dmxs8.com dnbp.hair dndent.com dnkah.eu.cc dns.army dns.navy
+dnsclick.com dnses.ro dnslog.tech dnsprism.me dnsraven.me doanart.com doantotnghiep.com dob.jp docash.app docbao7.com
+docse.site dodgeit.com dodgemail.de dodgit.com dodgit.org dodsi.com dogai.qzz.io dogclothing.org dogking.dpdns.org
+dogmrp.com dohoanganh.site doiea.com doj.one dolofan.com dolphinnet.net domforfb1.tk domforfb18.tk domforfb19.tk
+domforfb2.tk domforfb23.tk domforfb27.tk domforfb29.tk domforfb3.tk domforfb4.tk domforfb5.tk domforfb6.tk domforfb7.tk
+domforfb8.tk domforfb9.tk domozmail.com don.edu.pl dona.one dona.pw dona.rip donebyngle.com donemail.my.id donemail.ru
+dongqing365.com donkicode.top dontreg.com dontsendmespam.de dontsleep404.com donusumekatil.com doobb.com doojazz.com
+doquier.tk doreact.com dorothyfoundation.org doszo.qzz.io dotapodemail.com dotman.de dotmsg.com dotool8.top dotos.dev
+dotslashrage.com dotvu.net dotzi.net doublemail.de douchelounge.com doudizhu.top doulas.org downloadigpost.com
+downloadvideoig.app dozvon-spb.ru dp76.com dpfrufiwo.top dpmstore.id.vn dpmurt.my dpptd.com dprasu.sbs dr69.site
+dragonbookcase.me dramamixio.icu draughtier.com draycottholdings.net drdrb.com drdrb.net dreamadventure.org
+dreamclarify.org dreameg.com dreamgreen.fr.nf dred.ru drevo.si drewzen.com driftz.net drimex.cfd dripzgaming.com
+drivetagdev.com drivz.net drmail.in droggo.engineer droolingfanboy.de dropcake.de dropinboxes.com dropjar.com
+droplar.com dropmail.me dropons.com dropsin.net drovantis.cfd drovenix.cfd drowblock.com drtall.com drugsellers.com
+druzik.pp.ua dsbe.makeup dsfsfdsfds.shop dsgvo.party dsgvo.ru dshfjdafd.cloud dshznonline.cc dsiay.com dsitip.com
+dspwebservices.com dswe-56f.xyz dtvpn.dpdns.org duam.net dubaiacplumbing.com dubaiapartmentcare.com
+dubaiapartmentfix.com dubaicarecrew.com dubaifixcrew.com dubaifixitnow.com dubaifixlab.com dubaifixmasters.com
+dubaifixnow.com dubaifixpoint.com dubaifixservices.com dubaifixteam.com dubaiflatfix.com dubaiflatservices.com
+dubaihandyhelp.com dubaihandyman247.com dubaihandymanco.com dubaihandymanhub.com dubaihandymanpro.com
+dubaihillsmaintenance.com dubaihomeassist.com dubaihomecareservices.com dubaihomemasters.com dubaihomerepairco.com
+dubaihomerepairexperts.com dubaihomerescue.com dubaihomeserviceco.com dubaihomesupport.com dubaihometechnicians.com
+dubaihomeworks.com dubaihousecare.com dubaihousedoctors.com dubaihousefix.com dubailandmaintenance.com
+dubaimaintenance247.com dubaimaintenanceassist.com dubaimaintenanceco.com dubaimaintenancecrew.com
+dubaimaintenancemasters.com dubaimaintenancepro.com dubaimaintenancepros.com dubaipropertyfix.com dubairepair247.com
+dubairepairassist.com dubairepairco.com dubairepaircrew.com dubairepairguys.com dubairepairmasters.com
+dubairepairworks.com dubaiservicecrew.com dubaiserviceworks.com dubaisiliconoasismaintenance.com
+dubaisouthmaintenance.com dubaivillacare.com dubaivillamaintenance.com dubokutv.com duck2.club duckmail.sbs
+duckyoursick.com ducpham.id.vn ductfixit.xyz ductingco.xyz ductingrepair.xyz dudmail.com dugmail.com duidir.com
+duk33.com dukedish.com dukunmodern.id dulich360.com dulich84.com dulichdatlanh.com dulichdatlanh.vn dulieu.io.vn
+dumalu.com dumbass.nl dump-email.info dumpandjunk.com dumpmail.de dumpyemail.com dunamispfm.org dunefreon.xyz
+dunesplit.xyz dunkos.xyz dunsfoldgroup.net durandinterstellar.com duskmail.com dusrui.com dustinry.com dustmail.net
+duvips.com duya25446.top duyquyen.site dv2.host dvaren.online dvdpit.com dwarfmining.com dwiworka.pro dwse.edu.pl
+dwseal.com dxbcontractquick.xyz dxbmaintenanceuae.xyz dxbrepairquick.xyz dyceroprojects.com dyclsr.xyz dyebkj.eu.cc
+dyera.studio dyfgiavcrw.eu.cc dygovil.com dymarent.cfd dynarix.cfd dz17.net dz62.help dzntn.io.vn dztyhd.cn e-mail.com
+e-mail.org e-marketstore.ru e-pool.co.uk e-pool.uk e-postkasten.de e-record.com e-tomarigi.com e3z.de e4ward.com
+e6hoohs.camdvr.org eacademia.uk ealea.fr.nf eanok.com eartin.net ease.es eastcombe.org easy-trash-mail.com
+easyamcservice.xyz easycooltech.xyz easygbd.com easyhomefit.com easyhvaccare.xyz easyhvacfix.xyz easymailer.live
+easymails.cc easynetwork.info easytrashmail.com eatmea2z.club eay.jp ebar.site ebbob.com ebeschlussbuch.de
+eby9h2m.giize.com ecallheandi.com eckpcin.giize.com ecolo-online.fr ecoverseworld.com ecstor.com edankeunwe.site
+edfc.skin edgepodlab.com edgetopgrid.com edgex.ru edinburgh-airporthotels.com edmondventures.com edny.net edshol.net
+edu-qin.ccwu.cc education.nyc.mn edudingy.cfd eduemail.me eduip.eu.org edumail.edu.pl edumail.edu.rs edumaili.com
+edumaili.edu.pl edumaill.edu.pl edupolska.edu.pl edv.to ee1.pl ee2.pl eedl.skin eeedv.de eelmail.com eelraodo.com
+eemail.eu.cc een4dnt.ooguy.com eewmaop.com efdsdsdw.cloud-ip.cc effobe.com efxs.ca egg5233.com egg5233.one eggbanjos.org
+eggso.click eggsuwz.ooguy.com eggur.com egirl.help egni.beer egvoo.com egzones.com einmalmail.de einrot.com einrot.de
+eintagsmail.de einzieg.site eiveg.com ekot.xyz elafans.com eldobhato-level.hu elearningjournal.org electro.mn
+electrochillplanet.com electrolabx.com elerso.com eligou.store elitemaint.xyz elitepixels.store
+elitevipatlantamodels.com elixora.cfd eljawir.com elji.autos elki-mkzn.ru ellertongroup.net elobits.com
+elondonteam.work.gd elpisproject.org elumetra.cfd elygifts.com emaii.io.vn email-68.com email-fake.cf email-fake.com
+email-fake.ga email-fake.gq email-fake.ml email-fake.tk email-free.online email-jetable.fr email-lab.com email-temp.com
+email.edu.pl email.net email1.pro email10p.org email60.com email84.com emailabox.pro emailage.cf emailage.ga emailage.gq
+emailage.ml emailage.tk emailaoa.pro emailasia1.com emailate.com emailawb.pro emailax.pro emailbbox.pro emailbin.net
+emailboxer.one emailcbox.pro emailcoffeehouse.com emailcu.icu emaildark.fr.nf emaildbox.pro emaildienst.de emaildrop.io
+emailfake.com emailfake.ml emailforyou.info emailfoxi.pro emailfreedom.ml emailfutureme.com emailgen.uk
+emailgenerator.de emailgo.de emailgratisan.fun emailhook.site emailias.com emailigo.de emailinbo.live emailinfive.com
+emailisvalid.com emailjps.com emailkeep.com emailkp.com emaillime.com emailluu.asia emailmiser.com emailmuaqat.shop
+emailna.co emailnator.com emailnax.com emailnow.net emailnow.one emailo.pro emailondeck.com emailplay.org
+emailportal.info emailproxsy.com emailracc.com emailresort.com emailrod.com emails.ga emailsecurer.com emailsensei.com
+emailsingularity.net emailspam.cf emailspam.ga emailspam.gq emailspam.ml emailspam.tk emailsy.info emailtech.info
+emailtemporanea.com emailtemporanea.net emailtemporar.ro emailtemporario.com.br emailthe.net emailtik.com emailtmp.com
+emailto.de emailuae.com emailure.net emailvb.pro emailviet.com emailwarden.com emailwww.pro emailxfer.com emaily.pro
+emailz.cf emailz.ga emailz.gq emailz.ml emalupe.com emaxasp.com embege.xyz embekhoe.com emeil.in emeil.ir
+emeraldwebmail.com emergencymail.site emergentvillage.org emiratesannualuae.xyz emiratiacpro.xyz emiratirepairs.xyz
+emkei.cf emkei.ga emkei.gq emkei.ml emkei.tk eml.pp.ua emlhot.com emlhub.com emlpro.com emltmp.com emman.my.id
+emocan.name.tr empireanime.ga empva.io.vn empva1.com empva1.io.vn empva11.com empva11.io.vn emstjzh.com emz.net
+emziegz.com en2ch.com enayu.com end.tw endingimpunity.com endob.com enfq.autos engineersdubaimarina.xyz
+engineerspalmjumeirah.xyz englishcriketclub.org.uk enitempmail.xyz enotj.com enowgntg.site enspinner.com ensproxy.com
+enterto.com envy17.com eoffice.top eoopy.com eosada.com eoslux.com eoutrbl.com ep77.com epaco9t.loseyourip.com epb.ro
+epbox.ru epbox.store epetsoft.com ephemail.net ephemeral.email eposta.buzz eposta.work epostal.ru epostal.store
+epsteinisland.click epurcf.org eqgq.hair eqiluxspam.ga equivara.cfd erahods.com ereplyzy.com ericjohnson.ml eripo.net
+ernestturcotte.us ero-tube.org erth.nl esadverse.com esbano-ru.ru esc.la escapehatchapp.com esemay.com esgeneri.com
+eshimod.com esiix.com esprity.com estate-invest.fr estatecoolrepair.xyz estatecoolservice.xyz estatemaintenancedubai.xyz
+esterace.com estrowebservices.com etempmail.net etenx.com eth2btc.info ether123.net ethereum1.top ethersports.org
+ethersportz.info etickethelpdesk.net etics.us etotvibor.ru etquakemultimedia.com etramay.com etranquil.com etranquil.net
+etranquil.org etubemail.com etymoasis.me etzg.de5.net euaqa.com euleina.com eulercraft.com euroallsports.org.uk
+eurokool.com euucn.com evairo.fun evairo.web.id evanfox.info eve.dpdns.org eveav.com evilcomputer.com evilgodshop.uk
+evjy.skin evnft.com evomiserver.com evontra.cfd evopo.com evusd.com evvgo.com evyush.com ewebrus.com ewma.hair ewma.skin
+exactaccare.xyz exactacrepair.xyz exactchiller.xyz exacthvacrepair.xyz exahut.com examcentral.co.uk examstudy.xyz
+exbts.com exclussi.com exdonuts.com exelica.com exespay.com exhaycle.com exile.my.id existiert.net exitbit.com
+exitstageleft.net exkucn.ccwu.cc exmab.com expertacmaintenance.xyz expertairconservice.xyz expertamcmaintenance.xyz
+expertcitywalk.xyz expertcoolservice.xyz expertinstallationsdxb.xyz expertqusais.xyz expertsarabianranches.xyz
+expertskarama.xyz experttechgulf.xyz expertwarsan.xyz expiredtoaster.org explodemail.com expltain.com express.net.ua
+extracurricularsociety.com extraku.com extraku.net extraku.shop extremail.ru extrset.com exweme.com exzork.sbs
+ey-hungry.top eycfhb.com eyee.eu.cc eyepaste.com eynlong.com ez.lv ezai.chat ezehe.com ezfill.com ezimb.com
+ezonemail.com ezsj.hair ezstest.com ezua.com ezztt.com f1b.email f1b.vn f2b.click f2b.email f2b.info f2b.site f2b.tech
+f2b.tokyo f2b.vn f2c.email f2c.host f2c.me f2c.mobi f2c.press f2d.click f2d.info f2d.life f2d.pro f2e.click f2e.email
+f2e.pro f2e.pw f2e.world f2f.email f2f.pw f3p.io.vn f4k.es f4wxmpu.kozow.com f5p0y90.ooguy.com f5v7u9a.ddnsfree.com
+f6z6ica.camdvr.org fabaos.com fabricmarsh.cfd facebook-email.cf facebook-email.ga facebook-email.ml facebookmail.gq
+facebookmail.ml facemac.website facilitiesacrepair.xyz facilitiesrepair.xyz fackme.gq factoryuk.org.uk fadingemail.com
+fadsfdsfaa.indevs.in faecesmail.me fafa.beer fag.wf fahjnlgfa1fa2.com failbone.com fairairconcare.xyz fairairconfix.xyz
+fairamc.xyz fairhavenventures.net faithkills.com faizasoft.com fake-box.com fake-email.pp.ua fake-mail.cf fake-mail.ga
+fake-mail.ml fakedemail.com fakeinbox.cf fakeinbox.com fakeinbox.ga fakeinbox.info fakeinbox.ml fakeinbox.tk
+fakeinformation.com fakemail.fr fakemail.io fakemail.net fakemailgenerator.com fakemailz.com falconcitymaintenance.com
+falconcoolmaintenance.xyz falconryadventurecentreofeducation.com fallinhay.com famamail.com fammix.com fanclub.pm
+fancoilsquad.xyz fandoe.com fanfanhenkuai.xyz fangoh.com fangxiaobai.us.ci fangxiaobai1.us.ci fanicle.com
+fansworldwide.de fantastu.com fantasy139.icu fantasymail.de fantatua.com fanymail.com fanzher.com farah.rip
+farouter.tech farrowgate.net farrse.co.uk fasl4kas3.site fasssd.ru fasssd.store fast-email.info fast-mail.fr
+fastaccare.xyz fastacura.com fastchevy.com fastchrysler.com fasternet.biz fastestflex.com fastfacility.xyz fastinbox.one
+fastkawasaki.com fastmail.edu.pl fastmazda.com fastmitsubishi.com fastnissan.com fastnodo.click fastsearcher.com
+fastsubaru.com fastsuzuki.com fasttoyota.com fastyamaha.com fatebd.com fatflap.com faviconpouch.me faxico.com faxzu.com
+faybetsy.com fazka.ovh fazs.skin fbb.cool fbb.id.vn fbb.io.vn fbb.kim fbb.linkpc.net fbb.lu fbb.vn fbfbs.lol fbhotro.com
+fbi.one fbins001mail.com fbins607.com fbkjlnry.top fblgsl.cam fbma.tk fboxmail.com fbviamail.com fcetpkqwm.top fddns.ml
+fdfdsfds.com fdfggh-df5.cc fdger88.cc fdhsui.eu.cc fdmail.top fdpbnzx.cn fdsgsd.org fdsregre.shop fdvctte.info
+featcore.com fedayroi.online feelmyheartwithsong.com feiyujingxuan.top femailtor.com fenfax.com fengzheng.qzz.io
+fenzhuai.top fer-gabon.org feralrex.com ferd.live ferdomnermail.com feriwor.com fermaxxi.ru ferngrove.org feroxid.com
+fettometern.com fewzc.makeup fexbox.org fexbox.ru fexpost.com fextemp.com ffpp.store ffps.fun fft.edu.do ffyf.fashion
+fgmail.cyou fgtygcop.store fhoau.eu.cc fhpfhp.fr.nf fhwui.eu.cc fhwyuoia.eu.cc fiallaspares.com fibmail.com ficken.de
+fictionsite.com fidhost.com fifafotball.org.uk fightallspam.com fighthunger.co.uk fightingzebras.org figjs.com
+figshot.com figurescoin.com fiifke.de filbert4u.com filberts4u.com file2drive.com filetodrive.com film-blog.biz
+filmla.org filzmail.com finacenter.com findemail.info findids.net findize.com findmeghana.org findu.pl finews.biz
+fingso.com finsburyholdings.net finsmine.info fir.hk fira.my firemail.com.br firemailbox.club firerocket.site
+firstaidtrainingschool.co.uk firstamcmaintenance.xyz firstamcpro.xyz firstducting.xyz firstlawyer.org fisdom.vip
+fitbloomlab.com fitnesrezink.ru fivemail.de fivermail.com fixarabianranches.xyz fixbarsha.xyz fixclean24x7.xyz
+fixcontractexpress.xyz fixitdip.xyz fixitsprings.xyz fixmail.tk fixmirdif.xyz fixmydubaihome.com fixtech24x7.xyz
+fizmail.com fj7v67f.camdvr.org fjic.hair fjic.skin fkainc.com fknm8.mobi flaimenet.ir flakeian.com flameoflovedegree.com
+flashemail.site flatimostore.cloud flavourity.com flayeraaron.eu.cc flayerhu.eu.cc fldubai.com fleckens.hu flemail.ru
+flews.app flexvio.com flickerbutton.click fliegender.fish flobo.fr.nf flock84.uk florevia.cfd flosek.com
+flowconnect.beer flowu.com flu.cc fluidsoft.us flurred.com fly-ts.de flyhubs.top flyinggeek.net flymail.tk
+flyovertrees.com flyspam.com flywaverun.com flyzy.net fmuss.com fncp.ru fncp.store fngd.hair fog.one fommie.com
+fommie.online fommie.store foobarbot.net footard.com footballgamesbd.site foothilltoy.site for4u.net forapps.space
+forbmmend.com foreastate.com forecastertests.com foreskin.cf foreskin.ga foreskin.gq foreskin.ml foreskin.tk
+forexnews.bg forexru.com forexzig.com forge45k.io.vn forgetmail.com forgetmenotstudio.org.uk forliion.com formatbento.me
+formodapk.com fornow.eu forregmail.asia forregmail.xyz forspam.net forum.nyc.mn forward.cat fosil.pro fossilwharf.me
+foxglovegoods.shop foxja.com foxnew.info foxtrotter.info fpgrabber.com fpt-student-support.store fqys.hair fr.cr
+fr33mail.info fragolina2.tk france.edu.pl frankhealeyfoundation.org frapmail.com frappina.tk frederictonlawyer.com
+free-email.cf free-email.ga free-temp-mail.eu.org free-temp.net freebabysittercam.com freeblackbootytube.com freecat.net
+freecustom.email freedom4you.info freedomcentremereside.org freedompop.us freedrops.org freefattymovies.com
+freegrok.cc.cd freehotmail.net freeimagehosts.org freeimghost.org freeinbox.email freelance-france.eu freeletter.me
+freemail.ms freemails.cf freemails.ga freemails.ml freemails.pp.ua freemeil.ga freemeil.gq freemeil.ml freeml.net
+freeplumpervideos.com freerubli.ru freeschoolgirlvids.com freesistercam.com freesourcecodes.com freeteenbums.com
+freetimer.online freonexpert.xyz freshairconpro.xyz freshcooling.xyz freshfable.buzz freundin.ru friday12.store
+friendfete.me friendlyhollow.sbs friendlymail.co.uk friendlyorbit.cyou friendsofbram.com frive.site frm.ovh front14.org
+frostaircon.xyz frostamcdubai.xyz frostfixit.xyz frostmail.fr.nf frostsplit.xyz frostycoolservice.xyz frostyfixit.xyz
+frostyhvacpro.xyz frostypeak.info frostythermo.xyz fruitservice.xyz frwdmail.com frza.me fsercure.online fsitip.com
+fsotl.icu fthcapital.com ftlz.hair ftp.sh ftpinc.ca ftrh.skin fuckedupload.com fuckingduh.com fucklinuxdo.com
+fuckme69.club fuckneo.org fucknloveme.top fuckxxme.top fudgerub.com fudier.com fuirio.com fuk996.icu fukaru.com
+fukurou.ch fullac.xyz fullaircond.xyz fullangle.org fullcoolmaintenance.xyz fullfreon.xyz fulvie.com fumemail.com
+fun4k.com fun64.com fundapk.com fundproceed.com funnycodesnippets.com funnyfail.app funnylolcap.com funnylolcap.fr
+funnylolcap.org funnylolcap.store funnymail.abrdns.com funnymail.de funteka.com furzauflunge.de fusioninbox.com
+futcost.online futcost.ru futuramind.com fuvk.ru fuvk.store fuwa.be fuwa.li fuwamofu.com fuwari.be fux0ringduh.com
+fviadropinbox.com fviainboxes.com fviamail.com fviamail.work fvz7wvh.ddnsfree.com fxavaj.com fxnxs.com fxos.hair fxt.ink
+fxtubes.com fxxf.beer fxzig.com fyawmtu.camdvr.org fycloud.online fyeiwh.eu.cc fyii.de fynix.sbs fyronex.cfd fznb.hair
+g-mail.biz.id g-mail.kr g0pg02x.theworkpc.com g14l71lb.com g1xmail.top g2xmail.top g3xmail.top g4hdrop.us
+g947lzu.kozow.com gacharevenue.cc gafy.net gagcalculator.me gage.ga gailiuzi.icu gakhum.com galaxim.fr.nf galaxy.tv
+galebird.cc.cd gally.jp gamadaiz.shop gamail.top gamapa.asia gamebcs.com gamegregious.com gamen.me gamepec.com
+gamerai.shop gamerai.space gamerai.website gamgling.com gandobaba.bond ganlin.shop garasikita.pw garbagecollector.org
+garbagemail.org gardenscape.ca gardu.codes garizo.com garliclife.com garod1.xyz garrymccooey.com gashoainam.io.vn
+gassmail.com gasuda.com gav0.com gavrom.com gawab.com gaxetovemail.com gbcmail.win gblw.site gbmail.top gbui.autos
+gcfv.skin gcmail.top gcpfas.shop gcphanter.skin gcpmakerds.cyou gcpowner.online gcpripon.space gcpriponteam.xyz
+gcptoday.xyz gdasg.bid gdcrm.store gddp2018.edu.vn gdfgergrer.online gdmail.top gdmo.autos gdqoe.net gdxs.cc.cd
+gear3.pro gebrauchtwarencenter.com gedmail.win geekforex.com geeksun.us.ci geew.ru gehensiemirnichtaufdensack.de
+geldwaschmaschine.de gelitik.in gemapan.com gemipro1.store gemmarosefoundation.co.uk gemniultra.me gendeng.indevs.in
+genderfuck.net generator.email generator1email.com gentleinfopath.com genzmaile.com genzotp.com genztrang.com
+geometrics.icu georgefletcher.org.uk georgeheddon.co.uk geronra.com gerv.app geschent.biz get-mail.cf get-mail.ga
+get-mail.ml get-mail.tk get.pp.ua get1mail.com get2mail.fr getai-hub.com getairmail.cf getairmail.com getairmail.ga
+getairmail.gq getairmail.ml getairmail.tk getamccare.xyz getasail.com getbloomdata.com getbox89.xyz geteit.com
+getemail.space getfun.men getgptcode.com getmail.my.id getmail1.com getmailfree.cc getmails.eu getmails.top getmule.com
+getnada.cc getnada.com getnowtoday.cf getol.pro getonemail.com getonemail.net getotp.fun getover.de getsimpleemail.com
+gett.icu getthermo.xyz gewalusitest1.cloud-ip.cc gexik.com gghjnvgfyjhk.top ggmal.ml ggoop69.kozow.com ggrainn.com
+ggu6ctm.ooguy.com ggvendas.store ggvk.ru ggvk.store ggxg.fashion ggxhunter.com ghfnhcf.xyz ghiyugh.uk ghk55.us
+gholar.com ghosttexter.de ghvv.click gi-mel.web.id giacmosuaviet.info giaiphapmuasam.com giantmail.de giare.fun
+gifto12.com gigglefern.lol gimbmail.com gimme-cooki.es gimpmail.com gimuemoa.fr.nf ginzi.be ginzi.co.uk ginzi.es
+ginzi.net ginzy.co.uk ginzy.eu giodaingan.com gioidev.news giratex.com girlfriend.ru girlmail.win girlsindetention.com
+girlsundertheinfluence.com gishpuppy.com gislinghamsilverband.com github-com-disposable-email-domains.loseyourip.com
+giue.hair giveh2o.info givememail.club givemetoken.xin givmail.com gixenmixen.com gkd2323c.in gkyd3vu.loseyourip.com
+gladogmi.fr.nf glasswhitehub.com glastonventures.net glaventra.cfd glaviu.icu glcspp.top glenmoorcorp.net gli.dpdns.org
+glitch.sx globalbizflow.com globaltouron.com glorylandconnections.com gls-info.help glubex.com glucosegrin.com
+gmaail.icu gmaiil.top gmail-xsniper.com gmail-xsniper.site gmail-xsniper.space gmail.or.at gmail2.gq gmailedu.us
+gmailinsta.com gmaill.click gmaill.vn gmaillive.cloud gmaillk.com gmailold.com gmailot.com gmailxsn.com gmailxsn.site
+gmailxsn.space gmailxyz.bond gmali.online gmatch.org gmeenramy.com gmel.biz.id gmel.my.id gmells.com gmial.com
+gmneel.eu.cc gmx1mail.top gmxmail.top gmxmail.win gnctr-calgary.com gng.edu.pl gni8.com gnwzqaz.shop go2farm.io.vn
+go2usa.info go2vpn.net goacpro.xyz goaircool.xyz goalmillion.online goatmail.uk gob.re godfare.com godulygmail.com
+goemailgo.com goeschman.com gohivezone.com gokublue.me golano2.co.uk gold.edu.pl goldairconrepair.xyz goldamc.xyz
+goldamccare.xyz goldcoolmaintenance.xyz goldcoolservice.xyz goldenmagpies.com goldenmaint.xyz goldinbox.net
+goldivis.work.gd goldlicai.com goldvester.com golemico.com goleudy.org.uk goliszek.net gomail.in gomomy.sbs gongjua.com
+gonida.co.uk gonida.com gonida.uk gonrr.net gonw3bb.camdvr.org goodjzy.art goodpetday.me googl.win goomail.club
+goonby.com gooner.cat goplaygame.ru gorillaswithdirtyarmpits.com goround.info gosarlar.com gossipglove.uk
+gosuslugi-spravka.ru gothere.biz gotmail.com gotmail.net gotmail.org gotrak.org gowcp.com gowikibooks.com
+gowikicampus.com gowikicars.com gowikifilms.com gowikigames.com gowikimusic.com gowikinetwork.com gowikitravel.com
+gowikitv.com gpt-mail-free-1200.dynv6.net gpt-mail-free-140.dynv6.net gpt-mail-free-1427.dynv6.net
+gpt-mail-free-1550.dynv6.net gpt-mail-free-161.dynv6.net gpt-mail-free-1694.dynv6.net gpt-mail-free-1721.dynv6.net
+gpt-mail-free-1980.dynv6.net gpt-mail-free-1998.dynv6.net gpt-mail-free-2019.dynv6.net gpt-mail-free-2049.dynv6.net
+gpt-mail-free-2109.dynv6.net gpt-mail-free-2141.dynv6.net gpt-mail-free-2307.dynv6.net gpt-mail-free-2310.dynv6.net
+gpt-mail-free-2375.dynv6.net gpt-mail-free-248.dynv6.net gpt-mail-free-2491.dynv6.net gpt-mail-free-3.dynv6.net
+gpt-mail-free-3074.dynv6.net gpt-mail-free-3093.dynv6.net gpt-mail-free-3127.dynv6.net gpt-mail-free-3291.dynv6.net
+gpt-mail-free-3330.dynv6.net gpt-mail-free-3348.dynv6.net gpt-mail-free-3476.dynv6.net gpt-mail-free-3527.dynv6.net
+gpt-mail-free-366.dynv6.net gpt-mail-free-3792.dynv6.net gpt-mail-free-3927.dynv6.net gpt-mail-free-4111.dynv6.net
+gpt-mail-free-4547.dynv6.net gpt-mail-free-4771.dynv6.net gpt-mail-free-4775.dynv6.net gpt-mail-free-4788.dynv6.net
+gpt-mail-free-4821.dynv6.net gpt-mail-free-4900.dynv6.net gpt-mail-free-5018.dynv6.net gpt-mail-free-5182.dynv6.net
+gpt-mail-free-5211.dynv6.net gpt-mail-free-5226.dynv6.net gpt-mail-free-5241.dynv6.net gpt-mail-free-5261.dynv6.net
+gpt-mail-free-5386.dynv6.net gpt-mail-free-5406.dynv6.net gpt-mail-free-551.dynv6.net gpt-mail-free-5539.dynv6.net
+gpt-mail-free-561.dynv6.net gpt-mail-free-5659.dynv6.net gpt-mail-free-574.dynv6.net gpt-mail-free-5902.dynv6.net
+gpt-mail-free-6067.dynv6.net gpt-mail-free-610.dynv6.net gpt-mail-free-6221.dynv6.net gpt-mail-free-6289.dynv6.net
+gpt-mail-free-6320.dynv6.net gpt-mail-free-6342.dynv6.net gpt-mail-free-6397.dynv6.net gpt-mail-free-6419.dynv6.net
+gpt-mail-free-6603.dynv6.net gpt-mail-free-6664.dynv6.net gpt-mail-free-6691.dynv6.net gpt-mail-free-6779.dynv6.net
+gpt-mail-free-6812.dynv6.net gpt-mail-free-6925.dynv6.net gpt-mail-free-6962.dynv6.net gpt-mail-free-7208.dynv6.net
+gpt-mail-free-7298.dynv6.net gpt-mail-free-7493.dynv6.net gpt-mail-free-7548.dynv6.net gpt-mail-free-7572.dynv6.net
+gpt-mail-free-7582.dynv6.net gpt-mail-free-7689.dynv6.net gpt-mail-free-7939.dynv6.net gpt-mail-free-8015.dynv6.net
+gpt-mail-free-8049.dynv6.net gpt-mail-free-8591.dynv6.net gpt-mail-free-86.dynv6.net gpt-mail-free-861.dynv6.net
+gpt-mail-free-8611.dynv6.net gpt-mail-free-8671.dynv6.net gpt-mail-free-8773.dynv6.net gpt-mail-free-8786.dynv6.net
+gpt-mail-free-8791.dynv6.net gpt-mail-free-882.dynv6.net gpt-mail-free-8886.dynv6.net gpt-mail-free-8933.dynv6.net
+gpt-mail-free-8944.dynv6.net gpt-mail-free-902.dynv6.net gpt-mail-free-9243.dynv6.net gpt-mail-free-9307.dynv6.net
+gpt-mail-free-9446.dynv6.net gpt-mail-free-9502.dynv6.net gpt-mail-free-9515.dynv6.net gpt-mail-free-9584.dynv6.net
+gpt-mail-free-9609.dynv6.net gpt-mail-free-9620.dynv6.net gpt-mail-free-9695.dynv6.net gpt-mail-free-9825.dynv6.net
+gpt-mail-free-9935.dynv6.net gpt-mail.myftp.org gpt20260701.top gptmail.cc.cd gptmail.us.ci gptmail.webredirect.org
+gptworkone.dev gpxmail.win gqov.top grabafilafoundation.org gracetvglobal.com grandmamail.com grandmasmail.com
+graphicanal.site graphicbulk.site graphicdany.site graphicedge.click graphicedge.io.vn graphicedge.site
+graphicedge.tokyo graphicenda.site graphiclean.click graphiclean.io.vn graphiclean.site graphiclean.tokyo
+graphiclens.site graphiclever.site graphicmen.site grassdev.com gravexia.cfd gravityengine.cc great-host.in
+greencafe24.com greendike.com greenhousemail.com greensloth.com greenvin.io.vn greggamel.com greggamel.net
+gregorsky.zone gregorygamel.com gregorygamel.net grendel.qzz.io grewq.makeup grimshawholdings.net grimstroke.me grish.de
+gristod.my griuc.schule grn.cc groklan.com groupbuff.com grqccqbwg.top grr.la grtd.beer gruene-no-thanks.xyz grugrug.ru
+gruz-m.ru gs-arc.org gsoleyfoyle.org.uk gsredcross.org gsrv.co.uk gsttony.shop gsxstring.ga gthyjuytr.dynv6.net
+gts.cc.cd guanshuyun.com gudanglowongan.com gudri.com guerillamail.biz guerillamail.com guerillamail.de
+guerillamail.info guerillamail.net guerillamail.org guerillamailblock.com guerrillamail.biz guerrillamail.com
+guerrillamail.de guerrillamail.info guerrillamail.net guerrillamail.org guerrillamailblock.com gufacoding.com gufum.com
+guima2.asia gukox.org gulfacmaintenance.xyz gulfclimate.xyz gulfhvacrepair.xyz guozivpn.cc.cd gustr.com guysmail.com
+guzukll.camdvr.org gxemail.men gxmail.top gxybkq6.theworkpc.com gyan-netra.com gykf.hair gyknife.com gynzi.co.uk
+gynzi.es gzb.ro gzeos.com h0tmaii.com h2beta.com h8s.org ha92.store haadishah.co.uk haben-wir.com habenwir.com
+habitnestguide.com habitue.net hacccc.com hackersquad.tk hackthatbit.ch hadjoy.com hahawrong.com haibabon.com
+haibaipei.ccwu.cc haida-edu.cn hailu.publicvm.com hairs24.ru halamaridfcfs.site halashao1.dpdns.org halashao3.us.ci
+halcroft.org haleloya.site halionex.cfd haltospam.com hamham.uk handrik.com handsofhelpinc.org handymandubaimarina.xyz
+handymanfestivalcity.xyz hanghai232.shop hangxomcuatoilatotoro.ml hanha.kozow.com hanoinet.io.vn happiseektest.com
+happy-new-year.top happy2023year.com happy9toy.com happydomik.ru happyheadshed.org happyhome.eu.cc happyhorsespace.shop
+haqimi.cc.cd harakirimail.com hardwork.icu haren.uk haribu.com harpix.org.uk hartbot.de harthwaite.net hasanmail.ml
+hastana.com hat-geld.de hatespam.org hathitrannhien.edu.vn havefundarling.xyz havertz.tk hawrong.com haydoo.com
+hayys.app hazelnut4u.com hazelnuts4u.com hazmat.help hazmatshipping.org hcap.ai hccmail.win hcypku.cloud hdcroom.us
+hdiscord.xyz headerprism.me headstrong.de healingheartmission.org healthforwomen.info healxo.org heathenhammer.com
+heathenhero.com hebase.com hecat.es heheee.com heirfoundation.com heisei.be hellodns.site hellodream.mobi helloricky.com
+hellosravan.in helpinghandtaxcenter.org helpjobs.ru helpthechildren.uk heocondeisng.cc herclan.com herilev.top
+herlan.co.uk heros3.com herp.in herpderp.nl hertz.ltd hesoyam.shop hethongtudong.store hetzez.com heycmm.cn heyzalo.vn
+hezll.com hfogzua.top hh7f.com hhan.top hhe.org.uk hhhhbfshb.date hhyru.us hi2.in hi5.si hiddentragedy.com hideam.com
+hidebox.org hidebusiness.xyz hidemail.de hidemail.pro hidemail.us hidesmail.net hidevak.com hidingmail.net hidmail.org
+hidzz.com hiemail.net hieu.in hieuclone.net highapes.run.place highbros.org higher-tech.linkpc.net highnestle.top
+highstar.shop hightech.jo3.org higogoya.com higuruma.site hihi.lol hikuhu.com hillaxiant.xyz hilltopcove.top
+hilmipremindo.com hilostar.com hiltonvr.com him6.com himacreative.id himail.infos.st himail.online hiredify.com
+hiringview.com histartool.com hitbase.net hitbtcpool.cloud hiverun.io hjdkker-kdet.click hkuv.skin hkvtop.us hldrive.com
+hlkes.com hmail.us hmamail.com hmh.ro hnfw-ngd.top hnfw-ngd.wiki hoanggiaanh.com hoanglong.tech hochsitze.com
+hohohim.com hoichvu.ddnsfree.com hokyflix.site hola.org holio.day holl.ga holmes.de5.net homeacpro.xyz homeairconfix.xyz
+homecoolair.xyz homecoolservice.xyz homecut.pro homehappy.eu.cc homesrepair.xyz homesservicesdubai.xyz
+homestartbromley.org.uk homewiseleaf.com homewrt.xx.kg homvela.com honesthirianinda.net honesthvaccare.xyz
+honesthvacpro.xyz honestinterest.bond honeydaybook.cyou honeyparcels.shop honeys.be hongsemeixi.us.ci honor-8.com
+hook2ad.com hookmono.click hooooooo.store hopefunder.com hopemail.biz hopesx.com horizonspost.com hormails.com
+hornhorizon.com hornyalwary.top horsgit.com host1s.com hostcalls.com hostguru.top hosthalting.lol hosthalting.site
+hosthalting.store hostingmail.me hostlaba.com hostpapa.dynv6.net hot-mail.cf hot-mail.ga hot-mail.gq hot-mail.ml
+hot-mail.tk hotboyckdh.shop hotboyckdh1122.shop hotboyckdhn55.shop hotelpiesi.pro hotelplazer.com hotelplazer.fr
+hotelplazer.org hotelplazer.store hotlinkimg.com hotmai.com hotmail-us.top hotmailproduct.com hotmailtrusted.com
+hotmeil.net hotmial.com hotpop.com hotprice.co hotrokh.com hotsmial.click hotsoup.be hottchurch.org.uk hottmat.com
+housat.com houseaircon.xyz houseclimate.xyz housereformas.es howardgiving.org hpari.com hpc.tw hpj4l28.loseyourip.com
+hqfi.hair hqid.homes hqpdf.com hripleh.us.ci hs.vc hsmw.net ht.cx hta.2bd.net hta.publicvm.com htgb.help hthlm.com
+htmail.store http.nyc.mn httpsgreenwichmeantime.in huage.me hualabtech.com huangao.xyz huangniu8.com hubaiclass.org
+hubglee.com hubhost.store hudisk.com hudska.dpdns.org hudzer.com huizk.com hukkmu.tk hulapla.de hulisang.edu.kg
+hulkteam.cyou huluwaaaron.eu.cc humaility.com hungpackage.com hungtpt.site hunnur.com huolala.de5.net huongdanfb.com
+huongvemientrung.store huoyumars.cc.cd hushmail.cf huskion.net husng-kang.top hutathuww.org hutudns.com huychau.click
+huychau.online huynhlx.shop huynhtran.io.vn huytuyen.click huytuyen.online huytuyen.site huyvillafb.online
+hvaccaredubai.xyz hvaccaredxb.xyz hvaccheckupuae.xyz hvaccitywalk.xyz hvaccompanydxb.xyz hvaccontractorsdxb.xyz
+hvaccrewuae.xyz hvacdeskdubai.xyz hvacdubaicreek.xyz hvacexpertdubai.xyz hvacexpertsuae.xyz hvachubdxb.xyz
+hvacinstallations247.xyz hvacinstalldubai.xyz hvacmotorcity.xyz hvacpointdxb.xyz hvacprosdxb.xyz hvacrepairuae.xyz
+hvacsatwa.xyz hvacservicedubai.xyz hvacservicesdubai.xyz hvacservicingdubai.xyz hvacsolutionsdubai.xyz
+hvacspecialistuae.xyz hvacsportshub.xyz hvactechdxb.xyz hvacunitdxb.xyz hvacworksuae.xyz hvaczonedubai.xyz
+hvastudiesucces.nl hvhg.skin hviy.skin hvva.hair hwax4h4.giize.com hwqmh2g.ddnsfree.com hwsye.net hxopi.ru hxopi.store
+hygle.net hyhotmail.ccwu.cc hymenjj.cfd hypenated-domain.com hyproxy.lol i-dork.com i-love-you-3000.net
+i0mn8cx.mywire.org i2b.asia i2b.cam i2b.com.vn i2b.email i2b.fun i2b.id.vn i2b.info i2b.io.vn i2b.lol i2b.lu i2b.mov
+i2b.pw i2b.space i2b.vn i2bgmail.com i2c.email i2c.pw i2c.vn i2i.vn i2m.email i2m.vn i2n.vn i2p.vn i2pmail.org i2u.vn
+i2x.vn i6.cloudns.cc iafu.hair iafu.skin iandsec.cc.cd iaoss.com ibande.xyz ibmdoors.com ibmdoors.com.cn ibnuh.bz
+ibolinva.com ibymail.com icantbelieveineedtoexplainthisshit.com icbr.us iceans.cc.cd icelandgcp.org.uk icemail.club
+ich-essen-fleisch.bio ichecker.tech ichigo.me icidroit.info ickletonrelief.co.uk ickletonrelief.shop icloudmail.kr
+icloulb.com icmans.com iconcubic.com iconmal.com icotz.com icousd.com icubik.com icwr.beer icx.in icx.ro icznn.com
+ideuse.com idf.ovh idfd.live idg.io.vn idns7v8.ooguy.com idont.date idu4aa4.info idx4.com idxue.com ieatspam.eu
+ieatspam.info ieh-mail.de iencm.com ifeq.hair iffymedia.com ifoxdd.com ige.es igg.biz ignoremail.com igty.autos
+ihateyoualot.info ihazspam.ca ihc3znb.theworkpc.com iheartspam.org ihnpo.food ihra.hair ikbenspamvrij.nl ikewe.com
+ikomail.com ikuromi.com ilck.hair ilcvn.cn illistnoise.com illnessth.com illubd.com iloveion.com ilovespam.com
+ilyx7j5.theworkpc.com im5z.com imaanpharmacy.com imagenbox.xyz imagic.wiki imail.edu.vn imail1.net imails.asso.st
+imails.info imailt.com imap.fr.nf imashr.com imbo.hair imc.io.vn imfaya.com img-free.com imgof.com imgv.de
+immo-gerance.info imnart.com imperialcnk.com importemail.com imranbt.store imranccnn.buzz imrancm.buzz imrancumi.buzz
+imranking.buzz imranmax.buzz imranspc.buzz imstations.com imul.info in-ulm.de in2reach.com inactivemachine.com inbax.tk
+inbound.plus inbox.si inbox2.info inboxalias.com inboxbear.com inboxclean.com inboxclean.org inboxdesign.me inboxed.im
+inboxed.pw inboxfast.space inboxfly.space inboxkitten.com inboxly.website inboxnow.ru inboxnow.store inboxopen.space
+inboxorigin.com inboxproxy.com inboxstore.me inclick.net inclusiveprogress.com incognitomail.com incognitomail.net
+incognitomail.org incq.com inctart.com ind.st inderpalsandhu.com indevgo.com index-mail.com indianahorsecouncil.org
+indieclad.com indigobook.com indirect.ws indomaed.pw indomina.cf indoserver.stream indosukses.press indoxs.bond
+indsec.online ineec.net inetopenwrt.dpdns.org infix1.io.vn inflyratech.site infobuzzsite.com infocom.zp.ua infoisp.me
+infolinewest.com ingam.online inggo.org inilogic.com init.ink inkiny.com inkomail.com inlook.cloud inly.vn
+inmune.ddns.net inmynetwork.tk innovationvirtuelle.asia inoutmail.de inoutmail.eu inoutmail.info inoutmail.net inpwa.com
+inreur.com insanony.art insanony.one insanony.store insanumingeniumhomebrew.com insgrmail.site inshuan.com
+insorg-mail.info instaddr.ch instaddr.uk instaddr.win instagr.vn instagra.vn instagram.io.vn installalquoz.xyz
+installdubai.xyz installkarama.xyz installmiddleeast.xyz installmydubai.xyz installwarsan.xyz instance-email.com
+instant-mail.de instantaircon.xyz instantblingmail.info instantemailaddress.com instantfreon.xyz instantletter.net
+instantmail.fr instantrepairs.xyz instmail.uk instrete.com intady.com interestgrove.bond internet-v-stavropole.ru
+internetkeno.com internetoftags.com interstats.org intersteller.com intlgalleryheritageculture.org intobx.com
+intopwa.com intopwa.net intopwa.org introex.com inversiq.cfd investore.co inwagit.com inxout.dpdns.org ioioioio.sbs
+iojn.hair iolq.top ionolenonos.com ionolenonos.fr ionolenonos.info ionolenonos.store ionq.pl iotf.net iozak.com
+ip4.pp.ua ip6.pp.ua ipaddressforme.com ipinf.eu.org ipoo.org ippandansei.tk ipsur.org ipusgo.cfd ipxwan.com iqec.skin
+iqfucsod.top iqxu.hair irabops.com iralborz.bid iraniandsa.org iraqedu.online irc.so irealiy.cyou iridales.com
+irinakicka.site irish2me.com irishspringrealty.com iroid.com ironbrookco.com ironiebehindert.de irpine.com irssi.tv
+is.af isdaq.com isep.fr.nf isfew.com ishop2k.com ismartsense.online isosq.com ispeedtest.digital ist-hier.com istii.ro
+isukrainestillacountry.com iswin.ccwu.cc it7.ovh italy-mail.com itaolo.com itcompu.com itduniya.online itfast.net
+itit.tk itmj3po.ddnsfree.com itmo.edu.pl itos.cloudns.org itquoted.com itsbds.com itsedit.click itsjiff.com itspid.com
+itunesgiftcodegenerator.com iuanhoi.store iubridge.com iuemail.men iuno.fun iupo219.ddnsfree.com ivpnxoo.cfd
+ivythorn.net iwatermail.com iwx4k98.theworkpc.com ixaks.com ixhale.com ixqr.hair ixunbo.com ixx.io iya.fr.nf iysqv.com
+izhowto.com izunasan.my.id izunasuite.biz.id j-p.us j3r8qd.space j5bie4.tech jabmag.com jackierobinsonparkoffame.org
+jafps.com jaga.email jagomail.com jailbreakeverything.com jaipas.lu jajxz.com jakarta.io.vn jakemsr.com jakl.li
+jamesat.biz.id jamesat.my.id jamesjfattorini.rocks jamesthynnealmshouse.co.uk jamyjmkqdsc.com janestore.xyz janproz.com
+japanesegirls.cc japnc.com jaqis.com jarszone.com jasminesports.com jasonbella.online jasonswheels.org jav8.de
+javadmin.com javaemail.com javafs.com javaka.live javindra.cfd jazzvip.site jbsu.hair jbsze.com jbsze.ne jbsze.net
+jc58t04.kozow.com jcnorris.com jdmadventures.com jdz.ro je-recycle.info jejes.de jejesfb.biz.id jellow.ml jellycat.eu.cc
+jellyglimmer.me jellyraccoon.lol jellyrolls.com jeoce.com jeremytunnell.net jessitrust.com jessyx.bond jet-renovation.fr
+jetable.com jetable.fr.nf jetable.net jetable.org jetable.pp.ua jewby.com jgjitffy.store jgkcr.com jhfnre-kjf.sbs
+jhkf.beer jhphoto.top ji-a.cc ji5.de ji6.de ji7.de jiangwy.one jiaoo.pp.ua jiaxi.work jibbo01.com jieluv.com jika.gg
+jilingling.eu.cc jincer.com jingood.dpdns.org jinkeyun.com jinva.fr.nf jiongguo.top jiooq.com jioso.com jisan.uk
+jisankhan1.site jiuji.asia jjfcharitabletrust.co.uk jjice.com jjj.ee jjk.app jjlj.fashion jjmj.fashion jjuisyj.top
+jjxj.fashion jjxt6lv.mywire.org jkotypc.com jksndh-afd2.wiki jlpevents.co.uk jmail.fr.nf jmail.ovh jmail.ro jmods.me
+jmt2469.xyz jnad.skin jndp.hair jnwexkd.giize.com jnxjn.com jobbikszimpatizans.hu jobbrett.com jobdatei.de jobposts.net
+jobs-to-be-done.net jobscai.com jobsma.pp.ua jobzyy.com joelpet.com joetestalot.com jofuso.com johorulcloud.space
+joihonm.shop jojolt.shop jojomedia.store jonira.sbs jonsjav.cc jopho.com jora.dpdns.org joseihorumon.info josse.ltd
+jourrapide.com joymail.cyou joywavepoint.com jp-ml.com jpco.org jrhmail.com jsifh5i.kozow.com jsnc.cloud jsncos.com
+jsonlark.me jsonmender.me jsrsolutions.com jualakun.com jualakunfb.co jualfb.co juicehour.com jumeirahmaintenance.com
+jumeirahparkmaintenance.com jumonji.tk jungkamushukum.com junk.to junk1e.com junkmail.ga junkmail.gq just-email.com
+justdefinition.com justemail.ml juvanta.cfd juyouxi.com jvcmaintenance.com jvtmaintenance.com jwork.ru jxin.hair
+jxpomup.com jywa.social jzlvoei.cn jzlz.hair jzzm.top k-global.dev k4money.com kabamail.com kabarr.com kabinbilla.com
+kademen.com kadokawa.cf kadokawa.ga kadokawa.gq kadokawa.ml kadokawa.tk kaengu.ru kagi.be kajaib.social kaka0.kr
+kakadua.net kakao-mail.com kakaomail.kr kakator.com kakaveo3.io.vn kakslsie.store kalapi.org kalquoris.cfd kalwa.fun
+kamen-market.ru kamete.org kampret.asia kamsg.com kankoplm.eu.cc kanlangld.shop kanonmail.com kantclass.com kaoing.com
+kaovo.com kappala.info kapten.site kaptencpl.com kara-turk.net karatraman.ml karenkey.com kariplan.com karta-kykyruza.ru
+kartvelo.com kashre.com kasmail.com kasmirfx.buzz kaspop.com katalyst.indevs.in kathrynis.my.id kathrynis.web.id
+katputli.world kattthu.us katztube.com kavio.my.id kaw-sar.top kawneha.site kaybooks.top kayfilms.top kaygroup.top
+kayilo.com kaynlab.com kazava.tech kazelink.ml kbishwanathuk.cc kbox.li kcoporation.com kcql.hair kcrw.de kcya.skin
+kd2.org kdpsl.org ke1le.cyou kee40vq.ddnsfree.com keecs.com keepmail.dev keepmymail.com kein.date keinhirn.de keipino.de
+kejinxi.xyz kekita.com kelenson.com kelimo.sbs kellychibale-researchgroup-uct.com kemail.uk kempstoncharities.band
+kempstoncharities.co.uk kemptvillebaseball.com kenari.online kendev.id.vn kenfern.com kenhbanme.com kenhphim.net
+kenvanharen.com kepkat.com kepkat.site kerotu.com ket-qua.org ketimunfam.online ketua.id kgfu.makeup khaibn.com khamu.me
+khoke.nl khtextile.com kia-sdn.me kiani.com kidaroa.com kiecchn.com kierko.com kiki287666.xyz killlove.site killmail.com
+killmail.net killyourtime.com kilverstone.net kimagure.ccwu.cc kimagure1.cc.cd kimdyn.com kimgmail.com kimora.space
+kimsdisk.com kimzavin.shop kinda.email kindamail.com kindnessjunction.sbs kindredpicnic.cyou kinfolkcanvas.sbs
+kingdais.com kingproplan.site kingsholme.net kingsq.ga kingss.de5.net kino-100.ru kintil.buzz kiois.com kismail.ru
+kisoq.com kissgy.com kisstwink.com kitap.az kitnastar.com kiwkiw.shop kiwof.com kjhg.hair kjkpc.net kjkszpjcompany.com
+kjnbtv.dedyn.io kk.io.vn kkdty.dynv6.net kkkoouy.cyou kkmail.be kkoup.com kksm.be klassmaster.com klassmaster.net
+kleinanzeigen-verification.de klick-tipp.us kliknesia.io klingai.asia klipschx12.com kloap.com klovenode.com
+kludgemush.com klut.io klyverra.cfd klzlk.com kmail.li kmail.live kmail.qzz.io kmail123.com kmhow.com
+knaresboroughtownmuseum.org knickerbockerban.de knilok.com knmcadibav.com knol-power.nl knowledgemd.com kobrandly.com
+kodeholik.site kodpan.com kokalo.store kokklsd.dpdns.org koletter.com kommunity.biz kon42.com konican.com
+konigyuan.us.ci konterkulo.com kontoko.org konultant-jurist.ru kook.ml kopagas.com kopaka.net korimoddin.store
+korona-nedvizhimosti.ru korvanta.cfd koshu.ru kosmetik-obatkuat.com kostenlosemailadresse.de koszmail.pl kpay.be
+kpmn-design.org kpooa.com kpost.be kppk.beer kpxj.hair kpxj.skin kqbz.beer kqhmln6.theworkpc.com kravintis.cfd krd.ag
+kreabaka.site krouter.net krsw.tk kruay.com krypton.tk krysentra.cfd kskblzdjdwkzkbl.top ksmtrck.tk kswm.beer
+ktisocial.asia ktpingprox.id.vn kuailesidiwen.top kuhaku.indevs.in kuhrap.com kuku.lu kulmeo.com kulturbetrieb.info
+kumli.racing kurin.sbs kuromee.com kuromee.store kurumibnb.dog kurzepost.de kutakbisajauhjauh.gq kv2vpn.eu.org kvbs.hair
+kvhrr.com kvhrs.com kvhrw.com kwifa.com kwift.net kwilco.net kwtest.io kxbj.beer kyal.pl kynninc.com kyntaris.cfd
+kyois.com kyriog.fr kyuusei.fr.nf kyx9sgz.loseyourip.com kzccv.com l-c-a.us l2gyw37.mywire.org l2rrz31.ddnsfree.com
+l33r.eu l6factors.com laafd.com labananmakmur.com labetteraverouge.at labforge.freeddns.org laborderie.com labworld.org
+lacedmail.com lackmail.net lackmail.ru lacraffe.fr.nf lacto.info lags.us laicai8.sbs lain.ch lak.pp.ua lakeground.shop
+lakelivingstonrealestate.com lakqs.com laksamantunggalakma.me lalayun.cyou lalulahoot.me lamasticots.com lambsauce.de
+landmail.co lanstudio.top lanuiopl.bond laoeq.com laoia.com lapakqu.com lapluz.xyz lappies.net laptoplonghai.com
+larisia.com larland.com lashyd.com last-chance.pro laste.ml lastexile.site lastmail.co lastmail.com laulund.info
+launchpadx.shop launders.money lawlita.com laxex.ru laxex.store laxiw.org layanmaintenance.com laymro.com lazerbade.com
+lazerbade.fr lazerbade.org lazerbade.store lazyinbox.com lazyinbox.us lbrmail666.site lbvz.homes lcvfdvynb.top ldaho.biz
+ldkll.cn ldofy2e.ooguy.com ldop.com ldtp.com le-tim.ru leadwizzer.com leafflip.com lebetrust.org lecn.beer lee.mx
+leechchannel.com leeching.net leetmail.co lefruit-dev.work legalrc.loan legendaryseller.com leie.me lellno.gq lellol.dev
+lellol.tech lemonkk.cn lenovog4.com leoguio.site leopik.com lerany.com lerbhe.com lerch.ovh lero3.com leruvo.icu
+lesobprovermail.com lessismore.eu.cc letterhaven.net letterprotect.net lettersboxmail.com letthemeatspam.com levi.cc.cd
+leviacerman.store lez.se lfsz.beer lftl.hair lgxscreen.com lhsdv.com liadhene.com liamcyrus.com liang-tts.shop
+liangganxiaopu.bond libinit.com licccons.icu licenses.sbs lifebitsnotes.com lifebyfood.com lifetimefriends.info
+lifetotech.com lifetreechurch.co.uk lifewiseleaf.com liggegi.com lightnestmarket.shop lightv.online ligsb.com
+likeageek.fr.nf likemovie.net likevip.net lilbahlil.me lillemap.net lilo.me lilspam.com lilsuite.id limcil.cyou
+lindenbaumjapan.com lindenmere.net link2mail.net linkbento.me linkcoll.my.id linkedindiscount.com linkedintuts2016.pw
+linkmail.info linkspo.my.id linlin.cloud linlshe.com linshiyou.com linshiyouxiang.net linux-do.me linuxgo.us.ci
+linuxmail.so linxi.online linyu.qzz.io linzefor.asia linzefor.shop liocbrco.com liondapt.com liopsacac.shop lista.cc
+litedl.com litedrop.com littlecourtyard.homes littlejohns.info littlemvh.org.uk littlewildnote.cyou littsocial.com
+liun.cc.cd liuyuyu.space liveforms.org liveradio.tk livinglegendsmaintenance.com livinitlarge.net lixlord.xyz
+liyao.edu.kg lizery.com lkgn.se llciuoau.top llogin.ru lloudfsxly.top lnovic.com lnwtt.com loadby.us loan101.pro
+loaoa.com loapq.com localairconservice.xyz localamcrepair.xyz localhvaccare.xyz localmingle.sbs locanto1.club
+locantofuck.top locantowsite.club locawin.com locomodev.net loganister.com logicfieldzen.com logicstreak.com
+login-email.cf login-email.ga login-email.ml login-email.tk logsmarter.net logular.com loh.pp.ua lohinja.com loin.in
+lokenathassociation.co.uk lolfreak.net lolmail.biz lonaxter.site londonyouthsailing.org longsbkt.xyz lookugly.com
+loommosaic.cfd lordfortescue.news lordfortescue.org.uk lordofmysteries.org lordsofts.com lortemail.dk losemymail.com
+lostnow.org love-your.mom lovecalculatorname.org lovecv.cn lovegivingsadaqah.org lovemeet.faith lovemeleaveme.com
+lovepet.vip lovertboy.online loveuu.xyz lowprizo.com lpfmgmtltd.com lqkrxvc.loseyourip.com lr7.us lr78.com lroid.com
+lru.me ls-server.ru lsaar.com lsbl6fq.mywire.org lsd10086.ccwu.cc lsd8866.ccwu.cc lsereborn.com lsfh.hair
+lsirdomain.us.ci lsyx24.com lts35.help lu1mtac.ooguy.com luckfeed.com lucktaro.com luckymail.org luffygadgets.com
+lugiz.com lujialu.edu.kg lujian.de5.net lukecarriere.com lukemail.info lukop.dk lum25kcredit.io.vn lumeika.com lumg.uk
+luminexis.cfd luminix1.shop lumm25k.io.vn lumyrix.cfd lunarmoon.online lunetra.shop lunor.cfd lushiyi.eu.cc lushosa.com
+lutech.uk luv2.us luxentra.cfd luxovira.cfd luxudata.com lxbeta.com lxydawang.top lydir.com lyfestylecreditsolutions.com
+lyft.live lympstonevillagehall.co.uk lynex.sbs lyngo.tech lynwise.shop lyricspad.net lyxhzz.com.cn lzoaq.com lzum.homes
+m21.cc m4ilweb.info ma1l.duckdns.org mabal.fr.nf maboard.com mabox.eu mac-24.com machen-wir.com macmail.info macos.one
+macr2.com macromaid.com macromice.info macsnipe.com magamail.com magbit.food maggotymeat.ga magicbox.ro magim.be
+magspam.net mahjonglore.me mahreenlifestyle.shop maidlow.info mail-burn.com mail-card.net mail-easy.fr mail-filter.com
+mail-help.net mail-hosting.co mail-hub.info mail-mario.fr.nf mail-now.top mail-owl.com mail-share.com
+mail-temporaire.com mail-temporaire.fr mail-tester.com mail.by mail.gw mail.tm mail.wtf mail0.ga mail1.top mail101.xyz
+mail10m.com mail11.xyz mail114.net mail123.fr mail12h.com mail1a.de mail1web.org mail21.cc mail22.club mail2me.co
+mail2rss.org mail333.com mail4.uk mail4qa.com mail4trash.com mail666.ru mail7.io mail707.com mail72.com mail789.dedyn.io
+mailaddress.de mailadresi.tk mailapp.top mailapril.org mailba.uk mailback.com mailbai.com mailbali.com mailbidon.com
+mailbiscuit.com mailbiz.biz mailblocks.com mailbox.in.ua mailbox.zip mailbox49.com mailbox52.ga mailbox80.biz
+mailbox82.biz mailbox87.de mailbox92.biz mailboxify.ru mailboxify.store mailboxly.ru mailboxly.store mailboxy.fun
+mailboxy.ru mailboxy.store mailbucket.org mailcat.biz mailcatch.com mailchannels.de mailchatgpt.eu.cc mailchop.com
+mailcker.com mailclone2023.top maildax.me mailde.de mailde.info maildrop.cc maildrop.cf maildrop.ga maildrop.gq
+maildrop.ml maildu.de maildx.com maildy.site maileater.com mailed.in mailed.ro mailedu.edu.pl maileduvn.us maileimer.de
+maileme101.com mailer.edu.pl mailer.io.vn mailers.edu.pl mailexpire.com mailf5.com mailfa.tk mailfall.com mailfast.pro
+mailfirefly.com mailfirst.icu mailfor1month.shop mailforgo.site mailforspam.com mailfortiktok.us mailfree.ga mailfree.gq
+mailfree.ml mailfreeonline.com mailfs.com mailgo.cyou mailguard.me mailgutter.com mailhazard.com mailhazard.us
+mailhex.com mailhz.me mailimate.com mailin8r.com mailinatar.com mailinater.com mailinator.co.uk mailinator.com
+mailinator.gq mailinator.info mailinator.net mailinator.org mailinator.us mailinator0.com mailinator1.com
+mailinator2.com mailinator2.net mailinator3.com mailinator4.com mailinator5.com mailinator6.com mailinator7.com
+mailinator8.com mailinator9.com mailincubator.com mailisia.com mailismagic.com mailita.tk mailjunk.cf mailjunk.ga
+mailjunk.gq mailjunk.ml mailjunk.tk mailku.co mailllshop.website maillog.uk mailmagnet.co mailmate.com mailmaxy.one
+mailmay.org mailme.gq mailme.ir mailme.lv mailme24.com mailmenot.io mailmetrash.com mailmoat.com mailmoth.com mailms.com
+mailna.biz mailna.co mailna.in mailna.me mailnada.cc mailnada.com mailnator.com mailnesia.com mailnet.io.vn
+mailnoop.store mailnull.com mailnuo.com mailo.edu.pl mailold.us mailonaut.com mailorc.com mailorg.org mailosaur.net
+mailox.fun mailp.org mailphu.com mailpick.biz mailpluss.com mailpooch.com mailpoof.com mailpress.gq mailpro.lat
+mailpro.live mailproxsy.com mailpts.com mailpull.com mailquack.com mailrock.biz mailrun.one mailsa.biz.id mailsa.my.id
+mailsac.com mailsafe.fr.nf mailsbay.com mailscrap.com mailseal.de mailserv.info mailshan.com mailshell.com mailshiv.com
+mailshou.com mailshun.com mailsiphon.com mailslapping.com mailslite.com mailslurp.com mailsucker.net mailt.net mailt.top
+mailtao.me mailtechx.com mailtecom.com mailtemp.info mailtemple.xyz mailtemporaire.com mailtemporaire.fr
+mailtest.ccwu.cc mailto.plus mailtome.de mailtothis.com mailtraps.com mailtrash.net mailtrix.net mailtub.com mailtv.net
+mailtv.tv mailuniverse.co.uk mailvip.net mailw.site mailx.click mailxyz.cyou mailyan.my.id mailzi.ru mailzilla.com
+mailzilla.org mailzy.org mainerfolg.info mainkask.site maintdxb.xyz maintenancecitywalk.xyz maintenancedamachills.xyz
+maintenancedso.xyz maintenancejaddaf.xyz maintenancevictory.xyz maintmudon.xyz maintsportshub.xyz make.cc.cd
+makemenaughty.club makemetheking.com makeraura.online makertrial.com makesomestone.shop makmursrondol.store makoli.sbs
+makoli.space malahov.de malayalamdtp.com malioter.pro mama3.org mamabood.com mamangbadrut.site mameganteng.store
+mamulenok.ru managedisabled.online mandraghen.cf manhmmonew.online manifestgenerator.com mannawo.com mansiondev.com
+maohe.cloud maplemarketry.shop mapleveranda.homes mapsguy.com marchguidesassociation.org marchguidesassociation.org.uk
+marhumal.tech marineso.com mariyaa.pp.ua mark-compressoren.ru markableytrust.org.uk markaihub.shop
+markandvirginiarometty.org marketlink.info markmurfin.com markstonehub.org marrytodo.de martenson-mail.mywire.org
+martenson-mail.ooguy.com martenson-mail.theworkpc.com masbahlil.xyz mask03.ru maskmy.id masonline.info master24x7.xyz
+masterannual24x7.xyz masterannualquick.xyz mastercareae.xyz mastercareexpress.xyz masterhandyman.xyz masteryforn.shop
+maswae.world matamuasu.ga matchpol.net matjoa.com matmayer.com matra.site max-mail.org maxresistance.com maxseeding.com
+maxtanie.com maxturns.com maxxspace.com mayre.shop mbox.re mbrcityservices.com mbx.cc mbygjjo.mywire.org mc-fly.be
+mc088ue.loseyourip.com mcache.net mcdomaine.fr.nf mchasd.eu.cc mciek.com mcpservers.one mcs.cc.cd mcunnm.ccwu.cc
+mdahld.eu.cc mdhc.tk mdz.email meadowsdubaimaintenance.com mealwhim.me meantinc.com mebeiuk.co.uk mebelnu.info
+mech2build.io.vn mechanicalresumes.com mechanicspedia.com medevsa.com mediaeast.uk mediaholy.com medicichoir.org
+mediseat.com medkabinet-uzi.ru meef.uk meepsheep.eu meevpo.id megasend.org mehda.eu.cc mehr-bitcoin.de meidecn.com
+meikeya.com meinspamschutz.de meinvr.com meitu.io.vn meituy.com mekqh.eu.cc melbourne.edu.pl melbournecrest.net
+mellowharbor.cyou meltcoo.com meltedbrownies.com meltmail.com meltp.com memeazon.com memoniclife.online memsg.site
+mendpetal.me meng2026.bond meng2026.cyou mengma.eu.cc mengundang.live mentonit.net meocon.org meomo.store meonvr.com
+mepost.pw merepost.com merry.pink meruado.uk merumart.com merxo.me mesemails.fr.nf mess-mails.fr.nf messagebeamer.de
+messibucu.click messwiththebestdielikethe.rest meta.aid.pl meta.auto.pl meta.corsica meta.mail.pl metadownload.org
+metaintern.net metajaya.biz.id metalunits.com metaorbitx.com metas.io.vn metroacpro.xyz metroamcservice.xyz
+metrofixit.xyz mexvat.com mezimages.net mfapi.dpdns.org mfsa.info mfsa.ru mfunza.com mfxis.com mgdns.shop mgtop.cc
+mgxianlu.gq mhzayt.online miaferrari.com mianfeibuluo.com miaowuai.buzz miauj.com michaeladmin.eu michaeladmin.fr
+michaeladmin.org michaeladmin.store mickaben.fr.nf midcoastcustoms.com midcoastcustoms.net midcoastsolutions.com
+midcoastsolutions.net middletoncheneyuc.uk mideastlens.com mideastview.com midiharmonica.com midlertidig.com
+midlertidig.net midlertidig.org midwestpride.org mierdamail.com migmail.net migmail.pl migumail.com mihep.com
+miistermail.fr mijnhva.nl mikesomelike.shop mikfarm.com mikrotikvietnam.com mikrotikvn.com mikrotikx.com mikumirai.top
+milllogiciel.asia miloras.fr.nf minafter.com minefieldmail.com minhquang2000.com minidmx.icu minimail.gq
+ministry-of-silly-walks.de minitts.net minsmail.com mintemail.com minuteafter.com minuteinbox.com mipg.autos mirai.re
+miramaintenance.com mirasync.tokyo mirdifmaintenance.com miros.cloud missionbulldogs.org misterpinball.de mitico.org
+mitrabisa.com mitraprem.online mitraprem.site miucce.com miwacle.com mixmail.site mixzu.net mji.ro mjj.edu.ge
+mjukglass.nu mkeya.com mkpfilm.com mkql.autos mkseiuuda.top mkvesta.io.vn mkvo.hair mkzaso.com ml8.ca mlanm.online
+mlgmail.top mliok.com mlumzmh.cn mm.my mm2flip.pw mm5.se mmaily.com mmcat.icu mmdesign.work.gd mmmggg0123.ccwu.cc
+mmmo.us.ci mmo.us.ci mmo365.store mmyuu.cn mnode.me mnvr.site moakt.cc moakt.co moakt.com moakt.ws mobileninja.co.uk
+mobilevpn.top moblha.com moburl.com mochuangcheng.com mockata.net mockmyid.com modirosa.com modolku.store moeri.org
+mofu.be mohmal.com mohmal.im mohmal.in mohmal.tech moimoi.re mokondo.today mokondoo.cyou mokook.com molabo.bond
+moldind.help molms.com momentics.ru momoi.uk momopifa.cc.cd momroad.org mona.edu.kg mona.edu.pl mona.edu.rs monachat.tk
+monadi.ml monchu.fr moncourrier.fr.nf mondial.asso.st monemail.fr.nf moneypipe.net monglung.space mongrec.top monity.top
+monmail.fr.nf monomoho.site monopacket.com monotensor.com monumentmail.com monyal.shop moolee.net moonapps.org
+moondyal.com moonfee.com moonhuddle.cyou moonikent.us moonlitwares.shop moonstarsun.shop moonwake.com mooo.com
+moorgatecorp.net moot.es mopess.help mora45ktil.io.vn moravita.com moreawesomethanyou.com moreorcs.com morriesworld.ml
+morsin.com moruzza.com mossatelier.cfd mosslandings.homes mosswoodmissionhall.bio motion.jo3.org motique.de
+motorcitymaintenance.com mototoke.click mountainregionallibrary.net moutianwuliu.top mowline.com mox.pp.ua
+moy-elektrik.ru moyang303.de5.net moza.pl mozej.com mp-j.ga mp3oxi.com mpk.ovh mr-email.fr.nf mr24.co
+mrcheannko45k.io.vn mriscan.live mriscanner.live mrizkifreelace.dpdns.org mrnz.skin mrotzis.com mrphoto.org mrvpm.net
+mrvpt.com msarra.com msgos.com msn-mail-free-1.dynv6.net msn-mail-free-1092.dynv6.net msn-mail-free-1268.dynv6.net
+msn-mail-free-1522.dynv6.net msn-mail-free-1659.dynv6.net msn-mail-free-1750.dynv6.net msn-mail-free-189.dynv6.net
+msn-mail-free-1974.dynv6.net msn-mail-free-1980.dynv6.net msn-mail-free-2112.dynv6.net msn-mail-free-2193.dynv6.net
+msn-mail-free-2205.dynv6.net msn-mail-free-2634.dynv6.net msn-mail-free-2681.dynv6.net msn-mail-free-3011.dynv6.net
+msn-mail-free-3229.dynv6.net msn-mail-free-3232.dynv6.net msn-mail-free-3270.dynv6.net msn-mail-free-33.dynv6.net
+msn-mail-free-3312.dynv6.net msn-mail-free-3373.dynv6.net msn-mail-free-3414.dynv6.net msn-mail-free-3622.dynv6.net
+msn-mail-free-3632.dynv6.net msn-mail-free-3737.dynv6.net msn-mail-free-3812.dynv6.net msn-mail-free-4062.dynv6.net
+msn-mail-free-4088.dynv6.net msn-mail-free-4151.dynv6.net msn-mail-free-4290.dynv6.net msn-mail-free-4304.dynv6.net
+msn-mail-free-4411.dynv6.net msn-mail-free-4518.dynv6.net msn-mail-free-4640.dynv6.net msn-mail-free-4718.dynv6.net
+msn-mail-free-4868.dynv6.net msn-mail-free-5064.dynv6.net msn-mail-free-5162.dynv6.net msn-mail-free-5184.dynv6.net
+msn-mail-free-5198.dynv6.net msn-mail-free-5402.dynv6.net msn-mail-free-5415.dynv6.net msn-mail-free-554.dynv6.net
+msn-mail-free-5696.dynv6.net msn-mail-free-5718.dynv6.net msn-mail-free-5872.dynv6.net msn-mail-free-6047.dynv6.net
+msn-mail-free-6113.dynv6.net msn-mail-free-6326.dynv6.net msn-mail-free-6581.dynv6.net msn-mail-free-6589.dynv6.net
+msn-mail-free-6760.dynv6.net msn-mail-free-678.dynv6.net msn-mail-free-6877.dynv6.net msn-mail-free-6883.dynv6.net
+msn-mail-free-6906.dynv6.net msn-mail-free-6943.dynv6.net msn-mail-free-6959.dynv6.net msn-mail-free-6981.dynv6.net
+msn-mail-free-708.dynv6.net msn-mail-free-7155.dynv6.net msn-mail-free-727.dynv6.net msn-mail-free-733.dynv6.net
+msn-mail-free-7424.dynv6.net msn-mail-free-7429.dynv6.net msn-mail-free-7434.dynv6.net msn-mail-free-7509.dynv6.net
+msn-mail-free-7570.dynv6.net msn-mail-free-7742.dynv6.net msn-mail-free-7760.dynv6.net msn-mail-free-8047.dynv6.net
+msn-mail-free-810.dynv6.net msn-mail-free-8131.dynv6.net msn-mail-free-8282.dynv6.net msn-mail-free-8582.dynv6.net
+msn-mail-free-86.dynv6.net msn-mail-free-8632.dynv6.net msn-mail-free-8704.dynv6.net msn-mail-free-8776.dynv6.net
+msn-mail-free-8841.dynv6.net msn-mail-free-890.dynv6.net msn-mail-free-8952.dynv6.net msn-mail-free-8986.dynv6.net
+msn-mail-free-9002.dynv6.net msn-mail-free-9061.dynv6.net msn-mail-free-9121.dynv6.net msn-mail-free-9173.dynv6.net
+msn-mail-free-9224.dynv6.net msn-mail-free-9313.dynv6.net msn-mail-free-9368.dynv6.net msn-mail-free-9382.dynv6.net
+msn-mail-free-9444.dynv6.net msn-mail-free-9536.dynv6.net msn-mail-free-9587.dynv6.net msn-mail-free-9597.dynv6.net
+msn-mail-free-9649.dynv6.net msn-mail-free-9734.dynv6.net msn-mail-free-9921.dynv6.net msn-mail-free-9990.dynv6.net
+msn-mail-free-9998.dynv6.net mspeciosa.com msqatl.com msrc.ml msssg.com msvw.skin mswork.ru msxd.com mt2009.com
+mt2014.com mt2015.com mtdalmshouse.fitness mtdalmshouse.uk mtdog.xyz mtmdev.com mtnewtoy.us mtshop18.io.vn
+muadaingan.com muareview.com muataikhoan.info muathegame.com muchomail.com mucincanon.com mudahmaxwin.com
+mudonmaintenance.com muehlacker.tk muell.icu muell.io muell.monster muell.xyz muellemail.com muellmail.com muetop.store
+mugadget.com mui.cc.cd mui.de5.net mukn.skin multicorse.com muncloud.com munik.edu.pl munoubengoshi.gq muonwhila.com
+muralin-aja.com muratec.eu.org muratreis.icu musiccode.me musicflow.buzz musiku.studio mutant.me mutudev.com
+mvpmedix.com mvrht.com mvrht.net mwalshabs.dev mwarner.org mwlp.skin mwqj.xyz mxclip.com mxfuel.com mxhquxyi.top
+mxmm.hair mxvia.com mxwm.hair my-pomsies.ru my-teddyy.ru my10minutemail.com myairconpro.xyz myamya.tech mybitti.de
+mycleaninbox.net mycorneroftheinter.net mycreativeinbox.com myde.ml mydefipet.live mydemo.equipment myecho.es
+myemailboxy.com myerly.com myfixit.xyz myfxspot.com mygeoweb.info mygoo.vip myhochzeitsfilm.de myhosrn.servehalflife.com
+myindohome.services myinfoinc.com myinterserver.ml mykickassideas.com myletters.online mymail-in.net mymail.infos.st
+mymail90.com mymaildo.kro.kr mymailoasis.com mymaily.lol mymrxuyrd.top mynes.com mynetstore.de mynoop.store myntora.cfd
+myopang.com mypacks.net mypartyclip.de mypdj08.mywire.org myphantomemail.com mypk.beer mysadfjwefwf.us.ci mysamp.de
+myself.fr.nf myspaceinc.com myspaceinc.net myspaceinc.org myspacepimpedup.com myspamless.com mystvpn.com mysugartime.ru
+mytemp.email mytempemail.com mytempmail.com mythmarsh.me mytrashmail.com mywarnernet.net myweblaw.com mywrld.site
+mywrld.top myxentra.cfd myzx.com mzico.com n1nja.org n24n8x9.giize.com n8.gs na-cat.com na3qxuk.kozow.com
+naacpadvancement.org naah.ru naah.store nabaxox.edu.pl nabilalo.bond nabomail.com nabuma.com nada.email nada.ltd
+nadalshebaservices.com nagi.be nailooong.site naka.edu.pl nakedtruth.biz namdev-mail-01.bond namdev-mail-01.cyou
+namdevmail2.qzz.io namenan.me namewok.com nangspa.vn naniniva.com nanonym.ch nanopools.info nanoskin.vn naobk.com
+naocan.org napthex4.com narrowment.com narsub.online narsub.shop nashapoultryshop.com naslazhdai.ru natachai.me
+natange.org.uk nategetvpn.store nationalgardeningclub.com natuanal.com nautonk.com navalcadets.com naverapp.com
+naverly.com navermail.kr navura.in nawmin.info naxx.dev naylonksosmed.com naymedia.com nazisat.com nbmbb.com
+nbskyhope.shop nbspace.us nbvrluhsh.top nbzmr.com nbzy.hair ncfx.beer ncien.com ncleap.com ndade.eu.cc ndnphim.io.vn
+ndut.pro neatdaynote.com neatdrape.cfd necub.com negated.com neghtlefi.com neighborhoodtide.sbs neko2.net nekochan.fr
+nekosan.uk neoamc.xyz neomailbox.com neonbuzzline.buzz neonorbitx.com neosstudy.work neotlozhniy-zaim.ru neowd.com
+nepwk.com neroki.shop nervmich.net nervtmich.net nesopf.com nespf.com nespj.com nespressopixie.com nestlynotes.com
+net1mail.com netcnet.uk netcom.ws netfusionhub.surf netfxd.com netgcp.online nethercottventures.net
+netherfieldvillagehall.co.uk nethubmail.net netmails.com netmails.net netn.top netoiu.com netricity.nl netris.net
+netviewer-france.com networksolutionshk.asia netzidiot.de nevanata.com nevermail.de neverover.life new-api.cc.cd
+newaddr.com newairconpro.xyz newbpotato.tk newbreedapps.com newconnect.uk newcoolfix.xyz newdelhi.io.vn newfilm24.ru
+newgreenpath.org newideasfornewpeople.info newmail.top newmano.store newsteadabbeypartnership.org newyork.io.vn
+nexarisystems.online nexarsh.store nexarshop.store nexentia.cfd nexio.sbs nexorabio.pro.vn nexosphere.lifestyle next.ovh
+nextamcrepair.xyz nextcoolrepair.xyz nexthandyman.xyz nextmail.info nextpomi.dynv6.net nextstopvalhalla.com nextsuns.com
+nexus-streams.online nexushost.site nexverseal.shop nezdiro.org nezid.com nezuka.net nezumi.be nezzart.com nfast.net
+nfengwu.bond nfkah.eu.cc nfuo.makeup nghienplus.io.vn nghienplus.store nguyendanhkietisocial.com nguyenlieu24h.com
+nguyentinhblog.com nguyenusedcars.com nh3.ro nhienpv1.io.vn nhmi1.com nhmvn.com nhoopmail.store nhotv.com nhungdang.xyz
+niang-sfx.biz nianshen09.help nianshens.help nice-4u.com nice.qzz.io nicebad.com niceground.shop nicemail.cc
+niceminute.com nichaoxing.cc nick-ao.com nickmxh.com nicknassar.com nicusaurelus.online nigeriansincoventry.org
+nightfood.studio nightorb.com nik.edu.pl nikora.fr.nf nimbacharity.com nincsmail.com nincsmail.hu ninepacman.com
+niprack.com niseko.be niulaibulai.me niwave.shop niwave.top niwl.net njwzzvmtin.my nlpdy8m.ooguy.com nm123.com nm7.cc
+nmail.cf nnh.com nnnetworks.com nnot.net nnoway.ru no-spam.ws no-trash.ru no-ux.com no2bullyingatwork.org.uk
+nobleaccare.xyz noblefacility.xyz noblepioneer.com nobugmail.com nobulk.com nobuma.com noc5yva.theworkpc.com
+noclickemail.com nocp.ru nocp.store nodejs.uk nodezine.com noexpire.top nogmailspam.info noicd.com noinspect.top
+noizonicfoundation.com nokdot.com nokiamail.com nolemail.ga nolettersbox.com nomail.cf nomail.ga nomail.pw nomail2me.com
+nomes.fr.nf nomomail.com nomorespamemails.com nomorix.cfd nonchalantresmita.biz nondon.site nondon.store nongnue.com
+nonspam.eu nonspammer.de nonze.ro noodleparade.lol nooploop.store noopmail.com noproposal.com noref.in noreply.fr
+nori24.tv norovpn.site norseforce.com northboveymeadow.business northpinnacle.top northsixty.com northwindfinds.shop
+norvanta.cfd norwegischlernen.info noship.shop noshiper.pro nospam.fr.nf nospam.today nospam4.us nospamfor.us
+nospamthanks.info nosubcriber.shop notboxletters.com nothingtoseehere.ca notif.me notipr.com notlettersmail.com
+notmailinator.com notrnailinator.com notsharingmy.info novacontigencia.xyz novaemail.com novahvaccare.xyz novaprime.vip
+novaspherelabs.store novasub.click novyrix.cfd now.im nowhere.org nowmymail.com nowmymail.net nowrouter.store
+nowtopzen.com nowyoudme1.cc.cd noyavip.com noyp.fr.nf npobox.us nproxi.com nqmo.com nrbs.me nrehi.com nriza.com
+nrlord.com ns01.biz nsvpn.com nsyncxy.com nthrl.com ntlhelp.net ntto.us nttoadmin2.us nu9233b.theworkpc.com
+nubescontrol.com nucleant.org nuknjkv.ooguy.com nulla.de5.net nullbox.asia nullbox.info nuoifb.com nuox.eu.org
+nurfuerspam.de nut.cc nutpa.net nuts2trade.com nv6ei2v.kozow.com nvhrw.com nvqt304.xyz nwfa.hair nwldx.com nwrlr.org
+nwytg.com nwytg.net nxdbxd.top nxirad.online ny7.me ny7u9qr.kozow.com nyasan.com nyfhk.com nygren-realty.com
+nygrenrealty.com nypato.com nyrmusic.com nyxmail.pro nyxpanel.xyz nyxstores.id o2stk.org o2y50o5.loseyourip.com
+o326lav.kozow.com o7i.net oakon.com oalsp.com oasisclimate.xyz obelion.cfd obfusko.com objectmail.com obobbo.com
+oborudovanieizturcii.ru obxpestcontrol.com ocbxpz3.camdvr.org oceva.site octovie.com oczt15m.kozow.com odaymail.com
+odeask.com odem.com odnorazovoe.ru oebd.hair oepia.com oerpub.org ofags.com ofanda.com officecombine.com
+offshore-proxies.net ofisher.net ogcover.com ogoplace.pro ogprism.me ogrencikredisi.org ogzmail.com ohaaa.de ohgitu.me
+ohi.tw ohm.edu.pl oida.icu oiioii.email oiioii.vip oing.cf okauq.store okcdeals.com okclprojects.com okcx.edu.rs
+okcxhssgk.top okhko.com okiae.com okinawa.li okrent.us oku.ovh oky.ovh okzk.com oldao.com oldcrestgroup.net
+oldhamgroup.net oliespace.id oliespace.site olimp-case.ru olipii.com olisup.cyou oliviadiffuser.store oloh.ru oloh.store
+olypmall.ru olzx.skin omail.de omail.pro omanarts.com omarnasrrr.com omfg.run omgheels.com omkiujk.ddnsgeek.com
+omnievents.org omnilog.space omnisent.cfd omnivex.cfd omonomon.shop omtecha.com onbap.com one-mail.top one-ml.com
+one-sec-mail.site one-time.email one2mail.info oneaircon.xyz oneairconrepair.xyz oneamcservice.xyz oneclicksprout.click
+onecoolrepair.xyz onekisspresave.com onelettersmail.com onemail.host onemuou.com oneoffemail.com oneoffmail.com
+onestopacfix.xyz onestopamcmaintenance.xyz onestopduct.xyz onetm-ml.com onetm.jp onetopclick.online oneummahorg.uk
+onewaymail.com onheb.com onionred.com oniventa.cfd onlatedotcom.info onldm.net online.ms onlinecmail.com onlineidea.info
+onlyapp.net onmailflare.com onqin.com ontasa.com ontyne.biz oohioo.com ooioo.tech oolus.com oonies-shoprus.ru
+oooooooo.store oopi.org oosln.com oovk.ru oovk.store ooxxoo.asia ooynib.com ooyv.homes opayq.com opelkun.net
+opemails.com openagent.cfd openavz.com openclawskill.shop opendns.ro openedclaw.top openmail.pro opentrash.com
+openwrt.qzz.io opihhushdjn.cyou opmmedia.ga opog.hair opog.skin oposite.org opp24.com opportunity-africa.com
+optimaweb.me optivex.cfd opwebw.com oqgd.skin oqmy.hair oranek.com oravantis.cfd oravell.cfd orbit25k.io.vn
+orbitwhisper.buzz orbitxhive.com orbixacoa.com orceqjqw.top ordinaryamerican.net ordite.com oreidresume.com orgmail.pro
+orgmbx.cc orimassage.com oroki.de oronny.com orsbap.com ortogenmail.com orwpaztm.cfd oryxhvacmaintenance.xyz
+oryxmaint.xyz oryxmaintenance.xyz osaxadinhos.com.br oshietechan.link oshjr-24.xyz osifixtech.com.mx
+oskarstalbergcitygenerator.com ospirun.com ostahie.com ostinmail.com osxofulk.com otherinbox.com otmail.jp otpku.com
+ottsathi.store ouchcloud.com ouk.me oupul8b1k.bond oupul8b1k.cyou ourklips.com ourl.me ourpreviewdomain.com
+outdaremusicdevon.org outlawspam.com outlook.edu.pl outlookapp.tech outlooks.bond outmail.win ovbest.com ovomail.co
+ovpn.to owdrcro.giize.com owleyes.ch owlpic.com ownsyou.de owo-mailteam.bond owo-mailteam.cyou owovo.site owube.com
+oxbridgeholdings.net oxfo.edu.pl oxmail.homes oxopoha.com oxvq.hair oyisam.my oynsuxe.ooguy.com oyoa.hair oyoa.skin
+ozatvn.com ozjp.skin ozm.fr ozsaip.com ozvmail.com ozyl.de p-aac.top p-banlis.ru p-kk2.icu p-ttz.top p-y.cc
+p0dl9ik.giize.com p2bvz.cyou p33.org p3t8dyv.mywire.org p6vvvok.mywire.org p71ce1m.com p94y7ff.camdvr.org pa9e.com
+pachilly.com packiu.com packwhistle.me padue.app pagamenti.tk paharpurmim.ga pakadebu.ga palaze.cc
+paldonanamansilolo.online paliospiti.com palmjebelaliservices.com palmjumeirahservices.com pamaweb.com pamil.fr.nf
+pancakemail.com pandorasboxproductions.org panlix.cloud paperlanternly.cyou papierkorb.me paplease.com para2019.ru
+paratrabajar.xyz paris.edu.pl parisdaily.fr parlimentpetitioner.tk parsitv.com parthekio.live parthxxtoasts.site
+passeone.com passeone.xyz past-line.com pastcrumbs.me pastebitch.com pastipremium.store pastryofistanbul.com
+patientlecadet.online patity.com patonce.com patternplume.cfd pavilionx2.com pawobby.cfd paxeluni.com paxlys.com
+paylaar.com payperex2.com payspun.com pazard.com pazuric.com pbhak.dev pbis.beer pbrg4fb.ooguy.com pcaa.lol pcbb.lol
+pcdo.hair pckage.com pdf-cutter.com pdftinker.me pdmy.skin pdood.com pe.hu peachlumin.beauty peakac.xyz
+peakairconfix.xyz peakengineeringdubai.xyz peakinbox.net peakinstallations24x7.xyz peaksystemsdubai.xyz
+pearlairconrepair.xyz pearlamcrepair.xyz pearlrepairs.xyz pebblepouch.shop pecinan.com pecinan.net pecinan.org
+pelviro.sbs pembrookgroup.net penisgoes.in penoto.tk pepamail.com pepbot.com percyfx.com pertera.com peruss.biz.id
+pesagilt.top petalglimmer.beauty petalhem.cfd peterdethier.com peterhe-ai.bond petloca.com petrzilka.net pewpewpewpew.pw
+pflege-schoene-haut.de pfui.ru pgxh.skin phamay.com phanmembanhang24h.com phctool.com philipdowney.com phimib.com
+phimteen.net phmail.site phmail.us phone-elkey.ru photo-impact.eu photobrex.com photomark.net phpto.us phucmmo.com
+phuongnhicare.com phuotngay.com phuturemail.com phyones.com physcroenmail.com physicaladithama.io pi.vu piaa.me
+picdirect.net pickuplanet.com picturehostel.com picturehostel.fr picturehostel.org picturehostel.store pig.pp.ua
+pigeonprotocol.com pii.at piki.si pimpedupmyspace.com pinehill-seattle.org pingddns.net pingir.com pinkgreengenerator.me
+pinnaclemeadow.top pinpool.ai pipemail.space pipmmotube.store pippoc.com piscesbody.xyz pisls.com pitaniezdorovie.ru
+pithu.org pitiful.pp.ua pivo-bar.ru pivotylabs.pro pixdd.com pixelcroft.org pixelgagnant.net pixelrumble.buzz pixiil.com
+pixoledge.net pizu.ru pizu.store pizuhdev.work pizzajunk.com pjjkp.com pkday.eu.cc pkdigitalmart.site pkrj.hair
+placebomail10.com plainhomehub.com plantporch.me planworker.pro platinumactech.xyz platinumchiller.xyz
+playasiafootball.xyz playfine.com pleasenoham.org plenoryx.cfd plexfirm.com plexflux.app plexolan.de plhk.ru pliz.fr.nf
+ploae.com ploki.fr ploncy.com plowcreek.org plugintonature.org.uk plw.me pmail.site pnaz.skin pngmender.me pngrise.com
+pntvipveo45k.io.vn pnvipveo25k.io.vn pobbofqd.top poc4756bb.camdvr.org pochtac.ru poehali-otdihat.ru pofmagic.com
+pojok.ml pokemail.net pokemons1.fr.nf pokiemobile.com polaramccare.xyz polarkingxx.ml polarmaint.xyz politikerclub.de
+polkaroad.net polvexar.space polyfaust.net polysolextcoin.cloud pondmosaic.me pongpong.org ponp.be pooae.com poofy.org
+pookmail.com poolemethodists.org.uk pooo.ooguy.com poopiebutt.club popcornfarm7.com popcornfly.com popesodomy.com
+popgx.com poplk.com popol.fr.nf porchpetal.homes porjoton.com porsh.net porsilapongo.cl portaltrendsarena.com posdz.com
+positivevoiceteesvalley.co.uk posta.store postacin.com postbx.ru postbx.store postonline.me poubelle-du.net
+poubelle.fr.nf poutineyourface.com powerdea.me powered.name powerencry.com powerscrews.com powlearn.com pox2.com
+pozima.rest pp-n6.top pp-tw.cc pp7rvv.com pp9vdr0.ddnsfree.com ppdf.cc ppedu.pp.ua ppetw.com ppoo.ccwu.cc pptrvv.com
+pqoia.com pratikmail.com pratikmail.net pratikmail.org prazdnik-37.ru prc.cx predatorrat.cf predatorrat.ga
+predatorrat.gq predatorrat.ml predatorrat.tk premiapp.com premieragents.net premieramcpro.xyz premierhvacservice.xyz
+premierr.site premigu.co premirum.shop premium-mail.fr premiumapk.store premiumcrome.site premiuminternet.site
+premiuminternetvpn.xyz premiumonebd.store premiumsigma.shop premsy.net prestige-leadership.org prestore.space
+pretreer.com pricegh.com pricegh.fun pride-worldwi.de primabananen.net primalhigh.click primeacmaintenance.xyz
+primeamcpro.xyz primebulidv1.uk primehvacpro.xyz primejetnet.com primemaint.xyz primeorchard.top primered.shop
+primtech.cn prin.be printz.site prisonity.com privacy-mail.top privacy.net privacyshield.cc privatdemail.net
+privmail.edu.pl privo.edu.pl privy-mail.com privy-mail.de privymail.de priyo-mail.com priyo.edu.pl priyo.ovh priyo.site
+priyoemail.site priyomail.in priyomail.net priyomail.top priyomail.uk priyomail.us priyor.com priyp.com prkmail.xyz
+pro-tag.org pro5g.com procontract365.xyz procrackers.com productmm.shop profast.top progarhoud.xyz proguidex.com
+prohade.com prohisi.store projectcl.com promailt.com promptpebble.click promudon.xyz promyvia.cfd proprietativalcea.ro
+propscore.com prorises.com prosbarsha.xyz prosdeira.xyz prosdubaiuae.xyz prosemaar.xyz prosmirdif.xyz prosocial.io.vn
+prossportshub.xyz protectsmail.net protempmail.com protonza.com prout.be proveity.com prowashquick.xyz
+prowashsameday.xyz proxy-gateway.net proxymail.eu proxyparking.com prp-ppdt.app prtnx.com prtshr.com prtz.eu
+psai.run.place psh.me psles.com psnator.com psoxs.com ptct.net ptncereio.com ptnstudio.vn ptsculure.com puabook.com
+puffiqo.store puglieisi.com puji.pro pulse25k.io.vn pulsix.pw pumpoly.com punchbagartgallery.org.uk punkass.com
+punkproof.com puppetmail.de purcell.email pureamcrepair.xyz pureheart.org.uk purelogistics.org purerepairs.xyz
+purifyzed.org purmuttad.com pursip.com pushcom.store pusmail.com pussport.com put2.net puttanamaiala.tk
+putthisinyourspamdatabase.com puxa.top puzzlebirch.me puzzledotter.lol pvnmax.space pwpwa.com pwrby.com pwx129.love
+pxlys.com pyrosenex.cfd pyskillsgame.com q06htej.ddnsfree.com q0y5ffo.kozow.com q1zx2zj.camdvr.org q7qipaa.kozow.com
+qabq.com qacmjeq.com qagk.hair qaondqs.loseyourip.com qasti.com qazaxmj.theworkpc.com qbfree.us qc.to qcai.skin
+qcgmtzhzh.top qd.je qd28max.eu.cc qdoit.com qejjyl.com qentic.shop qeurtor.com qexvhz.com qfnt.skin qhgs.com
+qi3hav9.mywire.org qiang66.ccwu.cc qibl.at qiott.com qipmail.net qiq.us qisdo.com qisoa.com qiuvision.com
+qjwlaaa.giize.com qkwv.skin qkxm.skin qlbz.hair qlhub.org.uk qlto.hair qmrbe.com qodiq.com qoika.com qopow.com
+qoq.indevs.in qpdm.beer qq.my qqcomeback.me qrmason.me qrt8e6v.ddnsfree.com qrxs6eh.giize.com qrzzq7z.ooguy.com qsl.ro
+qsmail.cc.cd qsuo.uno qtum-ico.com quadrafit.com quantorynexus.space quantumeridian.site quarvex.cfd queenstonegroup.net
+quentavo.cfd questtechsystems.com quick-mail.cc quickaircontech.xyz quickdrop.buzz quickemail.info quickgesture.click
+quickinbox.com quickmail.nl quicksend.ch quietdetour.me quillet.eu quinz.me quipas.com quixentra.cfd qukv.skin quml.skin
+quorixia.cfd ququb.com qvcq.skin qvmao.com qvttclass.us qvwi.skin qvy.me qweasd123.cc.cd qwertyhandsome.net
+qwezxc321.cc.cd qwickmail.com qydxproapi.store qytechs.cn qzueos.com r2money.io.vn r4nd0m.de r8cri1k.theworkpc.com
+ra3.us rabin.ca rabiot.reisen rabitex.com racaho.com rackabzar.com racovor.com radioastronomynet.com rael.us raetp9.com
+rafiv2ray.xyz rainbib.co.uk rainbowly.ml rajaiblis.com raketenmann.de raleigh-construction.com rallywisp.me ramcen.com
+ramenmail.de ramin200.site ramizan.com rancidhome.net randol.infos.st randomail.io randomail.net rapidairconservice.xyz
+rapidcleangulf.xyz rapidcoolfix.xyz rapidcoolmaintenance.xyz rapidducting.xyz rapidefr.fr.nf rapidinstallations365.xyz
+rapidrambler.me rapplo.com rapt.be raqid.com ravavo.bond ravc.beer ravensholme.net raveqxon.blog raveqxon.store rawr.foo
+rax.la raxtest.com rayrayactive.com razemail.com razeny.com razuz.com rbb.org rbmz.beer rbs1.xyz rc38643.ddnsfree.com
+rcasd.com rccgmanifestinghisglory.co.uk rcpt.at rdklcrv.xyz rdlt0hi.mywire.org rdsekaunx.top re-gister.com reacc.me
+reality-concept.club realize.edu.pl reallymymail.com realmail.co realman.mywire.org realmka.io realquickemail.com
+realseek.xyz realtyalerts.ca reapsa.com reason.edu.pl rebates.stream receiveee.com recipeforfailure.com
+reclameaqui.services recode.me reconmail.com recyclemail.dk redbiodiesel.com redfeathercrow.com redi.fr.nf
+rednotecreatoracademy.art redproxies.com reelpicnic.me reestore.site refblogs.com refk.site reftoken.net regapts.com
+regbypass.com regexquill.me regspaces.tk regvippro.site reimondo.com rejectmail.com rejo.technology rekaer.com
+relayne.top reliable-mail.com relieve.us.ci remahankerupuk.com remai.freeddns.org remail.cf remail.ga remarkable.rocks
+remind.edu.pl remote.li remoteflyer.co.uk remraammaintenance.com rensumo.top rentaen.com rentop.asia renvotra.cfd
+renydox.com reovipvpn.top repairannual365.xyz repairgarhoud.xyz repairsjumeirah.xyz repairsolutionsae.xyz
+repairssportshub.xyz replyloop.com reportfresh.com reptilegenetics.com resgedvgfed.tk resmso.com restorationchurchtv.com
+resumeforest.cn reusable.email reusecomputers.site reverendneedham.co.uk reviewfood.vn revolvingdoorhoax.org
+rewermail.com rexabot.com rexmoo.ccwu.cc rexornge.net rexornge.site reymaticx.com rezalabs.shop rezato.com
+rezeptegesunde.com rf.gd rfc822.org rfods.tech rfzpnrbpv.top rgbeastcomputers.site rgwdomb.theworkpc.com
+rhalmshouse.church rhalmshouse.co.uk rhyta.com riazra.bond ricardo0911.xyz richfinances.pw riddermark.de
+riffproductions.co.uk rifkian.ga rifqysaputra.dev rikka0612.site rilzz.store rimshacooking.site rinseart.com riposh.shop
+rippb.com ripplebrief.buzz risinggirl.co.uk risingsuntouch.com riski.cf risu.be riwutz-gmail.com rjzh8vf.giize.com
+rklips.com rkomo.com rkzpcx.top rm2rf.com rma.ec rmmr.fun rmqkr.net rnailinator.com rniz667.mywire.org
+rnmut8pudgj0ikregqx6.dynv6.net rnvvpn.store ro.lt robertspcrepair.com roborena.com robot-mail.com robothandcook.cfd
+robustq.com rodhazlitt.com roguemaster.dev roiv.hair rollindo.agency ronete.com ronger.cfd ronghsng.buzz ronnierage.net
+rootfest.net roratu.com roroki.cn rosebearmylove.ru rosella.my.id rosequartzglow.beauty rotaniliam.com rotherhamcorp.net
+rotomails.co.uk rotomails.com rouflav.com route64.de routerboardvietnam.com rover.info rowdydow.com rowe-solutions.com
+roweryo.com royal.net royalairconservice.xyz royalcoolair.xyz royaldoodles.org royalmarket.life
+royalpriesthoodagc.org.uk royalrepairs.xyz royalthermo.xyz royandk.com roybl.com rppkn.com rr.nu rshz.hair rsvhr.com
+rteet.com rtrobinsbequest.org.uk rtrtr.com rtskiya.xyz rua.pp.ua rudymail.ml ruinique.tech rukiaops.me rulersonline.com
+rulp.skin rumahweb.site rumgel.com runcubesapps.id runi.ca runlop6.ooguy.com runpebble.me rupayamail.com ruru.be
+rustydoor.com rustyload.com ruu.kr ruutukf.com rvb.ro rvhx.hair rvneous.com rw1aifc.camdvr.org rweebz-mail-1.online
+rwstatus.com rwxsxnomo.top rxinai.com rxs9.cn rygel.infos.st rynetvpn.site ryteto.me ryuu.codes ryuucn.com ryyr.ru
+ryyr.store rzbal.xyz s-mail.social s-mdg.top s0ny.net s1q59z82q.top s33db0x.com s3cmt5w.kozow.com s3k.net
+s40vwj8.camdvr.org s4sfoundation.org.uk s8gz4ay.kozow.com sabrestlouis.com sackboii.com sad23321adja.cn sada-sd.cc
+saddope.lol sadfg.indevs.in sadrain.shop sads-ads-awe.top saeoil.com safaat.cf safeamcpro.xyz safermail.info
+safersignup.de safetymail.info safetypost.de sagametour.com saharanightstempe.com sahildash.dev sailmail.io
+saisonhama.shop sajutadollars.com sakoonthroughcancer.com sakurapink.top salakoais.shop saleis.live salmeow.tk
+sam1.eu.org samaltour.site samaritanfamilyfoundation.com samblogs.nett.to samblogs.zone.id sampsave.tech samsclass.info
+samsung-gmail.com sandcars.net sandduct.xyz sandelf.de sandwhichvideo.com sanfinder.com sanfnge.run sanfnges.cc
+sanim.net sanstr.com saovangtiles.site sappisi.com sarawakreport.com sast.ro sasukiez.shop satinfern.beauty
+satisfyme.club satorix.id satukosong.com saturrshop.uk saungadaid.pro sausen.com save4now.com savemydinar.com
+savests.com say0.com saynotospams.com sayverfox.com scamlantern.me scatmail.com scatterteam.com scay.net scentlilt.me
+schachrol.com schafmail.de schemastash.me schmeissweg.tk schrott-email.de scook.cfd scottcoffman.net scottni.com
+scpulse.com scribito.de scrsot.com sd3.in sdbbs.cc sdhaiok.eu.cc sdi5mon.ooguy.com sdj.fr.nf sds-awe.top sdsfre.blog
+sdvft.com sdvgeft.com sdvrecft.com seamandstory.cfd search4gpt.com seasonofgrace.org seaworld.asia sebbcn.net secmail.pw
+secretemail.de secure-mail.biz secure-mail.cc secured-link.net securehost.com.es securitybot.online sedekah-mudah.com
+seduck.com seedancespace.shop seedcorn.foundation seedspeed.site seekapps.com seekjobs4u.com sehier.fr sejaa.lv
+sekotong.store selaciptama.com seler25k.io.vn selfdestructingmail.com selfdestructingmail.org selftrak.fit selltub.com
+selltub.me seman.edu.kg semester.bond send22u.info send4.uk sendapp.uk sendfree.org sendgrid.ovh
+sendingspecialflyers.com sendnow.win sendo.dedyn.io sendo.giize.com sendokai.click sendos.fr.nf sendos.infos.st
+sendspamhere.com sengkuni.dedyn.io sengkuni.qzz.io sengkuni.xx.kg senseless-entertainment.com sentra-premium.com
+senvas.me senyan.fun seosnaps.com seqerc.com serbaprem.store serbaserbisoftware.site serenamaintenance.com serenith.cfd
+server.ms servicee.es servicenadalsheba.xyz services391.com servicesalquoz.xyz servicesdso.xyz servicesmeydan.xyz
+serviceszabeel.xyz servicetilal.xyz servicetr.me sesasdl.top setxko.com severnday.us sevopay.com sewink.my.id
+sex520.eu.org sexforswingers.com sexfrancecute.lol sexfrancecute.tattoo sexfrancecute.xyz sexical.com sexyalwasmi.top
+sexymeowers.site sexymeowers.space sexymeowers.store sexymeowers.xyz sfacg.org sfolkar.com sfr09g1.camdvr.org sgatra.com
+sgm.ovh shaceng.biz.id shaceng.my.id shadap.org shaguaaini.click shahabnoor.org shalar.net shanhaijuli.sbs sharebot.net
+sharedmailbox.org sharedwillow.sbs sharkfaces.com sharklasers.com sharpairconcare.xyz sharpaircool.xyz sharpfreon.xyz
+sharpmaint.xyz shchiba.uk sheerid.top sheinup.com shelfsonnet.me shengxia.asia sherazhaider.com sheryli.com shhmail.com
+shhuut.org shieldedmail.com shieldemail.com shiftmail.com shiita12.com shipfromto.com shiphazmat.org
+shipping-regulations.com shippingterms.org shiptudo.com shiro-alice.live shitaway.tk shitmail.de shitmail.me
+shitmail.org shitty.email shizuku-lulu.love shkele.cyou shmavje.mywire.org shmeriously.com shopaccmmo.com
+shopbantkclone.com shopcreative.cc shopempva11.com shopld.linkpc.net shopprimeaccounts.com shopvipduzk666.shop
+shopvipduzk6868.shop shopxda.com shopy.club shortmail.net shortweb.live shotmail.ru showslow.de shrib.com shuelder.com
+shut.name shut.ws shxwonew.xyz si1ver.xyz siap-sepuh.com sibafo.asia siberpay.com siby9w6.loseyourip.com sicmg.com
+sidelka-mytischi.ru sidement.com sidlabs.site sidneymichaelpoland.travel sidramaintenance.com siempre.gratis
+sifan077.cc.cd siftportal.ru sify.com sig.de5.net signalxp.com signsoflife.org.uk sihanoma.store sika3.com sikux.com
+silenceofthespam.com silentmail.ccwu.cc siliwangi.ga silvaron.cfd silveraircool.xyz silvercoin.life silverleafgroup.net
+sim-simka.ru sim-sppg.com simaenaga.com simoka.sbs simplecoolmaintenance.xyz simpleducting.xyz simplefreon.xyz
+simpleitsecurity.info simranaitech.space sin.cl sinaite.net sind-hier.com sind-wir.com sindhier.com sindwir.com
+sinema.ml sinfiltro.cl singapore.edu.pl singlespride.com sinnlos-mail.de sino.tw sinorto.com siperer.online siroja.top
+siteinfox.com sitemaplark.me siteposter.net sitwelltownlands.org.uk six25.biz sixoplus.com sizzlemctwizzle.com sjuaq.com
+sjusngde.info sk-ai.eu.cc skeefmail.com skingkong.com skrak.com skrhqfnya.top skrx.tk sky-inbox.com sky-ts.de
+skyemails.app skyemails.tech skyforte25k.io.vn skygazer42.cn skygazerhub.com skyhope666.icu skyhope666.shop
+skyhope666.xyz skyhopenb.shop skyhopenb.xyz skyhopenba.shop skyhopetw.xyz skyhopewd.xyz skyhopewdf.xyz skynet.infos.st
+skyrt.de skyserver.cyou skytopway.com slapsfromlastnight.com slaskpost.se slave-auctions.net sleepyplatypus.lol
+slimirin.com slippery.email slipry.net sliverkeigo.fun slopsbox.com slotbeer.com slothmail.net slowpokerfrance.eu
+slowpokerfrance.fr slowpokerfrance.org slowpokerfrance.store slushmail.com slushpools.cloud sluteen.com sly.io
+slyouthuk.org smaau.com smailpro.com smailwork.com smakit.vn smallker.tk smapfree24.com smapfree24.de smapfree24.eu
+smapfree24.info smapfree24.org smartaccare.xyz smartamccare.xyz smartannualquick.xyz smartcooltech.xyz smartemailbox.co
+smartfixgulf.xyz smartnator.com smartsolutionsfast.xyz smarttalent.pw smarttickethub.com smashmail.de smell.sbs
+smellfear.com smellrear.com smellypotato.tk smeux.com smkanba.com smncloud.com smpcharity.co.uk smpnegeri4-pwt.my.id
+smtp.id.vn smtp.io.vn smtp99.com smwg.info smykwb.com snakebutt.com snakemail.com snapbx.com snapcanvas.click
+snapmail.cc snapmail.site snapmail.xyz snapwet.com sneakmail.de snece.com sneydgreen-communityhall.co.uk snpmail.fun
+sobhahartlandservices.com soc123.net social-mailer.tk socialfurry.org socialist.sbs sociallymediocre.com
+socialpulse.casa socialtrash.online soco7.com socoori.com sofia.re sofimail.com sofort-mail.de sofortmail.de sofrge.com
+softbank.id softdailyguide.com softkey-office.ru softlitceg.com softpls.asia sogetthis.com sohai.ml sohus.cn soioa.com
+soisz.com solar-impact.pro solarnyx.com solarunited.net solarunited.org solenox.cfd soleoddity.me solerbe.net
+solidairconpro.xyz solimoddin.online solkill.store solquira.cfd solvemail.info solventtrap.wiki somadethcdk.site
+somelora.com somervillepartners.net somestoneair.shop somoj.com son2d.site songsan.business songsign.com soniot.fr
+soniot.info soniot.online soniot.store sonjj.edu.pl sonl192.theworkpc.com sonny.tk sonphuongthinh.com sonrusu.com
+sonshi.cf soodmail.com soodomail.com soodonims.com soombo.com soon.it soscandia.org soson.shop soul-association.com
+soundattic.me southai.bond southdubaimaintenance.com southeastessexanimal.uk soyboy.observer sozenit.com spacebazzar.ru
+spacehotline.com spacework.top spacexyz.space spacezin.space spam-be-gone.com spam.care spam.ceo spam.la spam.org.es
+spam.su spam4.me spamail.de spamarrest.com spamavert.com spambob.com spambob.net spambob.org spambog.com spambog.de
+spambog.net spambog.ru spambooger.com spambox.info spambox.me spambox.org spambox.us spamcero.com spamcon.org
+spamcorptastic.com spamcowboy.com spamcowboy.net spamcowboy.org spamday.com spamdecoy.net spamex.com spamfellas.com
+spamfighter.cf spamfighter.ga spamfighter.gq spamfighter.ml spamfighter.tk spamfree.eu spamfree24.com spamfree24.de
+spamfree24.eu spamfree24.info spamfree24.net spamfree24.org spamgoes.in spamherelots.com spamhereplease.com spamhole.com
+spamify.com spaminator.de spamkill.info spaml.com spaml.de spamlot.net spammer.fail spammotel.com spammy.host
+spamobox.com spamoff.de spamok.com spamsalad.in spamsandwich.com spamslicer.com spamsphere.com spamspot.com
+spamstack.net spamthis.co.uk spamthis.network spamthisplease.com spamtrail.com spamtrap.ro spamtroll.net spamwc.cf
+spamwc.ga spamwc.gq spamwc.ml sparkletoc.com sparxautomationhub.store speak2all.com speaknow.org.uk
+specialneedscircle.co.uk speedgaus.net speedlooking.fun sperma.cf spicysoda.com spiedemtion.store spikio.com
+spindl-e.com spinly.net splitparents.com spoofmail.de sportcornwall.org sportrid.com sportscitymaintenance.com
+sportsfunlifestyle.org spotiy.site spotlightdiary.com spr.io spritzzone.de sproutassembly.sbs spruzme.com spybox.de
+spymail.com spymail.one square32o.com squizzy.de squizzy.net srame.com sroff.com sry.li srzi.makeup ss0qw9a.ddnsfree.com
+ssanphone.me ssi-bsn.infos.st sslglance.me ssoia.com sssig.one sssvcv.uno stableharvest.bond stacys.mom
+stanfordujjain.com star-fish.org.uk starbalance.site starcheck.in stardust-2.store starlight-breaker.net starlight.store
+starmail.net starnlink.com starpower.space startfu.com startkeys.com statdvr.com stathost.net statiix.com stayhome.li
+stc-88.com steadyhabithub.com steam-area.ru steam-coin.com steambot.net steel4work.io.vn stepsofhope.co.uk
+sterlingpointco.com stexsy.com stgodanang.com stinkefinger.net stomatogomail.ru stoneground.shop stonesinwater.com
+stop-my-spam.cf stop-my-spam.com stop-my-spam.ga stop-my-spam.ml stop-my-spam.pp.ua stop-my-spam.tk stopspam.app
+storebanme.com storegmail.net storiesonthestreet.org storiqax.top storj99.com storj99.top storybuddies.online
+stpaulsgrammaralumniusa.org stravico.cfd strayhood.org streamingku.live streamtv.biz.id streamwolf.store
+streetwisemail.com stromox.com strongairconpro.xyz stronghvactech.xyz strongmaintenance.xyz strongthermo.xyz
+stuckmail.com student.nyc.mn studio.jo3.org studio.publicvm.com studyhub.edu.pl stuffmail.de stufmail.com stumpfwerk.com
+stylist-volos.ru su.cloudns.biz suarj.com submic.com submitreports.com substoretools.com substoretools.site
+substoretools.store suburbanthug.com suckmyd.com sudern.de sueshaw.com suexamplesb.com suft.autos suftwari.com
+sugarloafstudios.net suhasmedam.com suioe.com sumberakun.com summitamc.xyz summitcabin.top summitcare24x7.xyz
+summitcare365.xyz summitcoolcare.xyz summitcoolservice.xyz summitfacility.xyz summitrepairquick.xyz summitworksgulf.xyz
+sunlitcircle.cyou sunmoonlight.shop sunnysill.homes sunstarmoon.shop suntuy.com super-auswahl.de super.lgbt
+superblohey.com superbowlstarttime.org supergreatmail.com supergrok.site supermailer.jp superplatyna.com superrito.com
+supersave.net superstachel.de superti4r.dev superyp.com supplementsdiary.com supplementwiki.org
+supportorganization.online supporttc.com surbitonnewlifebaptist.com sureaircon.xyz surecoolrepair.xyz suremail.info
+suryain.app sushisalmon.online sustainablecitymaintenance.com sute.jp svetims.com svgmend.me svip520.cn
+svip888888888.com svipcun.eu.org svk.jp svlg.hair svvf.hair svxr.org swagpapa.com swap.name.ng swapagrawal.work.gd
+sweetberry.online sweetpotato.ml sweetxxx.de swi4jut.ddnsfree.com swift-mail.net swift10minutemail.com swiftcroft.org
+swifthvacmaintenance.xyz swiftmaintenancegulf.xyz swiftwashdxb.xyz swissokalmo.org.uk swsdz.com sx227.top sx235.top
+sx697.top sx856.top sx872.top sx882.top sx992.top sydney.edu.pl syecna9.ooguy.com syinxun.com sylentha.cfd
+sylnetdns.site sylnetgcp.site sylnetgcp.top sylnetx1.top sylvannet.com symphonyresume.com synarca.com syncax.com
+synovaris.cfd syntheradynamics.site syosetu.gq sysout.cloud sytchampton.directory sytchamptoncc.co.uk syujob.accountants
+sz345p7.loseyourip.com szerz.com szxcfagah.online t15ippy.giize.com t1mo.net t2d9n0j.ooguy.com t2t.email t6s7.top
+t7sqtao.giize.com t8xieb2.kozow.com tabmender.me tacomail.de tafmail.com tafnsxo.ooguy.com tafoi.gr tagara.infos.st
+taglead.com tagmymedia.com tagyourself.com taikhoankiro.pro taimb.com taischaves.com tako.skin talemarketing.com
+talkinator.com talkmatrix.study talkup.sbs talmetry.com tamthomca.click tamttts.com tandlplith.se tanlanav.com
+tanpony.com tanukis.org tanvo.online taobudao.com taohucom.store taojingrun.online taomail.web.id tapchicuoihoi.com
+taphear.com tapi.re tapparade.click tarasbest.xyz tartinemoi.com tarzanmail.cf taseek.cc.cd taseek.top tastmemail.com
+tastrg.com tatadidi.com tatsu.uk taugr.com taukah.com taxibmt.com taxibmt.net taymonera.de tb-on-line.net
+tbgroupconsultants.com tbr.fr.nf tbterqwzv.top tcwlm.com tcwlx.com tdtda.com teambunnyfoundation.org.uk
+teamnewmexico.org teamtitan.co tech2grow.io.vn tech69.com techblast.ch techcitywalk.xyz techcyber.shop
+techdubaicreek.xyz techemail.com techgroup.me techjaddaf.xyz techlhj.email technoproxy.ru techsdamachills.xyz
+techsdifc.xyz techsdubai.xyz techsfestivalcity.xyz techsgarhoud.xyz techstecom.xyz techstilal.xyz techtecom.xyz
+techusa.org teerest.com teewars.org tefl.ro tehillahpraise.uk teihu.com telecomix.pl teleg.eu telegmail.com teleworm.com
+teleworm.us teliedge.com teligmail.site telimail.online tellos.xyz telos.lat telvetto.com temailz.com
+tembusselalu.biz.id tembusselalu.my.id teml.net temp-email.de5.net temp-link.net temp-mail-free.dedyn.io
+temp-mail-free.dynv6.net temp-mail.best temp-mail.cfd temp-mail.com temp-mail.de temp-mail.edu.rs temp-mail.freeddns.org
+temp-mail.gg temp-mail.lol temp-mail.now temp-mail.org temp-mail.pp.ua temp-mail.ru temp-mailer.dynv6.net temp-mails.com
+temp.skymeshdynamics.com temp1month.icu tempail.com tempalias.com tempblockchain.com tempe-mail.com tempebossok.my.id
+tempemail.biz tempemail.co tempemail.co.za tempemail.com tempemail.de tempemail.net tempemail.nyc.mn tempemailgen.com
+tempemaill.com tempemailo.org tempestme.com tempinbox.co.uk tempinbox.com tempmail.at tempmail.au tempmail.best
+tempmail.cc tempmail.cn tempmail.co tempmail.de tempmail.email tempmail.eu tempmail.id.vn tempmail.ing tempmail.io.vn
+tempmail.it tempmail.ninja tempmail.plus tempmail.pp.ua tempmail.us tempmail.vip tempmail.world tempmail.ws
+tempmail101.com tempmail2.com tempmail5.com tempmaildemo.com tempmailer.com tempmailer.de tempmailer.net
+tempmailfree.net tempmailnow.io tempmailo.com tempmailr.com tempmails.net tempmailto.com tempmailyo.org tempomail.fr
+tempomail.org tempomailo.site temporalemail.org temporam.com temporam.online temporam.xin temporam.xyz temporarily.de
+temporarioemail.com.br temporarly.com temporary-mail.net temporaryemail.dpdns.org temporaryemail.net temporaryemail.us
+temporaryforwarding.com temporaryinbox.com temporarymailaddress.com tempp-mails.com temppppo.store tempr.email
+tempsky.com temptami.com tempthe.net tempymail.com tenhub.uk tensi.org tenull.com ternaklele.ga terre.infos.st
+test-infos.fr.nf test1byali.cfd testore.co testudine.com tetestebu.online tevstart.com texify.online textpivot.me
+tfbnw.asia tfbnw.id.vn tfbnw.in tfbnw.info tfbnw.io.vn tfbnw.tech tfbnw.xyz tfcn.beer tffv4a3.kozow.com tgduck.com
+tgmaiss.xyz tgnm.hair tgoj.skin thaihp.net thaitudang.xyz thalarex.cfd thameschamberorchestra.co.uk thanhnhontienbao.com
+thanksnospam.info thankyou2010.com thaotri.com thatim.info thc.st thdfyrg.top the23app.com theaviors.com
+thebearshark.com thebest73.shop theboys.cyou thecarinformation.com thechildrensfocus.com thecity.biz thecloudindex.com
+thecwf.co.uk thediamants.org thedirhq.info thedorsetcarershub.org theducting.xyz theeyeoftruth.com thefixit.xyz
+thegrampians.net thehjhvj.ink thejenkins.net thejoker5.com theking.id thelakesmaintenance.com thelifecentre.org.uk
+thelightningmail.net thelimescommunitygarden.org thelimestones.com themailer.de thembones.com.au
+themccarneyfoundation.co.uk themegreview.com themostemail.com thereddoors.online theroyalweb.club thescrappermovie.com
+these.cc theshahnazfoundation.com thespamfather.com thespringsmaintenance.com theteastory.info thetechnext.net
+thevalleymaintenance.com thevillamaintenance.com theweifamily.icu thex.ro thg.cc.cd thichanthit.com thichmmo.com
+thiefness.com thietbivanphong.asia thirifara.com thisisnotmyrealemail.com thismail.net thispy.top thisurl.website
+thnikka.com thoas.ru thodianamdu.com thoitrangnam2024.shop thomasblackerby.org.uk thor.my.id thraml.com threads.io.vn
+thriftmorrow.me thrma.com throam.com thrott.com throwam.com throwaway.dynv6.net throwaway.io throwawayemailaddress.com
+throwawaymail.com throwawaymail.pp.ua throya.com thrubay.com thshyo.org thueotp.net thulinh.net thunderbolt.science
+thunkinator.org thuongxg.com thurleighchurchestate.church thxmate.com tianblog.top tianmi.me tianstudy.space tiapz.com
+tic.ec tidaksuka.cfd tidewick.org tidissajiiu.com tidylifehub.com tiendadezapasok.com tiffincrane.com tigrisstem.org
+tijdelijke.email tikanony.com tikmail.org tiksofi.uk tiktakgrab.com tiktakgrab.shop tiktakgrabber.com tiktokngon.com
+tiktokus.us tilalalghafmaintenance.com tilien.com tilumo.cfd tilvex.click timbourkescholarshipfund.org timgiarevn.com
+timkassouf.com tinhoconline.com tinoza.org tinpho.com tinyroomlife.me tinyshortcuts.click tinytimer.org tinyurl24.com
+tipsb.com tirasya.pro titangamezz.com titenpa.com tittbit.in tiv.cc tivendra.cfd tivertonhospitalleagueoffriends.co.uk
+tivo.camdvr.org tizi.com tjhn.beer tkfb24h.com tkitc.de tlktok.us tlpn.org tmail.com tmail.edu.rs tmail.gg tmail.io
+tmail.link tmail.lt tmail.mx tmail.ws tmail1.org tmail2.org tmail3.com tmail3.org tmail4.org tmail5.org tmail6.com
+tmail9.com tmaile.net tmailinator.com tmailor.com tmailor.net tmails.net tmmbt.net tmpbox.net tmpemails.com tmpeml.com
+tmpeml.info tmpjr.me tmpkit.com tmpmail.net tmpmail.org tmpmailtor.com tmpnator.live tmpx.sa.com tmxttvmail.com
+tnbeta.com toaik.com toastunicorn.lol tocuda.cloud toddsbighug.com tofeat.com togetherbrook.sbs tohru.org toiea.com
+tokem.co token.ro token0v0.com tokenmail.de tokfly.org tokmail.fun tokmail.net tokobibit.co tokyo.edu.pl tokyo112.top
+tokyoflarex.tokyo tomhouse.shop tommyfommy.site tomvnet.uk tonaeto.com tongle.ccwu.cc toni.io.vn tonne.to
+tonyfarm.indevs.in tonymanso.com too.li toolbox.ovh toolnator.plus toolourles.tech tools-capcut.com toolsequipment.cyou
+toomail.biz toon.ml top-shop-tovar.ru top101.de top1mail.ru top1post.ru topacservice.xyz topclassacservice.xyz
+topclassduct.xyz topcleangulf.xyz topcoolmaintenance.xyz topdatamaster.com topinrock.cf topmail2.com topmail2.net
+topofertasdehoy.com topranklist.de topren.cyou topren.top toprumours.com toptechdubai.xyz topupgg.app topvu.net
+torkakak.site tormail.org torrent411.fr.nf torvila.sbs tospage.com toss.pw tosunkaya.com totallynotfake.net
+totalvista.com totesmail.com totoan.info totococo.fr.nf toupiao7003.top tourcc.com towerac.xyz towerfacility.xyz
+towerhubdubai.xyz townsquaremaintenance.com toyafterglow.me tozya.com tp-qa-mail.com tppp.one tppp.online tpwlb.com
+tqoai.com tqosi.com trackden.com tradermail.info tradingview.my.id tradr.space trainthem2fish.co.uk tramynguyen.net
+tranceversal.com trandigabapoe.shop trangiabao.click trangzim.uk tranhtai.com transaksikita.tech transferpulsa.net
+translateid.com traodoinick.com traogiai.com trap-mail.de trash-amil.com trash-mail.at trash-mail.cf trash-mail.com
+trash-mail.de trash-mail.ga trash-mail.gq trash-mail.ml trash-mail.tk trash-mail.webredirect.org trash-me.com
+trash2009.com trash2010.com trash2011.com trashcanmail.com trashdevil.com trashdevil.de trashemail.de trashemails.de
+trashinbox.com trashmail.at trashmail.com trashmail.de trashmail.fr trashmail.gq trashmail.hu trashmail.io trashmail.me
+trashmail.net trashmail.org trashmail.se trashmail.ws trashmailer.com trashmailgenerator.de trashmails.com
+trashymail.com trashymail.net trasz.com travelfriend.online travelistaworld.com travelovelinka.club travionex.cfd
+trayna.com trbvm.com trbvn.com trbvo.com treesforderby.org trend-maker.ru trendcricket.buzz treso.me treterter.shop
+trevourus.com trfu.to trgfu.com trgovinanaveliko.info trialmail.de trickmail.net trieuhao.site trillianpro.com
+trinovia.cfd triots.com trixtrux1.ru trojanvmesswrt.dpdns.org trolebrotmail.com trollproject.com tropicalbass.info
+tropovenamail.com trovantis.cfd troveniq.cfd truecoolcare.xyz trumingovn.online trunghocphothong.io.vn trungmetax.com
+trungtamtoeic.com trustcheck.cc trustdomainvn.us trustedadmin2.shop trustedadmindns.site trusteddns.online trustguru.vip
+trusticloud.us trustmailold.us truthfinderlogin.com tryalert.com tryninja.io trythe.net tryzoe.com tscasalnt.top
+tsderp.com tsdpt.co.uk tshdn.cfd tshirtsavvy.com tsmtp.org tstrust.org.uk ttirv.org ttpo89japan.com ttszuo.xyz
+tualias.com tuamaeaquelaursa.com tubebox.us tubeemail.com tuethong.shop tuku26012023.xyz tulw6ae.ooguy.com tumroc.net
+tunthuta.com tuofs.com tupmail.com turkeyth.com turnimon.com turoid.com turual.com turuma.com tutuapp.bid
+tuyenchau.click tuyenchau.online tuyenchau.site tuyenhuy.click tuyenhuy.online tuyenhuy.site tvchd.com tverya.com
+twck.hair tweet.fr.nf twinmail.de twitch.work twitchythoughtcreations.in twitter.io.vn twkly.ml twocowmail.net
+twoweirdtricks.com twskyhope.top twskyhope.xyz twskyhopenb.shop twzhhq.online tx1ggv4.theworkpc.com txcct.com txen.de
+txqx.skin txtadvertise.com tybz.hair tyhe.ro tyldd.com tympe.net tyoless.org.uk tzrj.pro u2v7nnn.mywire.org uacro.com
+uaecleanexpress.xyz uaerepairquick.xyz uaeserviceae.xyz uber-mail.com uberip.com ubinert.com ubismail.net ubm.md
+ucche.us ucupdong.ml uddinfoundation.org udingclin.com uemail99.com ufacturing.com ufokeuabmail.com ug.wtf uggsrock.com
+uguuchantele.com uhe2.com uhhu.ru uiemail.com uiu.us ujijima1129.gq uk.to ukev.org uki.io.vn ukm.ovh ukshop538yt.uk
+ukwv.skin ulm-dsl.de ulteriq.cfd ultra.fyi ultrada.ru ultrafive.online ultralabs24.store ultralux.io.vn ultrasix.online
+ultraunitquick.xyz ultravex.cfd ultraz1.io.vn ultrmigos.online uma3.be umail.net umil.net umiudi.cn
+ummsuqeimmaintenance.com umombiss.tk undeadbank.com undercliffholdings.net underseagolf.com undo.it unfairship.com
+unicodeworld.com unids.com unimain.tech unimark.org uniromax.com unit7lahaina.com unitedcharitiesosm.org.uk
+universall.me unlikeyth.com unmail.ru unratito.com uofzcpg9ftykob.asia uooos.com uorak.com upc.infos.st upliftnow.com
+uplipht.com uploadnolimit.com upozowac.info upphim.net upsnab.net uqfb.hair uqqlrdi.top urbancoolpro.xyz
+urbanmaintenance.xyz urbanvalore.info urfunktion.se urgentmail.ovh urhen.com uroid.com urvs.skin urzy.skin us-x.top
+us.af us.to usa.cc usa.edu.pl usaishop.shop usako.net usbc.be usdtbeta.com used-product.fr usedus.me usefulbriefing.com
+uselesswebsites.net ushijima1129.cf ushijima1129.ga ushijima1129.gq ushijima1129.ml ushijima1129.tk usm.ovh uspsp.top
+usrl71x.camdvr.org ustorp.com usus.accesscam.org usus.camdvr.org usus.casacam.net usus.ddnsfree.com ususus.dynv6.net
+utiket.us utkarsh.tech uu.gl uu2.ovh uue.edu.pl uuf.me uuii.in uvaul.us.ci uvicone.in uwork4.us uyhip.com uyqs.skin
+uz8.net v-mail.xyz v1jhjrc.giize.com v2v.click v2v.email v2v.world v6.army v6.navy v6.rocks v6omlz6.giize.com vaasfc4.tk
+vaati.org vae.indevs.in vafyxh.com valanides.com valemail.net valhalladev.com valueacrepair.xyz valueairconrepair.xyz
+valueamcdubai.xyz valuehandyman.xyz valuehvac.xyz valueineveryone.co.uk valuerepairs.xyz vankin.de vasteron.com vatos.gg
+vaupk.org vbgvd.com vbv.cards vcois.com vctel.com vda.ro vddaz.com vdig.com vdzc.skin veanlo.com veb37.com
+vectorbrasil.app velatrix.cfd veletis.bond velloxist.site velmoor.org velocitronix.online veltexline.com
+velvetpetalia.beauty velvetstitchery.cfd vemomail.win venariq.cfd venompen.com ventrovia.cfd veo.kr veo325k.io.vn
+veo325kcredit.io.vn veo33.io.vn veo3ultra.sbs veomatrix25k.io.vn veoverse25k.io.vn ver0.cf ver0.ga ver0.gq ver0.ml
+ver0.tk vercelli.cf vercelli.ga vercelli.gq vercelli.ml vercelspace.shop verdejo.com verel.online verifycenter.net
+verityemail.site vermutlich.net vernonbourne.uk veronicamira.info vertexinbox.com vertexium.net veruvercomail.com
+verybigdick.cyou veryday.ch veryday.eu veryday.info veryrealemail.com ves.ink vesa.pw vesdev01.shop vetra.cyou vevs.de
+vexalor.cfd vexaluno.xyz vexi.my vextora.click vfdhks.eu.cc vfre4w3.dynv6.net vfwladiesauxin.org vgfautd.mywire.org
+vggh.beer vgyi.hair vi1ilpa.mywire.org via.tokyo.jp viavuive.net vibertees.com vibzi.net vickaentb.tk victime.ninja
+victoriaalison.com victoriantwins.com victoryheightsmaintenance.com vidchart.com videoigdownload.com videotoptop.com
+viditag.com vidwobox.com vidxlr.me viemarter.online viettravel.io.vn vietxf.com viewbuster.ru viewcastmedia.com
+viewcastmedia.net viewcastmedia.org viewmuse.com vigilantkeep.net vigoneo.com vikingsonly.com villaamcdubai.xyz
+villaamcrepair.xyz villaclimate.xyz villanovaservices.com villasdesk.xyz villaspro.xyz villaxoa.site vinaemail.com
+vinakoop.com vinakop.com vinatissue.org vinernet.com vinhdo.shop vintomaper.com viole.cfd violet0923.online vipepe.com
+vipmail.name vipmail.pw vipmba.cc vips.pics vipxm.net viralplays.com virelio.cfd virgilian.com virginsrus.xyz
+virtual-hipster.com virtualemail.info virtualminerals.com visal007.tk visal168.cf visal168.ga visal168.gq visal168.ml
+visal168.tk visignal.com visualdep.run.place visualnest.work visuals.linkpc.net vitahicks.com vitaspherelife.com
+vitrineproducoes.com viv2.com vividtipzone.com vixletdev.com vixtricks.com vjbl.skin vjoid.ru vjoid.store vjuum.com
+vkbb.ru vkbb.store vkbt.ru vkbt.store vkcbt.ru vkcbt.store vkcode.ru vkfu.ru vkfu.store vkjashdf.eu.cc vkpr.store
+vkr1.com vkrr.ru vkrr.store vladhub.buzz vlemi.com vlrregulatory.com vmailing.info vmani.com vmbx.skin vmm.indevs.in
+vmpanda.com vn-one.com vncctv.org vnedu.me vnfjsh.eu.cc vnqi.skin vntechhub.online vnvmail.com vnxdxpf.loseyourip.com
+vobau.net voerpemww.click voicesforchangeinc.org voidbay.com voidmail.one voidpop.win volaj.com volku.org voltaer.com
+voltr.click voltravia.cfd vomoto.com vorga.org vortalis.cfd voryxen.com vothanhtuan.shop votiputox.org voxelcore.com
+voxinh.net vpbz.skin vpii.beer vpkv.skin vpn.st vpn64.de vpnseat.com vps30.com vps79.com vps911.net vqdz.hair vqdz.skin
+vradportal.com vremonte24-store.ru vrjxk.com vrmtr.com vsdsd23gsdf.shop vsimcard.com vsmailpro.com vssms.com vtmpj.com
+vtmpj.net vtxmail.us vuatrochoi.nl vubby.com vuiy.pw vuket.org vulca.sbs vulcanpioneerjers.org vupn.me vusra.com
+vutrugay.org vuv.indevs.in vvatxiy.com vwagamlk.top vwhins.com vxsolar.com vystella.cfd vztc.com w-asertun.ru
+w154ed2.giize.com w3internet.co.uk wacold.com waguriagent.codes waisfoundation.com waitbeqa.com waivey.com
+wakingupesther.com walala.org walkmail.net walkmail.ru wallm.com wanai.biz.id wanaofamouscar.com wandouyu.run wanko.be
+wansnode-dice.site wanting2work.org.uk wanva.shop wargravepreschool.uk warlus.asso.st warmwindow.homes waroengku.cc
+waroengmail.com waroengpremium.com warrity25k.io.vn warsanmaintenance.com warunkto.com watch-harry-potter.com
+watchever.biz watchfull.net watchironman3onlinefreefullmovie.com waterisgone.com waterpalace.pro
+watersoftenersystemcost.com watrf.com watsawang.com wattcottage.me waventra.cfd waw.indevs.in wazabi.club wbdev.tech
+wbml.net wbslxy.cc.cd wdhu.skin wdrd.beer wearkeymail.site wearvault.biz.id weatherbx.xyz weaxymt.loseyourip.com
+web-contact.info web-ideal.fr web-inc.net web-library.net web-mail.pp.ua web2mailco.com webcamness.com
+webcenterfairbanks.dedyn.io webclub.infos.st webcontact-france.eu webemail.me webhook.site webinarmoa.com webm4il.info
+webmail24.top webmailus.com webofip.com webscash.com webstore.fr.nf webtrip.ch webui.cc.cd webuser.in wecanmakehit.win
+wecp.ru wecp.store wee.my weekendwok.me weekfly.com weekzs.icu weeline.fun wef.gr weg-werf-email.de wegoo.dpdns.org
+wegwerf-email-addressen.de wegwerf-email-adressen.de wegwerf-email.at wegwerf-email.de wegwerf-email.net
+wegwerf-emails.de wegwerfadresse.de wegwerfemail.com wegwerfemail.de wegwerfemail.info wegwerfemail.net wegwerfemail.org
+wegwerfemailadresse.com wegwerfmail.de wegwerfmail.info wegwerfmail.net wegwerfmail.org wegwerpmailadres.nl
+wegwrfmail.de wegwrfmail.net wegwrfmail.org weiruipingji.com weizixu.com wejedvv.giize.com wekawa.com welikecookies.com
+wellsfargocomcardholders.com wemel.top wenkuu.com wentcity.com wenyuanshe.com wep.email were-w.top wetrainbayarea.com
+wetrainbayarea.org weyword.cfd wfgdfhj.tk wfpe.autos wg0.com wh4f.org whaaaaaaaaaat.com whatagarbage.com whatemi.de
+whatever.za.net whatiaas.com whatifanalytics.com whatpaas.com whatsaas.com whf222.top whiffles.org whirlygirlink.org
+whispermail.org whiteaircond.xyz whiteairconfix.xyz whiteamcservice.xyz whitechiller.xyz whitehousecalculator.com
+whitehvacrepair.xyz whitemistral.pro whob31o.camdvr.org whoopza.org whoopza.store whopy.com whyspam.me wibblesmith.com
+wicfolhumanservices.org wickmail.net widaryanto.info widget.gg wiemei.com wierie.tk wifimaple.com wifioak.com wikfee.com
+wikidocuslava.ru wildan.tech wildlinenlab.cfd wilemail.com willhackforfood.biz willselfdestruct.com wimsg.com
+windsurfcom.shop winemaven.info wingsai.online winocs.com wins.com.br wintersgf.store wintersmail.site wir-sind.com
+wireconnected.com wishy.fr wivstore.com wjah.hair wjah.skin wlist.ro wlsom.com wmail.cf wmail.club wmct.info wmksuhd.cn
+wnbaldwy.com wohbc.co.uk wokcy.com wolfmail.ml wolfsmail.tk wollan.info womp-wo.mp woofgl.email woofidog.fr.nf
+woopros.com workhorsefilms.com workingtall.com worldcoins.top worldcricket.org.uk worldlylife.store worldspace.link
+woshiemoman.cloud-ip.cc wovoemj1119.icu wpdork.com wpg.im wpnf.skin wralawfirm.com wrgee.com writeme.us wronghead.com
+wrqj.top wrxx.beer ws.gy wshu.net wsvpsft.xyz wsxnxce.online wsym.de wsypc.com wtjinkintrust.co.uk wtsl.hair wudet.men
+wudiai.shop wuespdj.xyz wupics.com wusongdahu.cc.cd wuuvo.com wuzak.com wuzup.net wuzupmail.net wvdg.skin
+wvyt851.ddnsfree.com wwc8.com wwdskboiv.top wwefd.top wwej.cc.cd wwjmp.com wwtykkm.bond wwvec.uno wwvk.ru wwvk.store
+wwwnew.eu wxcv.fr.nf wxf07.shop wxhp.hair wxnw.net wxxu.hair wyoxafp.com wywnxa.com wzjpj.com wzjyyds.com wzofit.com
+x-clone.asia x-lab.net x0bdu6n.mywire.org x0q.net x1ix.com x24.com x80.dpdns.org x80la.shop x8nxh3g.theworkpc.com
+x9ad1.my xagloo.co xagloo.com xandoria.cfd xapimail.top xazymarcie.space xbaby69.top xbrok.com xcf.pet xclone.asia
+xcode.ro xcodes.net xcompress.com xcoxc.com xcp3iiv.ooguy.com xcpy.com xcsllajs.eu.cc xcucngon.site xcvuaylik.top
+xcvv.xyz xczv.hair xdfrms.fun xdnss.cc xdpxdp.online xehop.org xelio.sbs xelu.space xemaps.com xemne.com xen-bypass.com
+xenloria.cfd xeno.gay xenta.cfd xents.com xeovo.ru xepa.ru xeramail.com xfavaj.com xfft.beer xgcpking.space xgmail.bond
+xgng.skin xhke.hair xhke.skin xhotmail.cyou xi2.cc xiajspof.eu.cc xiangshan.eu.cc xiaoche.ggff.net xiaoguaishou.icu
+xiaohuangyu.ccwu.cc xiaokong.site xiaoting.cc xib.icu xidealx.com xiiqtg.com xiiqtg.vip xikemail.com ximenor.site
+xingmeisofa.com xirentha.cfd xitler.top xiwinnie.icu xjau.homes xjoi.com xkgm.hair xktu.hair xkx.me xkxkud.com xl.cx
+xlcsh.icu xmailer.be xmailtm.com xmaily.com xmisom.help xmlab.icu xmyvgkvw.top xn--5nx.cc xn--9kq967o.com
+xn--ai-ry2ck37oorv.com xn--d-bga.net xn--di5au2k.shop xn--ihq4pool8g32cwxiiqcovaa9159jhvah03g.top xn--jxsa73o.eu.org
+xn--o38h.abrdns.com xn--rhqv96g.tv xn--yaho-sqa.com xn-xp8h.bond xo00wda.loseyourip.com xojxe.com xolic.me xopmail.fun
+xost.us xoxo3.website xoxox.cc xperiae5.com xpremium.pro xpromail.xyz xqmm.hair xqqgegsd.eu.cc xrap.de xshop.bond
+xsioap.eu.cc xsnipersquad.com xsnipersquad.site xsnipersquad.space xstyled.net xswl.xyz xt81.help xtzg.beer xunika.uk
+xvx.us xww.ro xxhamsterxx.ga xxi2.com xxl.st xxlocanto.us xxmailedu.dpdns.org xxolocanto.us xxqx3802.com xxvd.net
+xxvk.ru xxvk.store xxxhi.cc xxymail.me xy9ce.tk xylanta.cfd xylar.ru xylar.store xyxy.app xyzfree.net xzcoot.com
+xzsok.com y0fwzc2.mywire.org y0p8gli.loseyourip.com y1dk5vk.giize.com y4plv.cyou y6jxjln.kozow.com yabai-oppai.tk
+yabes.ovh yahmail.top yahooproduct.net yahoox.cyou yaloo.fr.nf yamail.win yanet.me yangzazhong.top yangzhai.xyz
+yangzhong-sfd.cc yanhd-jkd.top yannmail.win yanxuan.eu.cc yapped.net yaqp.com yarnpedia.ga yasuo.sbs yb9ye8c.kozow.com
+ybidbccmv.top yc08.cn ycare.de ycglobalmovement.com ycn.ro ydhfks.shop ydns.eu ydscontingencia.com ye.vc
+yearlyamctower.xyz yecp.ru yecp.store yedi.org yeezus.ru yellofdf2.click yenphandinhe.com yep.it yermail.net
+yeummo.io.vn yfhsdb.eu.cc yfnc.skin ygbelira.me ygebjd8-ktyd.top ygpa.autos yhg.biz yieldwillow.bond yihacihuy.top
+yilue.eu.org ying-ge.com yingzi321.shop yiuogmq.loseyourip.com yjlwcbrf.top yl66.cfd ymonthl.com ynagjie-66.cc
+ynmrealty.com ynnord.top yodwg.sbs yodx.ro yogamaven.com yoggm.com yogirt.com yomail.edu.pl yomail.info yomand.store
+yondrix.cfd yongdan-hstn.best yoo.ro yopm.zone.id yopmail.com yopmail.fr yopmail.gq yopmail.kro.kr
+yopmail.loseyourip.com yopmail.net yopmail.ooguy.com yopmail.pp.ua yopmail.theworkpc.com yopmail.webredirect.org
+yoptruc.fr.nf yordanmail.cf yorushika.one yotmail.fr.nf you-spam.com yougotgoated.com youmail.ga youmailr.com
+youneedmore.info youpymail.com your5.ru your5.store yourdomain.com youremail.cf yourewronghereswhy.com yourlms.biz
+yours.tools yourspamgoesto.space yourtube.ml yourwiseguide.com youtube-com-watch-jtpdc8khnpi.accesscam.org
+youtube-com-watch-jtpdc8khnpi.bond youtube-com-watch-jtpdc8khnpi.cyou youtube-com-watch-jtpdc8khnpi.dedyn.io
+youtube-com-watch-jtpdc8khnpi.freeddns.org youtube-com-watch-jtpdc8khnpi.gleeze.com
+youtube-com-watch-jtpdc8khnpi.loseyourip.com youtube-com-watch-jtpdc8khnpi.mywire.org
+youtube-com-watch-jtpdc8khnpi.ooguy.com youtube-com-watch-jtpdc8khnpi.theworkpc.com
+youtube-com-watch-jtpdc8khnpi.webredirect.org youxiang.dev ypyb.hair yroid.com yrppwsekv.top ysfuddr.top ysgdjd.fun
+yshdnhh.click ysngdtw55n.top yspend.com ysuhd.art yszmy.cn ytkj.us.ci ytnhy.com ytoof.app ytpayy.com yugasandrika.com
+yui.it yujiehanjiao.cc yuki.ren yummymeow.eu yummymeow.fr yummymeow.org yummymeow.store yun.pics yunxiangpnv.lol
+yuoia.com yurevia.cfd yurovovault.shop yuurok.com ywiueryweqrwerqsdf.us.ci ywzmb.top yxdad.ru yxdad.store yxkm.skin
+yxx1.ccwu.cc yxxala.ccwu.cc yxxawa.ccwu.cc yxxawa.top yxzx.net yydsplus.top yykzv53.theworkpc.com yyolf.net
+yyqzc8v.giize.com yzcalo.com yzm.de z-o-e-v-a.ru z0d.eu z1p.biz z86.ru z8ebbq2.camdvr.org zai.asia zain.com.co zain.site
+zainmax.net zaktouni.fr zalesie.net.pl zantrax.com zapmail.one zarabotokdoma11.ru zarkbin.store zasod.com zauxpbp.cn
+zaym-zaym.ru zcdpbx.top zcjzy.cc.cd zcovz.ru zcovz.store zcrcd.com zdenka.net zdge.hair ze.tc zebins.com zebins.eu
+zehnminuten.de zehnminutenmail.de zeldaa.ccwu.cc zellatrix.cfd zellio.yachts zemzar.net zenbada.com zenbyul.com
+zenithac.xyz zenithaccare.xyz zenithaircool.xyz zenrepair365.xyz zensurpirat.de zenthara.cfd zenthira.cfd zenthranet.com
+zenworksfast.xyz zephyracpro.xyz zephyrairconpro.xyz zephyramcpro.xyz zephyrhvac.xyz zephyros.cfd zepp.dk zeroai.sbs
+zeronerbacomail.com zeropolly.com zetmail.com zevionyx.com zexic.cyou zfymail.com zgg0.help zhaji.eu.org
+zhanhuokma2.wang zhaoqian.ninja zhaoyuanedu.cn zhcne.com zhengwz.dpdns.org zhewei88.com zhizhiwei.fun zhjjq.tech
+zhorachu.com zhousj.eu.org ziell.my.id zigzagpulse.buzz zik.dj zikzak.site zimf.hair zipcad.com zipcatfish.com ziping.me
+zipmail.one zipo1.gq zippymail.info zipsendtest.com zira.my ziragold.com zivox.sbs ziyoupi.asia zizo7.com zkfdwz.shop
+zkfr.hair zlqkuzx.ddnsfree.com zlzu.skin zmail.cam zmnai.top zmypxprb.sbs znext.bond zoaxe.com zoemail.com zoemail.net
+zoemail.org zoetropes.org zohobillings.com zolamin.com zolmiu.cfd zombie-hive.com zomg.info zoomintens.com zorg.fr.nf
+zouz.fr.nf zovion.com zozozo123.com zpva4pd.mywire.org zqjq.hair zqwn.skin zrpu.hair zrufe.com zsero.com zsmj.cc.cd
+zsts.top zudpck.com zuldev.live zumnime.me zumpul.com zutomayo.best zv68.com zvvzuv.com zw5pkjm.camdvr.org zx81.ovh
+zxb8bds.loseyourip.com zxcv.com zxcvbn123.cc.cd zxcvbnm.com zxhyzlwcp.top zxqzin.cn zxrey.club zymuying.com zyns.com
+zypherin.cfd zyranova.cfd zyvenix.cfd zzaidah.cloud zzeu.us zzi.us zzrgg.com zzz.com zzzzzzzzzzzzzz-1090.dynv6.net
+zzzzzzzzzzzzzz-2092.dynv6.net zzzzzzzzzzzzzz-277.dynv6.net zzzzzzzzzzzzzz-3294.dynv6.net zzzzzzzzzzzzzz-3330.dynv6.net
+zzzzzzzzzzzzzz-3535.dynv6.net zzzzzzzzzzzzzz-3928.dynv6.net zzzzzzzzzzzzzz-3940.dynv6.net zzzzzzzzzzzzzz-4283.dynv6.net
+zzzzzzzzzzzzzz-4904.dynv6.net zzzzzzzzzzzzzz-5055.dynv6.net zzzzzzzzzzzzzz-5246.dynv6.net zzzzzzzzzzzzzz-546.dynv6.net
+zzzzzzzzzzzzzz-739.dynv6.net zzzzzzzzzzzzzz-7619.dynv6.net zzzzzzzzzzzzzz-7911.dynv6.net zzzzzzzzzzzzzz-8050.dynv6.net
+zzzzzzzzzzzzzz-8079.dynv6.net zzzzzzzzzzzzzz-8874.dynv6.net zzzzzzzzzzzzzz-969.dynv6.net
+zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz.loseyourip.com
+zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz.ooguy.com
+', chr(10), ' '), ' ')
+$$;
+ALTER FUNCTION outreach.disposable_domains() OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.dotted_address(p_email text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ("left"(p_email, strpos(p_email, '@'::text)) || translate(substr(p_email, (strpos(p_email, '@'::text) + 1)), '。．｡'::text, '...'::text));
+ALTER FUNCTION outreach.dotted_address(p_email text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.role_names() RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+SELECT string_to_array(translate('
+abuse admin administrator billing bookings careers compliance contact customerservice devnull dns enquiries finance ftp
+hello help helpdesk hostmaster hr info inoc inquiries investorrelations ispfeedback ispsupport jobs legal list
+list-request mail maildaemon mailer-daemon marketing media network news newsletter no-reply noc noreply null office
+orders phish phishing post postmaster press privacy reception recruiting registrar root sales security service spam
+subscribe support sysadmin team tech undisclosed-recipients unsubscribe usenet uucp webmaster www
+', chr(10), ' '), ' ')
+$$;
+ALTER FUNCTION outreach.role_names() OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.email_flags(p_email_key text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (split_part(p_email_key, '@'::text, 2) = ANY (outreach.disposable_domains())) THEN CASE WHEN (split_part(p_email_key, '@'::text, 1) = ANY (outreach.role_names())) THEN '{disposable,role}'::text[] ELSE '{disposable}'::text[] END WHEN (split_part(p_email_key, '@'::text, 1) = ANY (outreach.role_names())) THEN '{role}'::text[] ELSE NULL::text[] END;
+ALTER FUNCTION outreach.email_flags(p_email_key text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.ordinary_email(p_email text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ((octet_length(p_email) <= 64) AND (p_email ~ '^[-A-Za-z0-9!#$%&''*+/=?^_`{|}~À-ÖØ-öø-ɏ]+(?:\.[-A-Za-z0-9!#$%&''*+/=?^_`{|}~À-ÖØ-öø-ɏ]+)*@(?:[A-Za-z0-9]+[.-])*[A-Za-z0-9]+\.[A-Za-z]+$'::text) AND (lower("right"(p_email, 5)) <> ALL (ARRAY['.arpa'::text, '.test'::text, 'lhost'::text, 'local'::text, 'onion'::text, 'valid'::text])));
+ALTER FUNCTION outreach.ordinary_email(p_email text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.email_problem(p_email text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN ((p_email ~ '^[^][@\s[:cntrl:]()<>,;:\\".]+(\.[^][@\s[:cntrl:]()<>,;:\\".]+)*@([^\s[:cntrl:]!-/:-@[-`{-~]+(-+[^\s[:cntrl:]!-/:-@[-`{-~]+)*\.)+[^\s[:cntrl:]!-/:-@[-`{-~0-9][^\s[:cntrl:]!-,./:-@[-`{-~]*[^\s[:cntrl:]!-/:-@[-`{-~]$'::text) AND (length(p_email) <= 254) AND (strpos(p_email, '@'::text) <= 65)) THEN NULL::text WHEN (length(p_email) > 254) THEN 'longer than the 254 characters that an address may have'::text WHEN (p_email IS NOT NULL) THEN 'not an e-mail address'::text ELSE NULL::text END;
+    RETURN CASE WHEN ((p_email IS NULL) OR outreach.ordinary_email(p_email)) THEN NULL::text WHEN (octet_length(p_email) > 254) THEN 'longer than the 254 octets that an address may have'::text WHEN (octet_length(p_email) = length(p_email)) THEN CASE WHEN ((p_email !~ '^[-A-Za-z0-9!#$%&''*+/=?^_`{|}~]+(\.[-A-Za-z0-9!#$%&''*+/=?^_`{|}~]+)*@([A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?$'::text) OR (p_email !~ '[A-Za-z]$'::text) OR (p_email ~* '[@.](?!xn)[a-z0-9-]{2}--'::text)) THEN 'not an e-mail address'::text WHEN (p_email ~* '[@.](arpa|invalid|local|localhost|onion|test)$'::text) THEN 'not an e-mail address: a reserved domain'::text ELSE NULL::text END WHEN (outreach.dotted_address(p_email) !~ '^[^@\s[:cntrl:]]+@[^@\s[:cntrl:]]+\.[^@\s[:cntrl:]]+$'::text) THEN 'not an e-mail address'::text ELSE NULL::text END;
 ALTER FUNCTION outreach.email_problem(p_email text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -754,11 +2331,59 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean DEFAULT false, p_least bigint DEFAULT 0) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    whole jsonb;
+    plan jsonb;
+    conditions text[];
+    leads numeric;
+    counts bigint[];
+BEGIN
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %s', ws) INTO whole;
+    leads := (whole #>> '{0,Plan,Plan Rows}')::numeric;
+    IF leads < p_least THEN
+        RETURN jsonb_build_object('Leads', leads);
+    END IF;
+    EXECUTE format('EXPLAIN (FORMAT JSON, ANALYZE %s) SELECT count(*) FROM outreach.leads AS l WHERE l.workspace_id = %s AND (%s)',
+        CASE WHEN p_measured THEN 'true, BUFFERS, TIMING false' ELSE 'false' END,
+        ws, outreach.segment_condition(definition)) INTO plan;
+    plan := (plan -> 0) || jsonb_build_object('Leads', leads, 'Rows', '{}'::jsonb);
+    -- What the planner wrote is SQL over the columns of leads; it names sets of other tables in ways that are not.
+    conditions := ARRAY(
+        SELECT DISTINCT c #>> '{}'
+        FROM jsonb_path_query(plan, 'strict $.** ? (@."Index Cond" starts with "(")."Index Cond"') AS c
+        WHERE c #>> '{}' !~ '[$]|SubPlan|InitPlan' AND jsonb_path_exists(plan,
+            'strict $.** ? (@."Index Cond" == $c && (@."Relation Name" == "leads" || @."Index Name" like_regex "_leads_"))',
+            jsonb_build_object('c', c)));
+    IF leads > 2000 AND cardinality(conditions) BETWEEN 1 AND 50 THEN
+        EXECUTE 'SELECT ARRAY[count(*), ' || (SELECT string_agg(format('count(*) FILTER (WHERE %s)', c), ', ' ORDER BY place)
+                                    FROM unnest(conditions) WITH ORDINALITY AS u (c, place))
+            || '] FROM ' || outreach.segment_sample_of(ws, 20, 50) INTO counts;
+        plan := jsonb_set(plan, '{Rows}', (SELECT coalesce(jsonb_object_agg(c, round(leads * counts[place + 1] / counts[1])), '{}')
+            FROM unnest(conditions) WITH ORDINALITY AS u (c, place) WHERE counts[place + 1] >= 3));
+    END IF;
+    RETURN plan;
+END
+$_$;
+ALTER FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.fast_bulk_lead_import(leads jsonb) RETURNS TABLE(rows_read bigint, inserted bigint, updated bigint, skipped bigint, rejected bigint, errors jsonb)
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$ SELECT * FROM outreach.bulk_insert_leads($1, 'skip') $_$;
 ALTER FUNCTION outreach.fast_bulk_lead_import(leads jsonb) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.field_limits() RETURNS TABLE(field text, characters integer)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    VALUES ('first_name', 200), ('last_name', 200), ('full_name', 400), ('phone', 100), ('title', 500),
+           ('company_name', 500), ('company_website', 2000), ('linkedin_url', 2000), ('industry', 500),
+           ('country', 200), ('city', 200), ('timezone', 100), ('source', 500), ('source_key', 500), ('notes', 100000)
+$$;
+ALTER FUNCTION outreach.field_limits() OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.first_of_name(p_name text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (strpos(p_name, ','::text) > 0) THEN NULLIF(btrim(split_part(p_name, ','::text, 2)), ''::text) WHEN (strpos(p_name, ' '::text) > 0) THEN btrim(regexp_replace(p_name, '\s+\S+$'::text, ''::text)) ELSE p_name END;
@@ -825,6 +2450,7 @@ CREATE TABLE outreach.leads (
     first_name text,
     last_name text,
     phone text,
+    phone_e164 text,
     title text,
     company_id bigint,
     company_name text,
@@ -845,14 +2471,17 @@ CREATE TABLE outreach.leads (
     qualified_at timestamp with time zone,
     email_status text DEFAULT 'unchecked'::text NOT NULL,
     email_checked_at timestamp with time zone,
+    email_flags text[],
     profile_checked_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT ck_leads_company_website_format CHECK ((company_website ~ '^https?://'::text)),
+    CONSTRAINT ck_leads_email_flags_known CHECK ((email_flags <@ ARRAY['disposable'::text, 'role'::text])),
     CONSTRAINT ck_leads_email_format CHECK ((email ~ '^[^@\s[:cntrl:]]+@[^@\s[:cntrl:]]+\.[^@\s[:cntrl:]]+$'::text)),
     CONSTRAINT ck_leads_email_length CHECK ((length(email) <= 254)),
     CONSTRAINT ck_leads_email_status_known CHECK ((email_status = ANY (ARRAY['unchecked'::text, 'valid'::text, 'risky'::text, 'invalid'::text, 'unknown'::text]))),
     CONSTRAINT ck_leads_linkedin_url_format CHECK ((linkedin_url ~ '^https?://'::text)),
+    CONSTRAINT ck_leads_phone_e164_format CHECK ((phone_e164 ~ '^\+[1-9][0-9]{6,14}$'::text)),
     CONSTRAINT ck_leads_qualification_latency_positive CHECK ((qualification_latency_ms >= 0)),
     CONSTRAINT ck_leads_qualification_score_range CHECK (((qualification_score >= (0)::double precision) AND (qualification_score <= (100)::double precision))),
     CONSTRAINT ck_leads_status_known CHECK ((status = ANY (ARRAY['new'::text, 'verified'::text, 'contacted'::text, 'replied'::text, 'qualified'::text, 'converted'::text, 'unsubscribed'::text, 'bounced'::text, 'archived'::text])))
@@ -876,68 +2505,99 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.folded_lead(p_rows outreach.leads[], p_fill boolean) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.forecast_sends(campaign_id bigint) RETURNS TABLE(mine boolean, mailbox_id bigint, step smallint, zone text, due timestamp with time zone, lately timestamp with time zone[], sends bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_nestloop TO 'off'
+    AS $_$
+DECLARE
+    v_workspace bigint := outreach.required_workspace();
+    v_campaign outreach.campaigns;
+    v_limits outreach.sending_limits;
+    v_since timestamptz;
+    v_lately text := $none$'{}'::timestamptz[]$none$;
+    v_join text := '';
+BEGIN
+    SELECT c.* INTO v_campaign FROM outreach.campaigns AS c WHERE c.workspace_id = v_workspace AND c.id = campaign_id;
+    SELECT f.* INTO v_limits FROM outreach.sending_limits AS f WHERE f.workspace_id = v_workspace;
+    v_since := CASE WHEN FOUND THEN outreach.oldest_run_within(v_workspace, v_limits.frequency_days) END;
+    IF v_since IS NOT NULL THEN
+        v_lately := $some$coalesce(f.lately, '{}')$some$;
+        v_join := format($join$
+            LEFT JOIN (SELECT e.lead_id, array_agg(date_trunc('hour', coalesce(e.sent_at, e.begun_at, now())) ORDER BY e.sent_at DESC) AS lately
+                       FROM outreach.email_sends AS e
+                       WHERE e.workspace_id = %s AND e.created_at >= %L AND e.status IN ('sent', 'claimed', 'unknown')
+                         AND coalesce(e.sent_at, e.begun_at, now()) > now() - make_interval(days => %s)
+                       GROUP BY e.lead_id) AS f ON f.lead_id = l.id$join$,
+            v_workspace, v_since, v_limits.frequency_days);
+    END IF;
+    IF v_campaign.launched_at IS NULL THEN
+        RETURN QUERY EXECUTE format($sql$
+            SELECT true, NULL::bigint, 1::smallint, m.zone, NULL::timestamptz, m.lately, count(*)
+            FROM (SELECT %4$s AS zone, %5$s AS lately
+                  FROM outreach.leads AS l
+                  LEFT JOIN outreach.suppressions AS a ON a.workspace_id = %1$s AND a.target = l.email_key
+                      AND (a.expires_at IS NULL OR a.expires_at > now())
+                  LEFT JOIN outreach.suppressions AS d ON d.workspace_id = %1$s
+                      AND d.target = split_part(l.email_key, '@', 2) AND (d.expires_at IS NULL OR d.expires_at > now())
+                  %3$s
+                  WHERE l.workspace_id = %1$s AND l.email IS NOT NULL AND a.target IS NULL AND d.target IS NULL
+                    AND l.status NOT IN ('unsubscribed', 'bounced', 'archived') AND l.email_status <> 'invalid'
+                    AND (%2$s)) AS m
+            GROUP BY m.zone, m.lately$sql$,
+            v_workspace, outreach.segment_condition(outreach.campaign_definition(v_campaign)), v_join,
+            CASE WHEN v_campaign.window_from IS NULL THEN quote_literal('') ELSE $q$coalesce(l.timezone, '')$q$ END, v_lately);
+    END IF;
+    RETURN QUERY EXECUTE format($sql$
+        SELECT s.campaign_id = %2$s, s.mailbox_id, s.step, coalesce(l.timezone, ''), date_trunc('hour', s.scheduled_at, 'UTC'),
+               %5$s, count(*)
+        FROM outreach.email_sends AS s
+        JOIN outreach.leads AS l ON l.workspace_id = s.workspace_id AND l.id = s.lead_id
+        %3$s
+        WHERE s.workspace_id = %1$s AND s.status IN ('scheduled', 'claimed')
+          AND s.mailbox_id IN (SELECT x.mailbox_id FROM outreach.campaign_mailboxes AS x
+                               WHERE x.workspace_id = %1$s AND x.campaign_id = %2$s)
+          AND s.created_at = ANY (%4$L)
+        GROUP BY 1, 2, 3, 4, 5, 6$sql$,
+        v_workspace, v_campaign.id, v_join,
+        ARRAY(SELECT c.launched_at FROM outreach.campaigns AS c
+              WHERE c.workspace_id = v_workspace AND c.launched_at IS NOT NULL
+                AND (c.status = 'running' OR c.id = v_campaign.id)), v_lately);
+END
+$_$;
+ALTER FUNCTION outreach.forecast_sends(campaign_id bigint) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer DEFAULT 100, after_id bigint DEFAULT 0) RETURNS SETOF outreach.leads
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    condition constant text := outreach.segment_condition(definition);
 BEGIN
+    IF max_rows BETWEEN 1 AND 1000 THEN
+        -- A page: as search finds one, by walking first.
+        RETURN QUERY
+        SELECT l.*
+        FROM unnest(outreach.search_part(ws, condition, false, '{id}', false, ARRAY[after_id::text], max_rows))
+            WITH ORDINALITY AS f (id, n)
+        CROSS JOIN LATERAL (SELECT * FROM outreach.leads AS e WHERE e.workspace_id = (SELECT ws) AND e.id = f.id OFFSET 0) AS l
+        ORDER BY f.n;
+        RETURN;
+    END IF;
     RETURN QUERY EXECUTE format(
         'SELECT l.* FROM outreach.leads AS l WHERE l.workspace_id = %s AND l.id > %L::bigint AND (%s) ORDER BY l.id LIMIT %L::integer',
-        outreach.required_workspace(), after_id, outreach.segment_condition(definition), max_rows);
+        ws, after_id, condition, max_rows);
 END
 $$;
 ALTER FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer, after_id bigint) OWNER TO outreachdb_trusted;
-CREATE FUNCTION outreach.hold_campaigns(p_workspace bigint, p_instants timestamp with time zone[]) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-BEGIN
-    PERFORM FROM outreach.campaigns AS c
-    WHERE c.workspace_id = p_workspace AND c.launched_at = ANY (p_instants)
-    ORDER BY c.id
-    FOR SHARE;
-END
-$$;
-ALTER FUNCTION outreach.hold_campaigns(p_workspace bigint, p_instants timestamp with time zone[]) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.json_number(p_value jsonb) RETURNS numeric
+CREATE FUNCTION outreach.given(p_cell text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (jsonb_typeof(p_value) = 'number'::text) THEN (p_value)::numeric WHEN ((jsonb_typeof(p_value) = 'string'::text) AND ((p_value #>> '{}'::text[]) ~ '^\s*[-+]?[0-9]{1,40}([.][0-9]{1,40})?\s*$'::text)) THEN ((p_value #>> '{}'::text[]))::numeric ELSE NULL::numeric END;
-ALTER FUNCTION outreach.json_number(p_value jsonb) OWNER TO outreachdb_owner;
-CREATE TABLE outreach.suppressions (
-    workspace_id bigint NOT NULL,
-    id bigint NOT NULL,
-    target text NOT NULL,
-    reason text DEFAULT 'manual'::text NOT NULL,
-    source text,
-    expires_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT ck_suppressions_reason_known CHECK ((reason = ANY (ARRAY['unsubscribed'::text, 'bounced'::text, 'complained'::text, 'blocked'::text, 'erased'::text, 'imported'::text, 'manual'::text]))),
-    CONSTRAINT ck_suppressions_target_format CHECK (((target = lower(target)) AND (target ~ '^[^\s[:cntrl:]]+$'::text)))
-);
-ALTER TABLE outreach.suppressions OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.suppression_of(p_workspace bigint, p_recipient text) RETURNS TABLE(suppressed boolean)
-    LANGUAGE sql STABLE
-    BEGIN ATOMIC
- SELECT (EXISTS ( SELECT
-            FROM outreach.suppressions x
-           WHERE ((x.workspace_id = suppression_of.p_workspace) AND (x.target = ANY (ARRAY[lower(suppression_of.p_recipient), split_part(lower(suppression_of.p_recipient), '@'::text, 2)])) AND ((x.expires_at IS NULL) OR (x.expires_at > now()))))) AS "exists";
-END;
-ALTER FUNCTION outreach.suppression_of(p_workspace bigint, p_recipient text) OWNER TO outreachdb_owner;
-CREATE TABLE outreach.campaign_steps (
-    workspace_id bigint NOT NULL,
-    campaign_id bigint NOT NULL,
-    step smallint NOT NULL,
-    delay_seconds bigint DEFAULT '0'::bigint NOT NULL,
-    condition text DEFAULT 'always'::text NOT NULL,
-    subject text NOT NULL,
-    body_text text NOT NULL,
-    body_html text,
-    variants jsonb DEFAULT '{}'::jsonb NOT NULL,
-    CONSTRAINT ck_campaign_steps_condition_known CHECK ((condition = ANY (ARRAY['always'::text, 'no_reply'::text, 'no_click'::text, 'no_open'::text]))),
-    CONSTRAINT ck_campaign_steps_delay_positive CHECK ((delay_seconds >= 0)),
-    CONSTRAINT ck_campaign_steps_step_positive CHECK ((step > 0))
-);
-ALTER TABLE outreach.campaign_steps OWNER TO outreachdb_owner;
+    RETURN CASE WHEN ((octet_length(p_cell) <= 6) AND (lower(p_cell) = ANY (ARRAY['-'::text, '--'::text, '–'::text, '—'::text, '.'::text, '?'::text, 'n/a'::text, 'n.a.'::text, '#n/a'::text, 'null'::text, '(null)'::text, '<null>'::text, 'none'::text, '(none)'::text, 'nan'::text]))) THEN NULL::text ELSE p_cell END;
+ALTER FUNCTION outreach.given(p_cell text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.given_name(p_cell text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((octet_length(p_cell) <= 6) AND (lower(p_cell) = ANY (ARRAY['-'::text, '--'::text, '–'::text, '—'::text, '.'::text, '?'::text, 'n/a'::text, 'n.a.'::text, '#n/a'::text]))) THEN NULL::text ELSE p_cell END;
+ALTER FUNCTION outreach.given_name(p_cell text) OWNER TO outreachdb_owner;
 CREATE TABLE outreach.email_sends (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -969,7 +2629,195 @@ CREATE TABLE outreach.email_sends (
 )
 PARTITION BY RANGE (created_at);
 ALTER TABLE outreach.email_sends OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.judge_send(p_workspace bigint, p_campaign bigint, p_launched timestamp with time zone, p_lead bigint, p_step smallint, p_recipient text) RETURNS TABLE(stop text, until timestamp with time zone)
+CREATE TABLE outreach.mailboxes (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    address text NOT NULL,
+    address_key text GENERATED ALWAYS AS (lower(address)) STORED,
+    display_name text,
+    smtp_host text NOT NULL,
+    smtp_port bigint DEFAULT '587'::bigint NOT NULL,
+    security text DEFAULT 'starttls'::text NOT NULL,
+    username text,
+    password_encrypted bytea,
+    daily_cap bigint,
+    ramp_first bigint,
+    ramp_increase bigint,
+    ramp_from date,
+    min_spacing_ms bigint DEFAULT '0'::bigint NOT NULL,
+    next_free_at timestamp with time zone,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_mailboxes_daily_cap_positive CHECK ((daily_cap > 0)),
+    CONSTRAINT ck_mailboxes_min_spacing_positive CHECK ((min_spacing_ms >= 0)),
+    CONSTRAINT ck_mailboxes_ramp_positive CHECK (((ramp_first > 0) AND (ramp_increase >= 0))),
+    CONSTRAINT ck_mailboxes_ramp_whole CHECK (((ramp_first IS NULL) = (ramp_increase IS NULL))),
+    CONSTRAINT ck_mailboxes_security_known CHECK ((security = ANY (ARRAY['plain'::text, 'starttls'::text, 'tls'::text]))),
+    CONSTRAINT ck_mailboxes_smtp_port_range CHECK (((smtp_port >= 1) AND (smtp_port <= 65535))),
+    CONSTRAINT ck_mailboxes_status_known CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text])))
+);
+ALTER TABLE outreach.mailboxes OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.held_up_by(p_send outreach.email_sends, p_campaign outreach.campaigns, p_mailbox outreach.mailboxes) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT CASE
+        WHEN p_campaign.status = 'paused' THEN 'the campaign is paused'
+        WHEN p_mailbox.status = 'paused' THEN 'the mailbox ' || p_mailbox.address || ' is paused'
+        WHEN p_send.scheduled_at > now() THEN 'it waits until ' || to_char(timezone('UTC', p_send.scheduled_at), 'YYYY-MM-DD HH24:MI') || ' UTC'
+        WHEN outreach.mailbox_cap(p_mailbox, timezone('UTC', now())::date) IS NOT NULL AND NOT EXISTS (
+            SELECT FROM outreach.mailboxes_room(p_send.workspace_id, ARRAY[p_send.mailbox_id], 1) AS r WHERE r.room > 0)
+            THEN 'the mailbox ' || p_mailbox.address || ' has sent its '
+                 || outreach.mailbox_cap(p_mailbox, timezone('UTC', now())::date) || ' of today'
+        ELSE 'it is due and waits for a worker' END
+$$;
+ALTER FUNCTION outreach.held_up_by(p_send outreach.email_sends, p_campaign outreach.campaigns, p_mailbox outreach.mailboxes) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.hold_campaigns(p_workspace bigint, p_instants timestamp with time zone[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM FROM outreach.campaigns AS c
+    WHERE c.workspace_id = p_workspace AND c.launched_at = ANY (p_instants)
+    ORDER BY c.id
+    FOR SHARE;
+END
+$$;
+ALTER FUNCTION outreach.hold_campaigns(p_workspace bigint, p_instants timestamp with time zone[]) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.phone_codes_with_zero() RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+SELECT string_to_array(translate('
+1 216 220 221 222 223 224 225 226 227 228 229 230 235 236 237 238 239 240 242 244 245 246 247 248 253 257 258 261 266
+267 268 269 290 297 298 299 30 34 350 351 352 354 356 357 370 371 372 376 378 39 420 423 45 47 48 500 501 502 503 504
+505 506 507 509 52 55 56 592 597 599 61 65 670 672 673 674 675 676 677 678 679 680 681 682 683 685 687 688 689 690 691
+692 7 800 808 81 852 853 86 870 878 881 882 883 888 960 965 968 973 974 975 979 992 993 998
+', chr(10), ' '), ' ')
+$$;
+ALTER FUNCTION outreach.phone_codes_with_zero() OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.phone_lengths() RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+SELECT string_to_array(translate('
+1:10 20:10 20:8 20:9 211:9 212:9 213:8 213:9 216:8 218:9 220:7 220:9 221:9 222:8 223:8 224:8 224:9 225:10 226:8 227:8
+228:8 229:10 230:10 230:7 230:8 231:7 231:8 231:9 232:8 233:8 233:9 234:10 234:11 234:12 234:13 234:14 235:8 236:8 237:8
+237:9 238:7 239:7 240:9 241:7 241:8 242:9 243:10 243:7 243:8 243:9 244:9 245:7 245:9 246:7 247:5 247:6 248:7 249:9 250:8
+250:9 251:9 252:6 252:7 252:8 252:9 253:8 254:10 254:7 254:8 254:9 255:9 256:9 257:8 258:8 258:9 260:9 261:9 262:9
+263:10 263:7 263:9 264:8 264:9 265:7 265:9 266:8 267:10 267:7 267:8 268:8 268:9 269:7 27:10 27:5 27:6 27:7 27:8 27:9
+290:4 290:5 291:7 297:7 298:6 299:6 30:10 30:11 30:12 31:10 31:11 31:5 31:6 31:7 31:8 31:9 32:8 32:9 33:9 34:9 350:8
+351:9 352:10 352:11 352:4 352:5 352:6 352:7 352:8 352:9 353:10 353:7 353:8 353:9 354:7 354:9 355:6 355:7 355:8 355:9
+356:8 357:8 358:10 358:11 358:12 358:5 358:6 358:7 358:8 358:9 359:12 359:6 359:7 359:8 359:9 36:8 36:9 370:8 371:8
+372:10 372:7 372:8 373:8 374:8 376:6 376:8 376:9 377:8 377:9 378:10 378:8 380:10 380:9 381:10 381:11 381:12 381:6 381:7
+381:8 381:9 382:8 382:9 383:10 383:11 383:12 383:8 383:9 385:7 385:8 385:9 386:5 386:6 386:7 386:8 387:8 387:9 389:8
+39:10 39:11 39:12 39:6 39:7 39:8 39:9 40:6 40:9 41:12 41:9 420:10 420:11 420:12 420:9 421:6 421:7 421:9 423:7 423:9
+43:10 43:11 43:12 43:13 43:4 43:5 43:6 43:7 43:8 43:9 44:10 44:7 44:9 45:8 46:10 46:12 46:6 46:7 46:8 46:9 47:5 47:8
+48:10 48:6 48:7 48:8 48:9 49:10 49:11 49:12 49:13 49:14 49:15 49:4 49:5 49:6 49:7 49:8 49:9 500:5 501:11 501:7 502:11
+502:8 503:11 503:7 503:8 504:11 504:8 505:8 506:10 506:8 507:10 507:11 507:7 507:8 508:6 508:9 509:8 51:8 51:9 52:10
+53:10 53:6 53:7 53:8 54:10 54:11 55:10 55:11 55:8 55:9 56:10 56:11 56:9 57:10 57:11 57:8 58:10 590:9 591:8 591:9 592:7
+593:10 593:11 593:8 593:9 594:9 595:10 595:11 595:6 595:7 595:8 595:9 596:9 597:6 597:7 598:10 598:11 598:12 598:13
+598:4 598:5 598:6 598:7 598:8 598:9 599:7 599:8 60:10 60:8 60:9 61:10 61:12 61:5 61:6 61:7 61:8 61:9 62:10 62:11 62:12
+62:13 62:14 62:15 62:16 62:17 62:7 62:8 62:9 63:10 63:11 63:12 63:13 63:6 63:8 63:9 64:10 64:5 64:6 64:7 64:8 64:9 65:10
+65:11 65:8 66:10 66:13 66:8 66:9 670:7 670:8 672:6 673:7 674:7 675:7 675:8 676:5 676:7 677:5 677:7 678:5 678:7 679:11
+679:7 680:7 681:6 681:9 682:5 683:4 683:7 685:10 685:5 685:6 685:7 686:5 686:8 687:6 688:5 688:6 688:7 689:6 689:8 689:9
+690:4 690:5 690:6 690:7 691:7 692:7 7:10 7:14 800:8 808:8 81:10 81:11 81:12 81:13 81:14 81:15 81:16 81:17 81:8 81:9
+82:10 82:11 82:12 82:13 82:14 82:5 82:6 82:8 82:9 84:10 84:7 84:8 84:9 850:10 850:8 852:11 852:5 852:6 852:7 852:8 852:9
+853:7 853:8 855:10 855:8 855:9 856:10 856:8 856:9 86:10 86:11 86:12 86:7 86:8 86:9 870:12 870:9 878:12 880:10 880:6
+880:7 880:8 880:9 881:10 881:9 882:10 882:11 882:12 882:7 882:8 882:9 883:10 883:11 883:12 883:8 883:9 886:10 886:11
+886:7 886:8 886:9 888:11 90:10 90:12 90:13 90:7 91:10 91:11 91:12 91:13 91:8 91:9 92:10 92:11 92:12 92:8 92:9 93:9 94:9
+95:10 95:6 95:7 95:8 95:9 960:10 960:7 961:7 961:8 962:8 962:9 963:8 963:9 964:10 964:8 964:9 965:7 965:8 966:10 966:9
+967:7 967:8 967:9 968:7 968:8 968:9 970:10 970:8 970:9 971:10 971:11 971:12 971:5 971:6 971:7 971:8 971:9 972:10 972:11
+972:12 972:7 972:8 972:9 973:8 974:11 974:7 974:8 974:9 975:7 975:8 976:10 976:8 976:9 977:10 977:11 977:8 979:9 98:10
+98:4 98:5 98:6 98:7 992:9 993:8 994:9 995:9 996:10 996:9 998:9
+', chr(10), ' '), ' ')
+$$;
+ALTER FUNCTION outreach.phone_lengths() OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.international_phone(p_digits text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (((octet_length(p_digits) < 7) OR (octet_length(p_digits) > 15)) OR (translate(p_digits, '0123456789'::text, ''::text) <> ''::text)) THEN NULL::text WHEN ("left"(p_digits, 1) = ANY (ARRAY['1'::text, '7'::text])) THEN CASE WHEN (((("left"(p_digits, 1) || ':'::text) || ((octet_length(p_digits) - 1))::text) = ANY (outreach.phone_lengths())) AND (substr(p_digits, 2, 1) <> ALL (ARRAY['0'::text, '8'::text]))) THEN ('+'::text || p_digits) ELSE NULL::text END WHEN ((("left"(p_digits, 2) || ':'::text) || ((octet_length(p_digits) - 2))::text) = ANY (outreach.phone_lengths())) THEN CASE WHEN ((substr(p_digits, 3, 1) <> '0'::text) OR ("left"(p_digits, 2) = ANY (outreach.phone_codes_with_zero()))) THEN ('+'::text || p_digits) ELSE NULL::text END WHEN ((("left"(p_digits, 3) || ':'::text) || ((octet_length(p_digits) - 3))::text) = ANY (outreach.phone_lengths())) THEN CASE WHEN ((substr(p_digits, 4, 1) <> '0'::text) OR ("left"(p_digits, 3) = ANY (outreach.phone_codes_with_zero()))) THEN ('+'::text || p_digits) ELSE NULL::text END ELSE NULL::text END;
+ALTER FUNCTION outreach.international_phone(p_digits text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.json_number(p_value jsonb) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (jsonb_typeof(p_value) = 'number'::text) THEN (p_value)::numeric WHEN ((jsonb_typeof(p_value) = 'string'::text) AND ((p_value #>> '{}'::text[]) ~ '^\s*[-+]?[0-9]{1,40}([.][0-9]{1,40})?\s*$'::text)) THEN ((p_value #>> '{}'::text[]))::numeric ELSE NULL::numeric END;
+ALTER FUNCTION outreach.json_number(p_value jsonb) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.known_zone(p_zone text, p_fallback text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    zone text := btrim(coalesce(p_zone, ''));
+    offset_of text[] := regexp_match(zone, '^(?:UTC|GMT)?\s*([+-])(\d{1,2})(?::?([0-5]\d))?$', 'i');
+BEGIN
+    IF offset_of IS NOT NULL AND offset_of[2]::integer <= 14 THEN
+        RETURN format('<ZONE>%s%s:%s', translate(offset_of[1], '+-', '-+'), offset_of[2], coalesce(offset_of[3], '00'));
+    ELSIF zone !~ '^[A-Za-z][A-Za-z_]*(/[A-Za-z0-9_+-]+)*$' THEN
+        RETURN CASE WHEN p_fallback IS NULL THEN 'UTC' ELSE outreach.known_zone(p_fallback, NULL) END;
+    END IF;
+    PERFORM timezone(zone, now());
+    RETURN zone;
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN CASE WHEN p_fallback IS NULL THEN 'UTC' ELSE outreach.known_zone(p_fallback, NULL) END;
+END
+$_$;
+ALTER FUNCTION outreach.known_zone(p_zone text, p_fallback text) OWNER TO outreachdb_owner;
+CREATE TABLE outreach.suppressions (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    target text NOT NULL,
+    reason text DEFAULT 'manual'::text NOT NULL,
+    source text,
+    expires_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_suppressions_reason_known CHECK ((reason = ANY (ARRAY['unsubscribed'::text, 'bounced'::text, 'complained'::text, 'blocked'::text, 'erased'::text, 'imported'::text, 'manual'::text]))),
+    CONSTRAINT ck_suppressions_target_format CHECK (((target = lower(target)) AND (target ~ '^[^\s[:cntrl:]]+$'::text)))
+);
+ALTER TABLE outreach.suppressions OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.suppression_of(p_workspace bigint, p_recipient text) RETURNS TABLE(suppressed boolean)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM outreach.suppressions x
+           WHERE ((x.workspace_id = suppression_of.p_workspace) AND (x.target = ANY (ARRAY[lower(suppression_of.p_recipient), split_part(lower(suppression_of.p_recipient), '@'::text, 2)])) AND ((x.expires_at IS NULL) OR (x.expires_at > now()))))) AS "exists";
+END;
+ALTER FUNCTION outreach.suppression_of(p_workspace bigint, p_recipient text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.window_is_open(p_at timestamp with time zone, p_zone text, p_from time without time zone, p_to time without time zone, p_days smallint[]) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN ((p_from IS NULL) OR (((timezone(p_zone, p_at))::time without time zone >= p_from) AND ((timezone(p_zone, p_at))::time without time zone < p_to) AND ((p_days IS NULL) OR ((EXTRACT(isodow FROM timezone(p_zone, p_at)))::smallint = ANY (p_days)))));
+ALTER FUNCTION outreach.window_is_open(p_at timestamp with time zone, p_zone text, p_from time without time zone, p_to time without time zone, p_days smallint[]) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.window_opening(p_at timestamp with time zone, p_zone text, p_from time without time zone, p_to time without time zone, p_days smallint[]) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN outreach.window_is_open(p_at, p_zone, p_from, p_to, p_days) THEN p_at
+             ELSE ( SELECT min(t.at) AS min
+                FROM ((((generate_series(0, 16) d(n)
+                  CROSS JOIN LATERAL ( SELECT (((timezone(window_opening.p_zone, window_opening.p_at))::date + d.n) + window_opening.p_from) AS local) w)
+                  CROSS JOIN ( VALUES (0), (30), (60)) back(minutes))
+                  CROSS JOIN ( VALUES (0), (1)) cut(half_hour))
+                  CROSS JOIN LATERAL ( SELECT ((timezone(window_opening.p_zone, w.local) - ((back.minutes)::double precision * '00:01:00'::interval)) - (((cut.half_hour * ((EXTRACT(epoch FROM window_opening.p_from))::integer % 1800)))::double precision * '00:00:01'::interval)) AS at) t)
+               WHERE ((t.at >= window_opening.p_at) AND outreach.window_is_open(t.at, window_opening.p_zone, window_opening.p_from, window_opening.p_to, window_opening.p_days)))
+         END AS min;
+END;
+ALTER FUNCTION outreach.window_opening(p_at timestamp with time zone, p_zone text, p_from time without time zone, p_to time without time zone, p_days smallint[]) OWNER TO outreachdb_owner;
+CREATE TABLE outreach.campaign_steps (
+    workspace_id bigint NOT NULL,
+    campaign_id bigint NOT NULL,
+    step smallint NOT NULL,
+    delay_seconds bigint DEFAULT '0'::bigint NOT NULL,
+    condition text DEFAULT 'always'::text NOT NULL,
+    subject text NOT NULL,
+    body_text text NOT NULL,
+    body_html text,
+    variants jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT ck_campaign_steps_condition_known CHECK ((condition = ANY (ARRAY['always'::text, 'no_reply'::text, 'no_click'::text, 'no_open'::text]))),
+    CONSTRAINT ck_campaign_steps_delay_positive CHECK ((delay_seconds >= 0)),
+    CONSTRAINT ck_campaign_steps_step_positive CHECK ((step > 0))
+);
+ALTER TABLE outreach.campaign_steps OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.judge_send(p_workspace bigint, p_campaign outreach.campaigns, p_lead bigint, p_step smallint, p_recipient text, p_sends bigint, p_days integer, p_since timestamp with time zone, p_turn bigint) RETURNS TABLE(stop text, until timestamp with time zone)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT
@@ -987,30 +2835,45 @@ CREATE FUNCTION outreach.judge_send(p_workspace bigint, p_campaign bigint, p_lau
              ELSE NULL::text
          END AS "case",
          CASE
-             WHEN (judge_send.p_step = 1) THEN NULL::timestamp with time zone
-             WHEN (p.last_status = 'sent'::text) THEN
-             CASE
-                 WHEN ((p.last_sent + make_interval(secs => (t.delay_seconds)::double precision)) > now()) THEN (p.last_sent + make_interval(secs => (t.delay_seconds)::double precision))
-                 ELSE NULL::timestamp with time zone
-             END
-             ELSE (now() + '00:10:00'::interval)
-         END AS "case"
-    FROM (((outreach.leads l
+             WHEN ((judge_send.p_campaign).window_from IS NULL) THEN w.until
+             ELSE NULLIF(COALESCE(outreach.window_opening(COALESCE(w.until, now()), outreach.known_zone(l.timezone, (judge_send.p_campaign).window_zone), (judge_send.p_campaign).window_from, (judge_send.p_campaign).window_to, (judge_send.p_campaign).window_days), (now() + '1 day'::interval)), now())
+         END AS "nullif"
+    FROM (((((outreach.leads l
       CROSS JOIN LATERAL outreach.suppression_of(judge_send.p_workspace, judge_send.p_recipient) x(suppressed))
-      LEFT JOIN outreach.campaign_steps t ON (((judge_send.p_step > 1) AND (t.workspace_id = judge_send.p_workspace) AND (t.campaign_id = judge_send.p_campaign) AND (t.step = judge_send.p_step))))
+      LEFT JOIN outreach.campaign_steps t ON (((judge_send.p_step > 1) AND (t.workspace_id = judge_send.p_workspace) AND (t.campaign_id = (judge_send.p_campaign).id) AND (t.step = judge_send.p_step))))
       LEFT JOIN LATERAL ( SELECT bool_or((e.replied_at IS NOT NULL)) AS replied,
              bool_or((COALESCE(e.bounced_at, e.complained_at, e.unsubscribed_at) IS NOT NULL)) AS ended,
              bool_or((e.clicked_at IS NOT NULL)) AS clicked,
              bool_or((e.opened_at IS NOT NULL)) AS opened,
              (array_agg(e.status ORDER BY e.step DESC))[1] AS last_status,
              (array_agg(COALESCE(e.begun_at, e.lease_expires_at, e.scheduled_at) ORDER BY e.step DESC))[1] AS last_begun,
+             (array_agg(e.scheduled_at ORDER BY e.step DESC))[1] AS last_scheduled,
              max(e.sent_at) AS last_sent
             FROM outreach.email_sends e
-           WHERE ((judge_send.p_step > 1) AND (e.workspace_id = judge_send.p_workspace) AND (e.lead_id = judge_send.p_lead) AND (e.created_at = judge_send.p_launched) AND (e.campaign_id = judge_send.p_campaign) AND (e.step < judge_send.p_step))) p ON (true))
+           WHERE ((judge_send.p_step > 1) AND (e.workspace_id = judge_send.p_workspace) AND (e.lead_id = judge_send.p_lead) AND (e.created_at = (judge_send.p_campaign).launched_at) AND (e.campaign_id = (judge_send.p_campaign).id) AND (e.step < judge_send.p_step))) p ON ((judge_send.p_step > 1)))
+      LEFT JOIN LATERAL ( SELECT count(*) AS mails,
+             (array_agg(COALESCE(e.sent_at, e.begun_at) ORDER BY COALESCE(e.sent_at, e.begun_at) DESC))[judge_send.p_sends] AS oldest
+            FROM outreach.email_sends e
+           WHERE ((judge_send.p_since IS NOT NULL) AND (e.workspace_id = judge_send.p_workspace) AND (e.lead_id = judge_send.p_lead) AND (e.created_at >= judge_send.p_since) AND (e.status = ANY (ARRAY['sent'::text, 'claimed'::text, 'unknown'::text])) AND (COALESCE(e.sent_at, e.begun_at, now()) > (now() - make_interval(days => judge_send.p_days))))) f ON ((judge_send.p_since IS NOT NULL)))
+      CROSS JOIN LATERAL ( SELECT GREATEST(
+                 CASE
+                     WHEN (judge_send.p_step = 1) THEN NULL::timestamp with time zone
+                     WHEN (p.last_status = 'sent'::text) THEN
+                     CASE
+                         WHEN ((p.last_sent + make_interval(secs => (t.delay_seconds)::double precision)) > now()) THEN (p.last_sent + make_interval(secs => (t.delay_seconds)::double precision))
+                         ELSE NULL::timestamp with time zone
+                     END
+                     ELSE GREATEST((now() + '00:01:00'::interval), (GREATEST(now(), p.last_scheduled) + make_interval(secs => (t.delay_seconds)::double precision)))
+                 END,
+                 CASE
+                     WHEN (f.mails >= judge_send.p_sends) THEN COALESCE((f.oldest + make_interval(days => judge_send.p_days)), (now() + '00:10:00'::interval))
+                     WHEN ((f.mails + judge_send.p_turn) > judge_send.p_sends) THEN (now() + '00:10:00'::interval)
+                     ELSE NULL::timestamp with time zone
+                 END) AS until) w)
    WHERE ((l.workspace_id = judge_send.p_workspace) AND (l.id = judge_send.p_lead));
 END;
-ALTER FUNCTION outreach.judge_send(p_workspace bigint, p_campaign bigint, p_launched timestamp with time zone, p_lead bigint, p_step smallint, p_recipient text) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.judged_leads(p_leads jsonb) RETURNS TABLE(row_number bigint, key text, given outreach.leads, column_name text, reason text)
+ALTER FUNCTION outreach.judge_send(p_workspace bigint, p_campaign outreach.campaigns, p_lead bigint, p_step smallint, p_recipient text, p_sends bigint, p_days integer, p_since timestamp with time zone, p_turn bigint) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.judged_leads(p_leads jsonb) RETURNS TABLE(row_number bigint, key text, given outreach.leads, mark text, column_name text, reason text)
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -1019,15 +2882,22 @@ CREATE FUNCTION outreach.judged_leads(p_leads jsonb) RETURNS TABLE(row_number bi
                (SELECT min(k) FROM jsonb_object_keys(CASE WHEN jsonb_typeof(each.line) = 'object' THEN each.line END) AS k
                 WHERE k NOT IN ('tags', 'custom_fields') AND k = ANY (f.names)
                   AND jsonb_typeof(each.line -> k) IN ('object', 'array')) AS nested,
-               outreach.cell_of(each.line ->> 'email') AS email,
-               outreach.cell_of(each.line ->> 'company_website') AS website,
-               outreach.cell_of(each.line ->> 'linkedin_url') AS linkedin,
-               outreach.cell_of(each.line ->> 'qualification_score') AS score,
-               lower(outreach.cell_of(each.line ->> 'status')) AS status,
-               outreach.cell_of(each.line ->> 'full_name') AS full_name,
-               outreach.cell_of(each.line ->> 'company_name') AS company_name,
-               outreach.cell_of(each.line ->> 'industry') AS industry,
-               outreach.cell_of(each.line ->> 'source_key') AS source_key,
+               outreach.bare_address(outreach.cell_of(each.line ->> 'email')) AS bare,
+               outreach.dotted_address(outreach.bare_address(outreach.cell_of(each.line ->> 'email'))) AS email,
+               outreach.given(outreach.cell_of(each.line ->> 'company_website')) AS website,
+               outreach.given(outreach.cell_of(each.line ->> 'linkedin_url')) AS linkedin,
+               outreach.given(outreach.cell_of(each.line ->> 'qualification_score')) AS score,
+               lower(outreach.given(outreach.cell_of(each.line ->> 'status'))) AS status,
+               coalesce(outreach.mark_of_flag(outreach.cell_of(each.line ->> 'unsubscribed'), 'unsubscribed'),
+                        outreach.mark_of_flag(outreach.cell_of(each.line ->> 'bounced'), 'bounced'),
+                        outreach.mark_of_flag(outreach.cell_of(each.line ->> 'blocked'), 'blocked'),
+                        outreach.mark_of_word(outreach.cell_of(each.line ->> 'status'))) AS mark,
+               outreach.given(outreach.cell_of(each.line ->> 'phone')) AS phone,
+               outreach.given(outreach.cell_of(each.line ->> 'country')) AS country,
+               outreach.given_name(outreach.cell_of(each.line ->> 'full_name')) AS full_name,
+               outreach.given(outreach.cell_of(each.line ->> 'company_name')) AS company_name,
+               outreach.given(outreach.cell_of(each.line ->> 'industry')) AS industry,
+               outreach.given(outreach.cell_of(each.line ->> 'source_key')) AS source_key,
                CASE jsonb_typeof(each.line -> 'tags')
                    WHEN 'array' THEN (SELECT outreach.split_tags(string_agg(tag, ',' ORDER BY n))
                                       FROM jsonb_array_elements_text(each.line -> 'tags') WITH ORDINALITY AS t (tag, n))
@@ -1039,7 +2909,8 @@ CREATE FUNCTION outreach.judged_leads(p_leads jsonb) RETURNS TABLE(row_number bi
         FROM jsonb_array_elements(p_leads) WITH ORDINALITY AS each (line, place),
              (SELECT ARRAY['email', 'first_name', 'last_name', 'full_name', 'phone', 'title', 'company_name',
                            'company_website', 'linkedin_url', 'industry', 'country', 'city', 'timezone', 'source',
-                           'source_key', 'status', 'tags', 'custom_fields', 'notes', 'qualification_score'] AS names) AS f
+                           'source_key', 'status', 'tags', 'custom_fields', 'notes', 'qualification_score',
+                           'unsubscribed', 'bounced', 'blocked'] AS names) AS f
     ), judged AS (
         SELECT c.*, v.column_name, v.reason,
                coalesce(c.source_key, CASE WHEN c.email IS NULL AND jsonb_strip_nulls(c.line) <> '{}'
@@ -1051,19 +2922,21 @@ CREATE FUNCTION outreach.judged_leads(p_leads jsonb) RETURNS TABLE(row_number bi
             FROM (VALUES
                 (1, NULL, CASE WHEN NOT c.readable THEN 'not a JSON object' END),
                 (2, c.nested, CASE WHEN c.nested IS NOT NULL THEN 'neither text nor number' END),
-                (3, 'email', outreach.email_problem(c.email)),
+                (3, 'email', coalesce(outreach.email_problem(c.bare), outreach.email_problem(c.email))),
                 (4, 'company_website', CASE WHEN c.website IS NOT NULL AND outreach.normal_url(c.website) IS NULL
                                             THEN 'not a web address' END),
                 (5, 'linkedin_url', CASE WHEN c.linkedin IS NOT NULL AND outreach.normal_url(c.linkedin) IS NULL
                                          THEN 'not a web address' END),
                 (6, 'qualification_score', CASE WHEN c.score IS NOT NULL AND outreach.score_of(c.score) IS NULL
                                                 THEN 'not a score between 0 and 100' END),
-                (7, 'company_name', CASE WHEN length(c.company_name) > 500 THEN 'longer than 500 characters' END),
-                (8, 'industry', CASE WHEN length(c.industry) > 500 THEN 'longer than 500 characters' END),
-                (9, 'source_key', CASE WHEN length(c.source_key) > 500 THEN 'longer than 500 characters' END),
+                (7, (SELECT min(l.field) FROM outreach.field_limits() AS l
+                     WHERE length(outreach.cell_of(c.line ->> l.field)) > l.characters),
+                    (SELECT 'longer than ' || to_char(l.characters, 'FM999,999') || ' characters'
+                     FROM outreach.field_limits() AS l
+                     WHERE length(outreach.cell_of(c.line ->> l.field)) > l.characters ORDER BY l.field LIMIT 1)),
                 (10, 'tags', CASE WHEN EXISTS (SELECT FROM unnest(c.tags) AS tag WHERE length(tag) > 200)
                                   THEN 'a tag is longer than 200 characters' END),
-                (11, 'status', CASE WHEN c.status NOT IN ('new', 'verified', 'contacted', 'replied', 'qualified',
+                (11, 'status', CASE WHEN c.mark IS NULL AND c.status NOT IN ('new', 'verified', 'contacted', 'replied', 'qualified',
                                                           'converted', 'unsubscribed', 'bounced', 'archived')
                                     THEN 'not a status' END),
                 (12, 'custom_fields', CASE WHEN jsonb_typeof(c.line -> 'custom_fields') NOT IN ('object', 'null')
@@ -1077,17 +2950,20 @@ CREATE FUNCTION outreach.judged_leads(p_leads jsonb) RETURNS TABLE(row_number bi
     SELECT j.place, CASE WHEN j.reason IS NULL THEN coalesce(lower(j.email), chr(31) || j.known_by) END,
            jsonb_populate_record(NULL::outreach.leads, jsonb_build_object(
                'email', j.email, 'email_key', lower(j.email),
-               'first_name', coalesce(outreach.cell_of(j.line ->> 'first_name'), outreach.first_of_name(j.full_name)),
-               'last_name', coalesce(outreach.cell_of(j.line ->> 'last_name'), outreach.last_of_name(j.full_name)),
-               'phone', outreach.cell_of(j.line ->> 'phone'), 'title', outreach.cell_of(j.line ->> 'title'),
+               'first_name', coalesce(outreach.given_name(outreach.cell_of(j.line ->> 'first_name')), outreach.first_of_name(j.full_name)),
+               'last_name', coalesce(outreach.given_name(outreach.cell_of(j.line ->> 'last_name')), outreach.last_of_name(j.full_name)),
+               'phone', j.phone,
+               'phone_e164', outreach.phone_e164(outreach.phone_digits(j.phone), outreach.phone_rule(j.country)),
+               'title', outreach.given(outreach.cell_of(j.line ->> 'title')),
                'company_name', j.company_name, 'company_website', outreach.normal_url(j.website),
                'linkedin_url', outreach.normal_url(j.linkedin), 'industry', j.industry,
-               'country', outreach.cell_of(j.line ->> 'country'), 'city', outreach.cell_of(j.line ->> 'city'),
-               'timezone', outreach.cell_of(j.line ->> 'timezone'), 'source', outreach.cell_of(j.line ->> 'source'),
-               'source_key', j.known_by, 'status', j.status, 'tags', coalesce(j.tags, '{}'),
+               'country', j.country, 'city', outreach.given(outreach.cell_of(j.line ->> 'city')),
+               'timezone', outreach.given(outreach.cell_of(j.line ->> 'timezone')),
+               'source', outreach.given(outreach.cell_of(j.line ->> 'source')),
+               'source_key', j.known_by, 'status', coalesce(outreach.status_of_mark(j.mark), j.status), 'tags', coalesce(j.tags, '{}'),
                'custom_fields', j.custom, 'notes', outreach.cell_of(j.line ->> 'notes'),
                'qualification_score', outreach.score_of(j.score))),
-           j.column_name, j.reason
+           j.mark, j.column_name, j.reason
     FROM judged AS j
 $$;
 ALTER FUNCTION outreach.judged_leads(p_leads jsonb) OWNER TO outreachdb_owner;
@@ -1103,6 +2979,195 @@ CREATE FUNCTION outreach.lead_for_templates(p_workspace bigint, p_lead bigint) R
    WHERE ((l.workspace_id = lead_for_templates.p_workspace) AND (l.id = lead_for_templates.p_lead));
 END;
 ALTER FUNCTION outreach.lead_for_templates(p_workspace bigint, p_lead bigint) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) RETURNS TABLE(at timestamp with time zone, kind text, what text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+DECLARE
+    v_workspace bigint := outreach.required_workspace();
+    v_campaign outreach.campaigns;
+    v_lead outreach.leads;
+    v_member boolean;
+BEGIN
+    SELECT c.* INTO v_campaign FROM outreach.campaigns AS c WHERE c.workspace_id = v_workspace AND c.id = p_campaign;
+    SELECT l.* INTO v_lead FROM outreach.leads AS l WHERE l.workspace_id = v_workspace AND l.id = p_lead;
+    IF v_campaign.id IS NULL OR v_lead.id IS NULL THEN
+        RAISE EXCEPTION 'no such lead or campaign' USING ERRCODE = 'no_data_found';
+    END IF;
+    EXECUTE format('SELECT EXISTS (SELECT FROM outreach.leads AS l WHERE l.workspace_id = %s AND l.id = %s AND (%s))',
+        v_workspace, p_lead, outreach.segment_condition(CASE WHEN v_campaign.launched_at IS NULL
+            THEN outreach.campaign_definition(v_campaign) ELSE v_campaign.definition END)) INTO v_member;
+    RETURN QUERY
+    WITH sends AS MATERIALIZED (
+        SELECT s AS send FROM outreach.email_sends AS s
+        WHERE s.workspace_id = v_workspace AND s.lead_id = p_lead AND s.campaign_id = p_campaign
+          AND s.created_at = v_campaign.launched_at
+    ), told AS (
+        SELECT v_lead.created_at AS at, 1 AS rank, 'lead' AS kind, 'the lead was added to the workspace' AS what
+        UNION ALL
+        SELECT v_campaign.launched_at, 2, 'campaign', 'the campaign was launched' WHERE v_campaign.launched_at IS NOT NULL
+        UNION ALL
+        SELECT v_campaign.completed_at, 90, 'campaign', 'the campaign was ' || v_campaign.status
+        WHERE v_campaign.completed_at IS NOT NULL
+        UNION ALL
+        SELECT now(), 91, 'segment', CASE
+            WHEN v_member THEN 'the lead is in the campaign''s segment'
+            ELSE 'the lead is not in the campaign''s segment' END
+        UNION ALL
+        SELECT now(), 92, 'campaign', 'the campaign is ' || v_campaign.status || ': nothing is scheduled yet'
+        WHERE v_campaign.launched_at IS NULL
+        UNION ALL
+        SELECT now(), 93, 'schedule', 'the lead entered the segment after the launch; add it: outreachdb campaign add ' || p_campaign
+        WHERE v_member AND v_campaign.status IN ('running', 'paused') AND NOT EXISTS (SELECT FROM sends)
+          AND NOT EXISTS (SELECT FROM outreach.send_exclusions AS x
+                          WHERE x.workspace_id = v_workspace AND x.campaign_id = p_campaign AND x.lead_id = p_lead)
+        UNION ALL
+        SELECT x.created_at, 3, 'exclusion', 'left out: ' || CASE x.reason
+            WHEN 'no_address' THEN 'the lead had no e-mail address'
+            WHEN 'suppressed' THEN 'its address or domain was suppressed'
+            WHEN 'unsubscribed' THEN 'the lead had unsubscribed'
+            WHEN 'bounced' THEN 'its address had bounced'
+            WHEN 'invalid' THEN 'its address was found invalid'
+            WHEN 'archived' THEN 'the lead was archived'
+            WHEN 'frequency_cap' THEN 'it had got as many mails lately as the workspace allows'
+            WHEN 'already_in_campaign' THEN 'an earlier run of the campaign had mailed it' END
+        FROM outreach.send_exclusions AS x
+        WHERE x.workspace_id = v_workspace AND x.campaign_id = p_campaign AND x.lead_id = p_lead
+        UNION ALL
+        SELECT v_campaign.launched_at, 4, 'schedule',
+               concat('step ', (s.send).step, ' is scheduled from ', m.address,
+                      ', variant ' || (s.send).variant, ', not before ',
+                      to_char(timezone('UTC', (s.send).scheduled_at), 'YYYY-MM-DD HH24:MI'), ' UTC')
+        FROM sends AS s LEFT JOIN outreach.mailboxes AS m ON m.workspace_id = v_workspace AND m.id = (s.send).mailbox_id
+        UNION ALL
+        SELECT coalesce((s.send).begun_at, (s.send).lease_expires_at, now()), 50, 'claim',
+               concat('step ', (s.send).step, CASE
+                   WHEN (s.send).status <> 'claimed' THEN ' was claimed by ' || (s.send).claimed_by
+                   WHEN (s.send).begun_at IS NULL THEN ' is claimed by ' || (s.send).claimed_by
+                   ELSE ' is being delivered by ' || (s.send).claimed_by END)
+        FROM sends AS s WHERE (s.send).claimed_by IS NOT NULL AND (s.send).status <> 'scheduled'
+        UNION ALL
+        SELECT now(), 94, 'schedule', concat('step ', (s.send).step, ': ', CASE (s.send).status
+            WHEN 'scheduled' THEN outreach.held_up_by(s.send, v_campaign, m)
+            WHEN 'unknown' THEN 'nobody knows whether it left: ' || coalesce((s.send).last_error, '')
+                                || '; decide: outreachdb send unknown'
+            WHEN 'cancelled' THEN 'will not be sent: ' || coalesce((s.send).last_error, 'cancelled') END)
+        FROM sends AS s LEFT JOIN outreach.mailboxes AS m ON m.workspace_id = v_workspace AND m.id = (s.send).mailbox_id
+        WHERE (s.send).status IN ('scheduled', 'unknown', 'cancelled')
+        UNION ALL
+        SELECT a.created_at, 51, 'attempt', concat('step ' || (a.details ->> 'step') || ': ', CASE a.activity_type
+            WHEN 'email_sent' THEN 'the server took the mail' WHEN 'email_failed' THEN 'failed for good'
+            WHEN 'email_deferred' THEN 'put off' WHEN 'email_unknown' THEN 'lost sight of it'
+            WHEN 'email_claim_lost' THEN 'the worker was lost before it began' WHEN 'email_cancelled' THEN 'cancelled'
+            WHEN 'email_resend_decided' THEN 'a person decided to send it again' ELSE a.activity_type END,
+            ': ' || (a.details ->> 'reason'))
+        FROM outreach.lead_activities AS a
+        WHERE a.workspace_id = v_workspace AND a.lead_id = p_lead AND a.campaign_id = p_campaign
+          AND a.activity_type IN ('email_sent', 'email_failed', 'email_deferred', 'email_unknown', 'email_claim_lost',
+                                  'email_cancelled', 'email_resend_decided')
+        UNION ALL
+        SELECT m.created_at, 52, 'message', concat('message ', m.message_id, ' from ', m.sender, ': ', m.subject,
+                                                   ' (' || m.response || ')')
+        FROM outreach.message_log AS m
+        WHERE m.workspace_id = v_workspace AND m.lead_id = p_lead AND m.campaign_id = p_campaign
+        UNION ALL
+        SELECT e.created_at, 60, 'event', concat('step ' || e.step || ': ', e.event, ' (' || e.severity || ')', ' says ', e.provider,
+                                                 ': ' || e.reason)
+        FROM outreach.email_events AS e
+        WHERE e.workspace_id = v_workspace AND e.lead_id = p_lead AND e.campaign_id = p_campaign
+        UNION ALL
+        SELECT p.created_at, 70, 'suppression', concat(p.target, ' was suppressed: ', p.reason, ' (' || p.source || ')',
+                                                       ', until ' || p.expires_at)
+        FROM outreach.suppressions AS p
+        WHERE p.workspace_id = v_workspace AND p.target IN (v_lead.email_key, split_part(v_lead.email_key, '@', 2))
+    )
+    SELECT t.at, t.kind, t.what FROM told AS t ORDER BY t.at, t.rank, t.what;
+END
+$$;
+ALTER FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) RETURNS TABLE(lead_id bigint, email text, lead jsonb)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    v_workspace bigint := outreach.required_workspace();
+    v_campaign outreach.campaigns;
+    v_members text;
+    v_ids bigint[];
+    v_shapes bigint[] := '{}';
+BEGIN
+    SELECT c.* INTO v_campaign FROM outreach.campaigns AS c WHERE c.workspace_id = v_workspace AND c.id = campaign_id;
+    v_members := format(
+        $sql$SELECT %%s FROM outreach.leads AS l WHERE l.workspace_id = %s AND l.email IS NOT NULL
+             AND l.status NOT IN ('unsubscribed', 'bounced', 'archived') AND (%s)$sql$,
+        v_workspace, replace(outreach.segment_condition(outreach.campaign_definition(v_campaign)), '%', '%%'));
+    EXECUTE format('SELECT array_agg(m.id) FROM (' || v_members || ' LIMIT %s) AS m', 'l.id', p_all + 1) INTO v_ids;
+    IF cardinality(v_ids) > p_all THEN
+        EXECUTE format(
+            'SELECT array_agg(s.id) FROM (SELECT min(m.id) AS id FROM (' || v_members || ') AS m GROUP BY m.shape LIMIT 5000) AS s',
+            $shape$l.id, concat(
+                num_nulls(l.first_name), num_nulls(l.last_name), num_nulls(l.phone), num_nulls(l.title),
+                num_nulls(l.company_name), num_nulls(l.company_website), num_nulls(l.linkedin_url), num_nulls(l.industry),
+                num_nulls(l.country), num_nulls(l.city), num_nulls(l.timezone), l.tags = '{}',
+                ARRAY(SELECT concat(k, jsonb_typeof(l.custom_fields -> k)) FROM jsonb_object_keys(l.custom_fields) AS k)) AS shape
+            $shape$) INTO v_shapes;
+    END IF;
+    RETURN QUERY
+    SELECT l.id, l.email, t.lead
+    FROM (SELECT DISTINCT unnest(v_ids || v_shapes) AS id) AS w
+    JOIN outreach.leads AS l ON l.workspace_id = v_workspace AND l.id = w.id
+    CROSS JOIN LATERAL outreach.lead_for_templates(v_workspace, l.id) AS t (lead)
+    ORDER BY l.id;
+END
+$_$;
+ALTER FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.learn_search_words(p_import bigint DEFAULT NULL::bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET work_mem TO '128MB'
+    AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    words text[];
+    added bigint;
+BEGIN
+    -- One learner at a time: what another one's snapshot did not show it must not forget.
+    PERFORM pg_advisory_xact_lock(hashtextextended('outreachdb.words.' || ws, 0));
+    -- Each value once before it is cut into words: lists name a company hundreds of times.
+    SELECT outreach.words_of(array_agg(coalesce(v.first_name, v.last_name, v.company_name, v.domain))) INTO words
+    FROM (
+        SELECT p.first_name, p.last_name, p.company_name, p.domain
+        FROM (
+            SELECT l.first_name, l.last_name, l.company_name, split_part(l.email_key, '@', 2) AS domain
+            FROM outreach.leads AS l
+            WHERE l.workspace_id = ws AND p_import IS NULL
+            UNION ALL
+            SELECT l.first_name, l.last_name, l.company_name, split_part(l.email_key, '@', 2)
+            FROM outreach.imports AS i
+            JOIN outreach.leads AS l ON l.workspace_id = ws AND l.id BETWEEN i.first_lead_id AND i.last_lead_id
+            WHERE i.workspace_id = ws AND i.id = p_import
+            UNION ALL
+            SELECT l.first_name, l.last_name, l.company_name, split_part(l.email_key, '@', 2)
+            FROM outreach.import_changes AS c
+            CROSS JOIN LATERAL (
+                SELECT * FROM outreach.leads AS e WHERE e.workspace_id = (SELECT ws) AND e.id = c.lead_id OFFSET 0) AS l
+            WHERE c.workspace_id = ws AND c.import_id = p_import) AS p
+        GROUP BY GROUPING SETS ((p.first_name), (p.last_name), (p.company_name), (p.domain))) AS v;
+    added := outreach.add_search_words(ws, words);
+    IF p_import IS NULL THEN
+        -- An unnested array is always hashed.
+        DELETE FROM outreach.search_words AS k
+        WHERE k.workspace_id = ws AND (k.word IN (SELECT unnest(words))) IS NOT TRUE;
+    END IF;
+    RETURN added;
+END
+$$;
+ALTER FUNCTION outreach.learn_search_words(p_import bigint) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.mailbox_cap(p_mailbox outreach.mailboxes, p_day date) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    RETURN LEAST((p_mailbox).daily_cap, ((p_mailbox).ramp_first + ((p_mailbox).ramp_increase * GREATEST(0, (p_day - COALESCE((p_mailbox).ramp_from, p_day))))));
+ALTER FUNCTION outreach.mailbox_cap(p_mailbox outreach.mailboxes, p_day date) OWNER TO outreachdb_owner;
 CREATE TABLE analytics.rollup_deltas (
     workspace_id bigint NOT NULL,
     grain text NOT NULL,
@@ -1128,74 +3193,65 @@ CREATE TABLE analytics.rollups (
 )
 WITH (fillfactor='70');
 ALTER TABLE analytics.rollups OWNER TO outreachdb_owner;
-CREATE TABLE outreach.campaigns (
-    workspace_id bigint NOT NULL,
-    id bigint NOT NULL,
-    name text NOT NULL,
-    run bigint DEFAULT '1'::bigint NOT NULL,
-    segment_id bigint,
-    definition jsonb DEFAULT '{}'::jsonb NOT NULL,
-    status text DEFAULT 'draft'::text NOT NULL,
-    priority smallint DEFAULT '0'::smallint NOT NULL,
-    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    launched_at timestamp with time zone,
-    completed_at timestamp with time zone,
-    CONSTRAINT ck_campaigns_launched CHECK (((status = ANY (ARRAY['draft'::text, 'scheduled'::text, 'cancelled'::text])) OR (launched_at IS NOT NULL))),
-    CONSTRAINT ck_campaigns_run_positive CHECK ((run > 0)),
-    CONSTRAINT ck_campaigns_status_known CHECK ((status = ANY (ARRAY['draft'::text, 'scheduled'::text, 'running'::text, 'paused'::text, 'completed'::text, 'cancelled'::text])))
-);
-ALTER TABLE outreach.campaigns OWNER TO outreachdb_owner;
-CREATE TABLE outreach.mailboxes (
-    workspace_id bigint NOT NULL,
-    id bigint NOT NULL,
-    address text NOT NULL,
-    address_key text GENERATED ALWAYS AS (lower(address)) STORED,
-    display_name text,
-    smtp_host text NOT NULL,
-    smtp_port bigint DEFAULT '587'::bigint NOT NULL,
-    security text DEFAULT 'starttls'::text NOT NULL,
-    username text,
-    password_encrypted bytea,
-    daily_cap bigint,
-    min_spacing_ms bigint DEFAULT '0'::bigint NOT NULL,
-    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    status text DEFAULT 'active'::text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT ck_mailboxes_daily_cap_positive CHECK ((daily_cap > 0)),
-    CONSTRAINT ck_mailboxes_min_spacing_positive CHECK ((min_spacing_ms >= 0)),
-    CONSTRAINT ck_mailboxes_security_known CHECK ((security = ANY (ARRAY['plain'::text, 'starttls'::text, 'tls'::text]))),
-    CONSTRAINT ck_mailboxes_smtp_port_range CHECK (((smtp_port >= 1) AND (smtp_port <= 65535))),
-    CONSTRAINT ck_mailboxes_status_known CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text])))
-);
-ALTER TABLE outreach.mailboxes OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.mailboxes_room(p_workspace bigint, p_locked bigint[], p_n integer) RETURNS TABLE(id bigint, room integer)
+CREATE FUNCTION outreach.mailboxes_room(p_workspace bigint, p_mailboxes bigint[], p_n integer) RETURNS TABLE(id bigint, room integer)
     LANGUAGE sql STABLE
     BEGIN ATOMIC
  SELECT m.id,
          CASE
-             WHEN (m.daily_cap IS NULL) THEN mailboxes_room.p_n
-             WHEN (m.id <> ALL (mailboxes_room.p_locked)) THEN 0
-             ELSE (LEAST((mailboxes_room.p_n)::numeric, GREATEST((0)::numeric, (((m.daily_cap)::numeric - sent.n) - (claimed.n)::numeric))))::integer
+             WHEN ((m.min_spacing_ms > 0) AND ((COALESCE(claimed.n, (0)::bigint) > 0) OR (m.next_free_at > clock_timestamp()))) THEN 0
+             ELSE (LEAST((
+             CASE
+                 WHEN (m.min_spacing_ms > 0) THEN 1
+                 ELSE mailboxes_room.p_n
+             END)::numeric,
+             CASE
+                 WHEN (c.cap IS NULL) THEN (mailboxes_room.p_n)::numeric
+                 ELSE GREATEST((0)::numeric, (((c.cap)::numeric - COALESCE(sent.n, (0)::numeric)) - (COALESCE(claimed.n, (0)::bigint))::numeric))
+             END))::integer
          END AS "least"
-    FROM ((outreach.mailboxes m
-      LEFT JOIN LATERAL ( SELECT COALESCE(sum(t.total), (0)::numeric) AS n
+    FROM (((outreach.mailboxes m
+      CROSS JOIN LATERAL ( SELECT outreach.mailbox_cap(m.*, (timezone('UTC'::text, now()))::date) AS cap) c)
+      LEFT JOIN LATERAL ( SELECT sum(t.total) AS n
             FROM ( SELECT r.total
                     FROM analytics.rollups r
                    WHERE ((r.workspace_id = mailboxes_room.p_workspace) AND (r.grain = 'mailbox'::text) AND (r.key = (m.id)::text) AND (r.kind = 'sent'::text) AND (r.day = (timezone('UTC'::text, now()))::date))
                  UNION ALL
                   SELECT d.total
                     FROM analytics.rollup_deltas d
-                   WHERE ((d.workspace_id = mailboxes_room.p_workspace) AND (d.grain = 'mailbox'::text) AND (d.key = (m.id)::text) AND (d.kind = 'sent'::text) AND (d.day = (timezone('UTC'::text, now()))::date))) t) sent ON ((m.daily_cap IS NOT NULL)))
-      LEFT JOIN LATERAL ( SELECT count(*) AS n
+                   WHERE ((d.workspace_id = mailboxes_room.p_workspace) AND (d.grain = 'mailbox'::text) AND (d.key = (m.id)::text) AND (d.kind = 'sent'::text) AND (d.day = (timezone('UTC'::text, now()))::date))) t) sent ON (true))
+      LEFT JOIN ( SELECT e.mailbox_id,
+             count(*) AS n
             FROM outreach.email_sends e
-           WHERE ((e.workspace_id = mailboxes_room.p_workspace) AND (e.status = 'claimed'::text) AND (e.mailbox_id = m.id) AND (e.created_at = ANY (ARRAY( SELECT c.launched_at
-                    FROM outreach.campaigns c
-                   WHERE ((c.workspace_id = mailboxes_room.p_workspace) AND (c.status = ANY (ARRAY['running'::text, 'paused'::text])))))))) claimed ON ((m.daily_cap IS NOT NULL)))
-   WHERE ((m.workspace_id = mailboxes_room.p_workspace) AND (m.status = 'active'::text));
+           WHERE ((e.workspace_id = mailboxes_room.p_workspace) AND (e.status = 'claimed'::text) AND (e.created_at = ANY (ARRAY( SELECT c_1.launched_at
+                    FROM outreach.campaigns c_1
+                   WHERE ((c_1.workspace_id = mailboxes_room.p_workspace) AND (c_1.status = ANY (ARRAY['running'::text, 'paused'::text, 'cancelled'::text])) AND (c_1.launched_at IS NOT NULL))))))
+           GROUP BY e.mailbox_id) claimed ON ((claimed.mailbox_id = m.id)))
+   WHERE ((m.workspace_id = mailboxes_room.p_workspace) AND (m.id = ANY (mailboxes_room.p_mailboxes)));
 END;
-ALTER FUNCTION outreach.mailboxes_room(p_workspace bigint, p_locked bigint[], p_n integer) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.mailboxes_room(p_workspace bigint, p_mailboxes bigint[], p_n integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.mailboxes_sent_today(mailboxes bigint[]) RETURNS TABLE(mailbox_id bigint, sent bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT t.key::bigint, sum(t.total)::bigint
+    FROM (SELECT r.key, r.total FROM analytics.rollups AS r
+          WHERE r.workspace_id = outreach.required_workspace() AND r.grain = 'mailbox' AND r.kind = 'sent'
+            AND r.key = ANY (mailboxes::text[]) AND r.day = timezone('UTC', now())::date
+          UNION ALL
+          SELECT d.key, d.total FROM analytics.rollup_deltas AS d
+          WHERE d.workspace_id = outreach.required_workspace() AND d.grain = 'mailbox' AND d.kind = 'sent'
+            AND d.key = ANY (mailboxes::text[]) AND d.day = timezone('UTC', now())::date) AS t
+    GROUP BY t.key
+$$;
+ALTER FUNCTION outreach.mailboxes_sent_today(mailboxes bigint[]) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.mark_of_flag(p_cell text, p_reason text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((p_cell IS NULL) OR (lower(p_cell) = ANY (ARRAY['0'::text, 'false'::text, 'f'::text, 'no'::text, 'n'::text, 'off'::text, 'nein'::text, 'non'::text, 'nee'::text, 'nie'::text, 'não'::text, 'nao'::text, '-'::text, '--'::text, 'n/a'::text, 'null'::text, 'none'::text, 'never'::text, 'subscribed'::text, 'not unsubscribed'::text, 'no bounce'::text, 'not bounced'::text, 'unknown'::text, '0000-00-00'::text, '0000-00-00 00:00:00'::text]))) THEN NULL::text ELSE p_reason END;
+ALTER FUNCTION outreach.mark_of_flag(p_cell text, p_reason text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.mark_of_word(p_cell text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (translate(lower(p_cell), '_-'::text, '  '::text) = ANY (ARRAY['unsubscribed'::text, 'unsubscribe'::text, 'opted out'::text, 'opt out'::text, 'optout'::text, 'globally unsubscribed'::text, 'abgemeldet'::text, 'désinscrit'::text, 'désabonné'::text, 'dado de baja'::text, 'disiscritto'::text, 'uitgeschreven'::text, 'wypisany'::text])) THEN 'unsubscribed'::text WHEN (translate(lower(p_cell), '_-'::text, '  '::text) = ANY (ARRAY['complained'::text, 'complaint'::text, 'spam'::text, 'spam complaint'::text, 'spam complained'::text, 'spam report'::text, 'marked as spam'::text, 'reported as spam'::text, 'junk'::text, 'abuse'::text])) THEN 'complained'::text WHEN (translate(lower(p_cell), '_-'::text, '  '::text) = ANY (ARRAY['bounced'::text, 'bounce'::text, 'hard bounce'::text, 'hard bounced'::text, 'hardbounced'::text, 'hardbounce'::text, 'cleaned'::text, 'unreachable'::text, 'undeliverable'::text])) THEN 'bounced'::text WHEN (translate(lower(p_cell), '_-'::text, '  '::text) = ANY (ARRAY['blocked'::text, 'blocklisted'::text, 'blacklisted'::text, 'do not contact'::text, 'do not email'::text, 'dnc'::text, 'suppressed'::text, 'banned'::text])) THEN 'blocked'::text ELSE NULL::text END;
+ALTER FUNCTION outreach.mark_of_word(p_cell text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.merged_lead(p_lead outreach.leads, p_given outreach.leads, p_company_id bigint, p_fill boolean) RETURNS outreach.leads
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1217,7 +3273,14 @@ DECLARE
 BEGIN
     IF l.email_key IS DISTINCT FROM c.email_key THEN
         merged.email := CASE WHEN p_fill THEN coalesce(l.email, c.email) ELSE coalesce(c.email, l.email) END;
+        IF merged.email IS DISTINCT FROM l.email THEN
+            merged.email_flags := outreach.email_flags(c.email_key);
+        END IF;
     END IF;
+    merged.phone_e164 := CASE WHEN p_fill THEN CASE WHEN l.phone IS NULL THEN c.phone_e164 ELSE l.phone_e164 END
+                              WHEN c.phone IS NULL THEN l.phone_e164
+                              WHEN c.phone = l.phone THEN coalesce(c.phone_e164, l.phone_e164)
+                              ELSE c.phone_e164 END;
     -- A name alone says less than the company that the lead is linked to under that name.
     IF NOT (c.company_website IS NULL AND l.company_id IS NOT NULL
             AND coalesce(lower(l.company_name) = lower(c.company_name), false)) THEN
@@ -1244,10 +3307,253 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.merged_lead(p_lead outreach.leads, p_given outreach.leads, p_company_id bigint, p_fill boolean) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.national_phone(p_digits text, p_rule text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((p_digits = ''::text) OR (translate(p_digits, '0123456789'::text, ''::text) <> ''::text) OR (octet_length(p_digits) > 17) OR ("left"(p_digits, 2) = '00'::text)) THEN NULL::text WHEN ((p_rule = '1:1'::text) AND (octet_length(p_digits) = 10)) THEN outreach.international_phone(('1'::text || p_digits)) WHEN (split_part(p_rule, ':'::text, 2) <> ''::text) THEN CASE WHEN starts_with(p_digits, split_part(p_rule, ':'::text, 2)) THEN outreach.international_phone((split_part(p_rule, ':'::text, 1) || substr(p_digits, (octet_length(split_part(p_rule, ':'::text, 2)) + 1)))) ELSE NULL::text END WHEN (NOT starts_with(p_digits, split_part(p_rule, ':'::text, 1))) THEN outreach.international_phone((split_part(p_rule, ':'::text, 1) || p_digits)) ELSE NULL::text END;
+ALTER FUNCTION outreach.national_phone(p_digits text, p_rule text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.normal_url(p_url text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_url ~ '^https?://[^\s[:cntrl:]/]+[^\s[:cntrl:]]*$'::text) THEN p_url WHEN (p_url ~* '^https?://[^\s[:cntrl:]/]+[^\s[:cntrl:]]*$'::text) THEN (lower(split_part(p_url, '://'::text, 1)) || substr(p_url, strpos(p_url, '://'::text))) WHEN (p_url ~ '^(//)?[^\s[:cntrl:]/@:?#,]+\.[^\s[:cntrl:]/@:?#.,0-9][^\s[:cntrl:]/@:?#.,]+(:[0-9]+)?([/?#][^\s[:cntrl:]]*)?$'::text) THEN ('https://'::text || ltrim(p_url, '/'::text)) ELSE NULL::text END;
 ALTER FUNCTION outreach.normal_url(p_url text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.oldest_run_within(p_workspace bigint, p_days bigint) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT min(c.launched_at) FROM outreach.campaigns AS c
+    WHERE c.workspace_id = p_workspace AND c.launched_at IS NOT NULL
+      AND (c.status IN ('running', 'paused') OR c.completed_at > now() - make_interval(days => p_days::integer))
+$$;
+ALTER FUNCTION outreach.oldest_run_within(p_workspace bigint, p_days bigint) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.phone_digits(p_phone text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN translate(replace(p_phone, '(0)'::text, ''::text), ' ()-./   ‐‑–'::text, ''::text);
+ALTER FUNCTION outreach.phone_digits(p_phone text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.phone_e164(p_digits text, p_rule text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN starts_with(p_digits, '+'::text) THEN outreach.international_phone(substr(p_digits, 2)) WHEN (p_rule IS NOT NULL) THEN outreach.national_phone(p_digits, p_rule) ELSE NULL::text END;
+ALTER FUNCTION outreach.phone_e164(p_digits text, p_rule text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.phone_rule(p_country text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN translate('
+{"aaland-inseln": "358:0", "ad": "376:", "ae": "971:0", "af": "93:0", "afeganistão": "93:0", "afganistan": "93:0",
+"afganistán": "93:0", "afghanistan": "93:0", "afrique du sud": "27:0", "al": "355:0", "alandeilanden": "358:0",
+"albania": "355:0", "albanie": "355:0", "albanien": "355:0", "albanië": "355:0", "albânia": "355:0", "alemanha": "49:0",
+"alemania": "49:0", "algeria": "213:0", "algerien": "213:0", "algerije": "213:0", "algérie": "213:0", "allemagne":
+"49:0", "am": "374:0", "andora": "376:", "andorra": "376:", "andorre": "376:", "angola": "244:", "ao": "244:", "arabia
+saudita": "966:0", "arabia saudyjska": "966:0", "arabie saoudite": "966:0", "argelia": "213:0", "argélia": "213:0",
+"armenia": "374:0", "armenien": "374:0", "armenië": "374:0", "arménie": "374:0", "armênia": "374:0", "aruba": "297:",
+"arábia saudita": "966:0", "aserbaidschan": "994:0", "at": "43:0", "au": "61:0", "australia": "61:0", "australie":
+"61:0", "australien": "61:0", "australië": "61:0", "austria": "43:0", "austrália": "61:0", "autriche": "43:0", "aw":
+"297:", "ax": "358:0", "az": "994:0", "azerbaigian": "994:0", "azerbaijan": "994:0", "azerbaijão": "994:0",
+"azerbaiyán": "994:0", "azerbaïdjan": "994:0", "azerbeidzjan": "994:0", "azerbejdżan": "994:0", "ba": "387:0",
+"bahrain": "973:", "bahrajn": "973:", "bahrein": "973:", "bahreïn": "973:", "bahráin": "973:", "bangladesch": "880:0",
+"bangladesh": "880:0", "bangladesz": "880:0", "bd": "880:0", "be": "32:0", "belau": "680:", "belgia": "32:0", "belgien":
+"32:0", "belgio": "32:0", "belgique": "32:0", "belgium": "32:0", "belgië": "32:0", "belice": "501:", "belize": "501:",
+"benin": "229:", "benín": "229:", "bf": "226:", "bg": "359:0", "bh": "973:", "bhoutan": "975:", "bhutan": "975:", "bi":
+"257:", "bj": "229:", "bl": "590:0", "bn": "673:", "bonaire, saint-eustache et saba": "599:", "bonaire, san eustaquio y
+saba": "599:", "bonaire, sint eustatius and saba": "599:", "bonaire, sint eustatius e saba": "599:", "bonaire, sint
+eustatius und saba": "599:", "bosnia and herzegovina": "387:0", "bosnia y hercegovina": "387:0", "bosnia-erzegovina":
+"387:0", "bosnie-herzégovine": "387:0", "bosnien und herzegowina": "387:0", "bosnië en herzegovina": "387:0",
+"botsuana": "267:", "botswana": "267:", "bośnia i hercegowina": "387:0", "bq": "599:", "brd": "49:0", "britische
+territorien im indischen ozean": "246:", "british indian ocean territory": "246:", "britse gebieden in de indische
+oceaan": "246:", "brunei": "673:", "brunéi": "673:", "bt": "975:", "bulgaria": "359:0", "bulgarie": "359:0",
+"bulgarien": "359:0", "bulgarije": "359:0", "bulgária": "359:0", "burkina faso": "226:", "burquina faso": "226:",
+"burundi": "257:", "bután": "975:", "butão": "975:", "bułgaria": "359:0", "bw": "267:", "bz": "501:", "bélgica": "32:0",
+"bélize": "501:", "bósnia-herzegovina": "387:0", "ca": "1:1", "cabo verde": "238:", "cambodge": "855:0", "cambodia":
+"855:0", "cambodja": "855:0", "cambogia": "855:0", "camboja": "855:0", "camboya": "855:0", "cameroon": "237:",
+"cameroun": "237:", "camerun": "237:", "camerún": "237:", "canada": "1:1", "canadá": "1:1", "cap vert": "238:", "cape
+verde": "238:", "capo verde": "238:", "casaquistão": "7:8", "catar": "974:", "cd": "243:0", "centraal-afrikaanse
+republiek": "236:", "central african republic": "236:", "cf": "236:", "cg": "242:", "ch": "41:0", "chad": "235:",
+"chade": "235:", "chequia": "420:", "chile": "56:", "chili": "56:", "china": "86:0", "chine": "86:0", "chiny": "86:0",
+"chipre": "357:", "chorwacja": "385:0", "chypre": "357:", "ci": "225:", "ciad": "235:", "cile": "56:", "cina": "86:0",
+"cingapura": "65:", "cipro": "357:", "città del vaticano": "39:", "ciudad del vaticano": "39:", "ck": "682:", "cl":
+"56:", "cm": "237:", "cn": "86:0", "comore": "269:", "comoren": "269:", "comores": "269:", "comoros": "269:", "congo":
+"242:", "congo - brazzaville": "242:", "congo-kinshasa": "243:0", "cook islands": "682:", "cook-inseln": "682:",
+"cookeilanden": "682:", "corea del nord": "850:0", "corea del norte": "850:0", "coreia do norte": "850:0", "corée du
+nord": "850:0", "costa d''avorio": "225:", "costa de marfil": "225:", "costa do marfim": "225:", "croacia": "385:0",
+"croatia": "385:0", "croatie": "385:0", "croazia": "385:0", "croácia": "385:0", "cu": "53:0", "cuba": "53:0", "curaçao":
+"599:", "cv": "238:", "cw": "599:", "cy": "357:", "cypr": "357:", "cyprus": "357:", "cz": "420:", "czad": "235:", "czech
+republic": "420:", "côte d''ivoire": "225:", "danemark": "45:", "dania": "45:", "danimarca": "45:", "de": "49:0",
+"demokratische republik kongo": "243:0", "denemarken": "45:", "denmark": "45:", "deutschland": "49:0", "dinamarca":
+"45:", "dj": "253:", "djibouti": "253:", "djibuti": "253:", "dk": "45:", "do": "1:1", "dominicaanse republiek": "1:1",
+"dominican republic": "1:1", "dominikanische republik": "1:1", "dschibuti": "253:", "duitsland": "49:0", "dz": "213:0",
+"dänemark": "45:", "dżibuti": "253:", "ec": "593:0", "ecuador": "593:0", "ee": "372:", "eg": "20:0", "egipt": "20:0",
+"egipto": "20:0", "egito": "20:0", "egitto": "20:0", "egypt": "20:0", "egypte": "20:0", "eh": "212:0", "ekwador":
+"593:0", "el salvador": "503:", "elfenbeinküste": "225:", "emirados árabes unidos": "971:0", "emirati arabi uniti":
+"971:0", "emiratos árabes unidos": "971:0", "emirats arabes unis": "971:0", "england": "44:0", "equador": "593:0",
+"equateur": "593:0", "equatoriaal-guinea": "240:", "equatorial guinea": "240:", "er": "291:0", "eritrea": "291:0",
+"eritreia": "291:0", "erythrée": "291:0", "erytrea": "291:0", "es": "34:", "eslovaquia": "421:0", "eslovenia": "386:0",
+"eslováquia": "421:0", "eslovênia": "386:0", "espagne": "34:", "espanha": "34:", "españa": "34:", "estados unidos":
+"1:1", "estland": "372:", "estonia": "372:", "estonie": "372:", "estônia": "372:", "et": "251:0", "etats-unis": "1:1",
+"ethiopia": "251:0", "ethiopie": "251:0", "ethiopië": "251:0", "etiopia": "251:0", "etiopía": "251:0", "etiópia":
+"251:0", "falkland islands": "500:", "falkland-inseln": "500:", "falklandeilanden": "500:", "fi": "358:0", "fidji":
+"679:", "fidschi": "679:", "fidżi": "679:", "figi": "679:", "fiji": "679:", "filipijnen": "63:0", "filipinas": "63:0",
+"filipiny": "63:0", "filippine": "63:0", "finland": "358:0", "finlande": "358:0", "finlandia": "358:0", "finlândia":
+"358:0", "finnland": "358:0", "fiyi": "679:", "fj": "679:", "fk": "500:", "fm": "691:", "fr": "33:0", "france": "33:0",
+"francia": "33:0", "francja": "33:0", "frankreich": "33:0", "frankrijk": "33:0", "frans-guyana": "594:0",
+"frans-polynesië": "689:", "französisch-guayana": "594:0", "französisch-polynesien": "689:", "frança": "33:0", "french
+guiana": "594:0", "french polynesia": "689:", "gambia": "220:", "gambie": "220:", "gana": "233:0", "gb": "44:0", "ge":
+"995:0", "georgia": "995:0", "georgien": "995:0", "georgië": "995:0", "germania": "49:0", "germany": "49:0", "geórgia":
+"995:0", "gf": "594:0", "gh": "233:0", "ghana": "233:0", "gi": "350:", "giamaica": "1:1", "gibilterra": "350:",
+"gibraltar": "350:", "gibuti": "253:", "giordania": "962:0", "gl": "299:", "gm": "220:", "gn": "224:", "gp": "590:0",
+"gq": "240:", "gr": "30:", "great britain": "44:0", "grecia": "30:", "grecja": "30:", "greece": "30:", "greenland":
+"299:", "griechenland": "30:", "griekenland": "30:", "groenland": "299:", "groenlandia": "299:", "groênlandia": "299:",
+"gruzja": "995:0", "grèce": "30:", "grécia": "30:", "grönland": "299:", "gt": "502:", "guadalupa": "590:0", "guadalupe":
+"590:0", "guadeloupe": "590:0", "guatemala": "502:", "guayana francesa": "594:0", "guayana francese": "594:0", "guiana":
+"592:", "guiana francesa": "594:0", "guinea": "224:", "guinea bissau": "245:", "guinea ecuatorial": "240:", "guinea
+equatoriale": "240:", "guinea-bissau": "245:", "guinee": "224:", "guinee-bissau": "245:", "guiné": "224:", "guiné
+bissau": "245:", "guiné equatorial": "240:", "guinée": "224:", "guinée equatoriale": "240:", "guinée-bissau": "245:",
+"gujana": "592:", "gujana francuska": "594:0", "guyana": "592:", "guyane française": "594:0", "gw": "245:", "gwadelupa":
+"590:0", "gwatemala": "502:", "gwinea": "224:", "gwinea bissau": "245:", "gwinea równikowa": "240:", "gy": "592:",
+"gâmbia": "220:", "géorgie": "995:0", "haiti": "509:", "haití": "509:", "haïti": "509:", "hiszpania": "34:", "hk":
+"852:", "hn": "504:", "holanda": "31:0", "holandia": "31:0", "holland": "31:0", "honduras": "504:", "hong kong": "852:",
+"hong kong, região admin. especial da china": "852:", "hong-kong": "852:", "hongarije": "36:06", "hongkong": "852:",
+"hongkong sar van china": "852:", "hongrie": "36:06", "hr": "385:0", "ht": "509:", "hu": "36:06", "hungary": "36:06",
+"hungria": "36:06", "hungría": "36:06", "iceland": "354:", "id": "62:0", "ie": "353:0", "ierland": "353:0", "ijsland":
+"354:", "il": "972:0", "ilhas aland": "358:0", "ilhas cook": "682:", "ilhas malvinas": "500:", "ilhas marshall":
+"692:1", "ilhas salomão": "677:", "in": "91:0", "inde": "91:0", "india": "91:0", "indie": "91:0", "indien": "91:0",
+"indonesia": "62:0", "indonesien": "62:0", "indonesië": "62:0", "indonezja": "62:0", "indonésia": "62:0", "indonésie":
+"62:0", "io": "246:", "iq": "964:0", "ir": "98:0", "irak": "964:0", "iran": "98:0", "iraq": "964:0", "iraque": "964:0",
+"ireland": "353:0", "irland": "353:0", "irlanda": "353:0", "irlande": "353:0", "irlandia": "353:0", "irán": "98:0",
+"irã": "98:0", "is": "354:", "island": "354:", "islanda": "354:", "islande": "354:", "islandia": "354:", "islas aland":
+"358:0", "islas cook": "682:", "islas malvinas": "500:", "islas marshall": "692:1", "islas salomón": "677:", "islândia":
+"354:", "isole aland": "358:0", "isole cook": "682:", "isole falkland": "500:", "isole marshall": "692:1", "isole
+solomon": "677:", "israel": "972:0", "israele": "972:0", "israël": "972:0", "it": "39:", "italia": "39:", "italie":
+"39:", "italien": "39:", "italië": "39:", "italy": "39:", "itália": "39:", "ivoorkust": "225:", "izrael": "972:0",
+"iêmen": "967:0", "jamaica": "1:1", "jamaika": "1:1", "jamajka": "1:1", "jamaïque": "1:1", "jemen": "967:0", "jm":
+"1:1", "jo": "962:0", "jordan": "962:0", "jordania": "962:0", "jordanie": "962:0", "jordanien": "962:0", "jordanië":
+"962:0", "jordânia": "962:0", "kaapverdië": "238:", "kambodscha": "855:0", "kambodża": "855:0", "kameroen": "237:",
+"kamerun": "237:", "kanada": "1:1", "kap verde": "238:", "kasachstan": "7:8", "katar": "974:", "kazachstan": "7:8",
+"kazajstán": "7:8", "kazakhstan": "7:8", "ke": "254:0", "kenia": "254:0", "kenya": "254:0", "kg": "996:0", "kh":
+"855:0", "ki": "686:0", "kirghizistan": "996:0", "kirgistan": "996:0", "kirgizië": "996:0", "kirguizistán": "996:0",
+"kiribati": "686:0", "km": "269:", "koeweit": "965:", "komoren": "269:", "komory": "269:", "kongo": "242:", "korea
+północna": "850:0", "koweit": "965:", "kp": "850:0", "kroatien": "385:0", "kroatië": "385:0", "kuba": "53:0", "kuwait":
+"965:", "kuwejt": "965:", "kw": "965:", "kyrgyzstan": "996:0", "kz": "7:8", "la": "856:0", "la réunion": "262:0",
+"laos": "856:0", "latvia": "371:", "lb": "961:0", "lebanon": "961:0", "lesotho": "266:", "lesoto": "266:", "letland":
+"371:", "letonia": "371:", "lettland": "371:", "lettonia": "371:", "lettonie": "371:", "letônia": "371:", "li": "423:0",
+"liban": "961:0", "libano": "961:0", "libanon": "961:0", "liberia": "231:0", "libia": "218:0", "libië": "218:0",
+"libya": "218:0", "libye": "218:0", "libyen": "218:0", "libéria": "231:0", "liechtenstein": "423:0", "lk": "94:0", "lr":
+"231:0", "ls": "266:", "lv": "371:", "ly": "218:0", "líbano": "961:0", "líbia": "218:0", "ma": "212:0", "macao": "853:",
+"macao sar van china": "853:", "macau, região admin. especial da china": "853:", "macedonia": "389:0", "macedonië":
+"389:0", "macedônia": "389:0", "macédoine": "389:0", "malaisie": "60:0", "malasia": "60:0", "malaui": "265:0", "malawi":
+"265:0", "malaysia": "60:0", "maldivas": "960:", "maldive": "960:", "maldiven": "960:", "maldives": "960:", "maleisië":
+"60:0", "malezja": "60:0", "mali": "223:", "malta": "356:", "malte": "356:", "malásia": "60:0", "malí": "223:", "maroc":
+"212:0", "marocco": "212:0", "marokko": "212:0", "maroko": "212:0", "marrocos": "212:0", "marruecos": "212:0", "marshall
+islands": "692:1", "marshall-inseln": "692:1", "marshalleilanden": "692:1", "martinica": "596:0", "martinique": "596:0",
+"martynika": "596:0", "mauretania": "222:", "mauretanien": "222:", "maurice": "230:", "mauricio": "230:", "mauritania":
+"222:", "mauritanie": "222:", "mauritanië": "222:", "mauritius": "230:", "mauritânia": "222:", "maurizio": "230:",
+"maurício": "230:", "mayotta": "262:0", "mayotte": "262:0", "mazedonien": "389:0", "mc": "377:0", "md": "373:0", "me":
+"382:0", "meksyk": "52:", "messico": "52:", "mexico": "52:", "mexiko": "52:", "mexique": "52:", "mf": "590:0", "mh":
+"692:1", "mianmar [birmânia]": "95:0", "micronesia": "691:", "micronesië": "691:", "micronésia": "691:", "micronésie":
+"691:", "mikronesien": "691:", "mikronezja": "691:", "mk": "389:0", "ml": "223:", "mm": "95:0", "mn": "976:0", "mo":
+"853:", "moldau": "373:0", "moldavia": "373:0", "moldavie": "373:0", "moldavië": "373:0", "moldova": "373:0",
+"moldávia": "373:0", "monaco": "377:0", "monako": "377:0", "mongolei": "976:0", "mongolia": "976:0", "mongolie":
+"976:0", "mongolië": "976:0", "mongólia": "976:0", "montenegro": "382:0", "monténégro": "382:0", "morocco": "212:0",
+"mosambik": "258:", "mozambico": "258:", "mozambik": "258:", "mozambique": "258:", "moçambique": "258:", "mołdawia":
+"373:0", "mq": "596:0", "mr": "222:", "mt": "356:", "mu": "230:", "mv": "960:", "mw": "265:0", "mx": "52:", "my":
+"60:0", "myanmar": "95:0", "mz": "258:", "méxico": "52:", "mónaco": "377:0", "mônaco": "377:0", "na": "264:0",
+"namibia": "264:0", "namibie": "264:0", "namibië": "264:0", "namíbia": "264:0", "nauru": "674:", "nc": "687:", "ne":
+"227:", "nederland": "31:0", "nepal": "977:0", "netherlands": "31:0", "neukaledonien": "687:", "neuseeland": "64:0",
+"new caledonia": "687:", "new zealand": "64:0", "ng": "234:0", "ni": "505:", "nicaragua": "505:", "nicarágua": "505:",
+"niederlande": "31:0", "niemcy": "49:0", "nieuw-caledonië": "687:", "nieuw-zeeland": "64:0", "niger": "227:", "nigeria":
+"234:0", "nigéria": "234:0", "nikaragua": "505:", "niue": "683:", "nl": "31:0", "no": "47:", "noord-korea": "850:0",
+"noorwegen": "47:", "nordkorea": "850:0", "north korea": "850:0", "noruega": "47:", "norvegia": "47:", "norvège": "47:",
+"norway": "47:", "norwegen": "47:", "norwegia": "47:", "nouvelle-calédonie": "687:", "nouvelle-zélande": "64:0", "nova
+caledônia": "687:", "nova zelândia": "64:0", "nowa kaledonia": "687:", "nowa zelandia": "64:0", "np": "977:0", "nr":
+"674:", "nu": "683:", "nueva caledonia": "687:", "nueva zelanda": "64:0", "nuova caledonia": "687:", "nuova zelanda":
+"64:0", "nz": "64:0", "népal": "977:0", "níger": "227:", "oeganda": "256:0", "oekraïne": "380:0", "oezbekistan": "998:",
+"om": "968:", "oman": "968:", "omán": "968:", "omã": "968:", "oost-timor": "670:", "oostenrijk": "43:0", "ouganda":
+"256:0", "ouzbékistan": "998:", "pa": "507:", "paesi bassi": "31:0", "pakistan": "92:0", "palaos": "680:", "palau":
+"680:", "palestijns gebied": "970:0", "palestina": "970:0", "palestine": "970:0", "palästina": "970:0", "panama":
+"507:", "panamá": "507:", "papoea-nieuw-guinea": "675:", "papouasie-nouvelle-guinée": "675:", "papua new guinea":
+"675:", "papua nowa gwinea": "675:", "papua nuova guinea": "675:", "papua-neuguinea": "675:", "papua-nova guiné":
+"675:", "papúa new guinea": "675:", "paquistán": "92:0", "paquistão": "92:0", "paraguai": "595:0", "paraguay": "595:0",
+"paragwaj": "595:0", "pays-bas": "31:0", "pe": "51:0", "peru": "51:0", "perù": "51:0", "perú": "51:0", "pf": "689:",
+"pg": "675:", "ph": "63:0", "philippinen": "63:0", "philippines": "63:0", "pk": "92:0", "pl": "48:", "pm": "508:0",
+"poland": "48:", "polen": "48:", "polinesia francesa": "689:", "polinesia francese": "689:", "polinezja francuska":
+"689:", "polinésia francesa": "689:", "pologne": "48:", "polonia": "48:", "polska": "48:", "polynésie française":
+"689:", "polônia": "48:", "porto rico": "1:1", "portogallo": "351:", "portoryko": "1:1", "portugal": "351:",
+"portugalia": "351:", "pr": "1:1", "ps": "970:0", "pt": "351:", "puerto rico": "1:1", "pw": "680:", "py": "595:0",
+"pérou": "51:0", "qa": "974:", "qatar": "974:", "quirguistão": "996:0", "quiribati": "686:0", "quênia": "254:0", "re":
+"262:0", "regno unito": "44:0", "reino unido": "44:0", "repubblica ceca": "420:", "repubblica centrafricana": "236:",
+"repubblica democratica del congo": "243:0", "repubblica dominicana": "1:1", "republika czeska": "420:", "republika
+dominikany": "1:1", "republika południowej afryki": "27:0", "republika zielonego przylądka": "238:", "republika
+środkowoafrykańska": "236:", "república centro-africana": "236:", "república centroafricana": "236:", "república
+democrática del congo": "243:0", "república dominicana": "1:1", "república dos camarões": "237:", "república popular
+democrática do laos": "856:0", "república tcheca": "420:", "reunion": "262:0", "reunião": "262:0", "reunión": "262:0",
+"ro": "40:0", "roemenië": "40:0", "romania": "40:0", "romênia": "40:0", "rosja": "7:8", "roumanie": "40:0",
+"royaume-uni": "44:0", "rs": "381:0", "ru": "7:8", "ruanda": "250:0", "rumania": "40:0", "rumunia": "40:0", "rumänien":
+"40:0", "rusia": "7:8", "rusland": "7:8", "russia": "7:8", "russie": "7:8", "russland": "7:8", "rw": "250:0", "rwanda":
+"250:0", "république centre-africaine": "236:", "république dominicaine": "1:1", "république démocratique du congo":
+"243:0", "république tchèque": "420:", "réunion": "262:0", "rússia": "7:8", "sa": "966:0", "saara ocidental": "212:0",
+"sahara occidental": "212:0", "sahara occidentale": "212:0", "sahara zachodnia": "212:0", "saint barthélemy": "590:0",
+"saint helena": "290:", "saint martin": "590:0", "saint pierre and miquelon": "508:0", "saint pierre e miquelon":
+"508:0", "saint pierre en miquelon": "508:0", "saint-barthélemy": "590:0", "saint-martin": "590:0",
+"saint-pierre-et-miquelon": "508:0", "sainte-hélène": "290:", "salomonseilanden": "677:", "salwador": "503:", "sambia":
+"260:0", "samoa": "685:", "san bartolomé": "590:0", "san martín": "590:0", "san pedro y miquelón": "508:0",
+"sant''elena": "290:", "santa helena": "290:", "santo tomé y príncipe": "239:", "sao tome and principe": "239:", "sao
+tome und principe": "239:", "sao tomé en principe": "239:", "sao tomé et principe": "239:", "saoedi-arabië": "966:0",
+"saudi arabia": "966:0", "saudi-arabien": "966:0", "sb": "677:", "sc": "248:", "schweden": "46:0", "schweiz": "41:0",
+"scotland": "44:0", "sd": "249:0", "se": "46:0", "senegal": "221:", "serbia": "381:0", "serbie": "381:0", "serbien":
+"381:0", "serra leoa": "232:0", "servië": "381:0", "seszele": "248:", "seychellen": "248:", "seychelles": "248:", "sg":
+"65:", "sh": "290:", "si": "386:0", "sierra leona": "232:0", "sierra leone": "232:0", "simbabwe": "263:0", "singapore":
+"65:", "singapour": "65:", "singapur": "65:", "sint-helena": "290:", "siria": "963:0", "sj": "47:", "sk": "421:0", "sl":
+"232:0", "slovacchia": "421:0", "slovakia": "421:0", "slovaquie": "421:0", "slovenia": "386:0", "slovenië": "386:0",
+"slovénie": "386:0", "slowakei": "421:0", "slowakije": "421:0", "slowenien": "386:0", "sn": "221:", "so": "252:0",
+"soedan": "249:0", "solomon islands": "677:", "solomon-inseln": "677:", "somalia": "252:0", "somalie": "252:0",
+"somalië": "252:0", "somália": "252:0", "soudan": "249:0", "south africa": "27:0", "south sudan": "211:0", "spagna":
+"34:", "spain": "34:", "spanien": "34:", "spanje": "34:", "sr": "597:", "sri lanka": "94:0", "ss": "211:0", "st":
+"239:", "st. helena": "290:", "st. martin": "590:0", "st. pierre und miquelon": "508:0", "stany zjednoczone ameryki":
+"1:1", "stati uniti": "1:1", "suazi": "268:", "suazilandia": "268:", "suazilândia": "268:", "sud-soudan": "211:0",
+"sudafrica": "27:0", "sudan": "249:0", "sudan del sud": "211:0", "sudáfrica": "27:0", "sudán": "249:0", "sudán del sur":
+"211:0", "sudão": "249:0", "suecia": "46:0", "suisse": "41:0", "suiza": "41:0", "surinam": "597:", "suriname": "597:",
+"suède": "46:0", "suécia": "46:0", "suíça": "41:0", "sv": "503:", "svalbard and jan mayen": "47:", "svalbard e jan
+mayen": "47:", "svalbard en jan mayen": "47:", "svalbard et jan mayen": "47:", "svalbard und jan mayen": "47:",
+"svalbard y jan mayen": "47:", "svezia": "46:0", "svizzera": "41:0", "swasiland": "268:", "swaziland": "268:", "sweden":
+"46:0", "switzerland": "41:0", "sy": "963:0", "syria": "963:0", "syrie": "963:0", "syrien": "963:0", "syrië": "963:0",
+"sz": "268:", "szwajcaria": "41:0", "szwecja": "46:0", "são bartolomeu": "590:0", "são martinho": "590:0", "são tomé e
+principe": "239:", "são tomé e príncipe": "239:", "sénégal": "221:", "sérvia": "381:0", "síria": "963:0", "südafrika":
+"27:0", "südsudan": "211:0", "słowacja": "421:0", "słowenia": "386:0", "tadjikistan": "992:", "tadjiquistão": "992:",
+"tadschikistan": "992:", "tadzjikistan": "992:", "tadżykistan": "992:", "tagikistan": "992:", "tailandia": "66:0",
+"tailândia": "66:0", "taiwan": "886:0", "taiwán": "886:0", "tajikistan": "992:", "tajlandia": "66:0", "tajwan": "886:0",
+"tansania": "255:0", "tanzania": "255:0", "tanzanie": "255:0", "tanzânia": "255:0", "tayikistán": "992:", "tchad":
+"235:", "td": "235:", "territoires britanniques de l''océan indien": "246:", "territorio britannico dell''oceano
+indiano": "246:", "territorio británico del océano índico": "246:", "território britânico do oceano índico": "246:",
+"territórios palestinos": "970:0", "tg": "228:", "th": "66:0", "thailand": "66:0", "thailandia": "66:0", "thaïlande":
+"66:0", "the democratic republic of congo": "243:0", "the netherlands": "31:0", "timor leste": "670:", "timor oriental":
+"670:", "timor-leste": "670:", "tj": "992:", "tk": "690:", "tl": "670:", "tm": "993:8", "tn": "216:", "to": "676:",
+"togo": "228:", "tokelau": "690:", "tonga": "676:", "tr": "90:0", "tschad": "235:", "tschechische republik": "420:",
+"tsjaad": "235:", "tsjechië": "420:", "tunesien": "216:", "tunesië": "216:", "tunezja": "216:", "tunisia": "216:",
+"tunisie": "216:", "tunísia": "216:", "turchia": "90:0", "turcja": "90:0", "turcomenistão": "993:8", "turkey": "90:0",
+"turkije": "90:0", "turkmenistan": "993:8", "turkmenistán": "993:8", "turkménistan": "993:8", "turquia": "90:0",
+"turquie": "90:0", "turquía": "90:0", "tuvalu": "688:", "tv": "688:", "tw": "886:0", "tz": "255:0", "túnez": "216:",
+"türkei": "90:0", "u.k.": "44:0", "u.s.": "1:1", "u.s.a.": "1:1", "ua": "380:0", "uae": "971:0", "ucraina": "380:0",
+"ucrania": "380:0", "ucrânia": "380:0", "ug": "256:0", "uganda": "256:0", "uk": "44:0", "ukraina": "380:0", "ukraine":
+"380:0", "ungarn": "36:06", "ungheria": "36:06", "united arab emirates": "971:0", "united kingdom": "44:0", "united
+states": "1:1", "united states of america": "1:1", "uruguai": "598:0", "uruguay": "598:0", "urugwaj": "598:0", "us":
+"1:1", "usa": "1:1", "usbekistan": "998:", "uy": "598:0", "uz": "998:", "uzbekistan": "998:", "uzbekistán": "998:",
+"uzbequistão": "998:", "va": "39:", "vanuatu": "678:", "vaticaanstad": "39:", "vatican": "39:", "vaticano": "39:",
+"vatikanstadt": "39:", "ve": "58:0", "venezuela": "58:0", "vereinigte arabische emirate": "971:0", "vereinigte staaten
+von amerika": "1:1", "vereinigtes königreich": "44:0", "verenigd koninkrijk": "44:0", "verenigde arabische emiraten":
+"971:0", "verenigde staten": "1:1", "vietnam": "84:0", "vietnã": "84:0", "vn": "84:0", "vu": "678:", "vénézuela":
+"58:0", "wales": "44:0", "wallis and futuna": "681:", "wallis e futuna": "681:", "wallis en futuna": "681:", "wallis und
+futuna": "681:", "wallis y futuna": "681:", "wallis-et-futuna": "681:", "watykan": "39:", "wenezuela": "58:0",
+"westelijke sahara": "212:0", "western sahara": "212:0", "westsahara": "212:0", "wf": "681:", "wielka brytania": "44:0",
+"wietnam": "84:0", "ws": "685:", "wybrzeże kości słoniowej": "225:", "węgry": "36:06", "włochy": "39:", "ye": "967:0",
+"yemen": "967:0", "yibuti": "253:", "yt": "262:0", "yémen": "967:0", "za": "27:0", "zambia": "260:0", "zambie": "260:0",
+"zentralafrikanische republik": "236:", "zimbabue": "263:0", "zimbabwe": "263:0", "zimbábue": "263:0", "zjednoczone
+emiraty arabskie": "971:0", "zm": "260:0", "zuid-afrika": "27:0", "zw": "263:0", "zweden": "46:0", "zwitserland":
+"41:0", "zypern": "357:", "zâmbia": "260:0", "áfrica do sul": "27:0", "áustria": "43:0", "ägypten": "20:0",
+"äquatorial-guinea": "240:", "äthiopien": "251:0", "åland islands": "358:0", "índia": "91:0", "îles cook": "682:", "îles
+malouines": "500:", "îles marshall": "692:1", "îles salomon": "677:", "îles åland": "358:0", "österreich": "43:0",
+"łotwa": "371:"}
+', chr(10), ' ')::jsonb ->> lower(p_country);
+END
+$$;
+ALTER FUNCTION outreach.phone_rule(p_country text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.record_sends(results jsonb, worker text) RETURNS TABLE(sent bigint, failed bigint, deferred bigint, unknown bigint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1323,13 +3629,24 @@ BEGIN
     -- People: a lead is new to its campaign with the first step, and to a step always.
     INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
     SELECT v_workspace, k.grain, k.key, d.status, timezone('UTC', v_now)::date, count(*),
-           count(*) FILTER (WHERE d.step = 1 OR d.status = 'failed' OR k.grain = 'step')
+           count(*) FILTER (WHERE d.step = 1 OR d.status = 'failed' OR k.grain IN ('step', 'variant'))
     FROM unnest(v_done) AS d
     CROSS JOIN LATERAL (VALUES ('workspace', ''), ('campaign', d.campaign_id::text),
-        ('step', d.campaign_id || ':' || d.step), ('mailbox', d.mailbox_id::text)) AS k (grain, key)
-    WHERE d.status IN ('sent', 'failed')
+        ('step', d.campaign_id || ':' || d.step), ('mailbox', d.mailbox_id::text),
+        ('variant', d.campaign_id || ':' || d.step || ':' || d.variant)) AS k (grain, key)
+    WHERE d.status IN ('sent', 'failed') AND k.key IS NOT NULL
     GROUP BY k.grain, k.key, d.status
     ORDER BY k.grain, k.key, d.status;
+    PERFORM outreach.ensure_partitions('lead_activities', v_now, v_now);
+    INSERT INTO outreach.lead_activities (workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)
+    SELECT v_workspace, v_now, d.lead_id,
+           'email_' || CASE WHEN g.outcome = 'deferred' AND d.status <> 'failed' THEN 'deferred' ELSE d.status END,
+           d.campaign_id, d.id,
+           jsonb_strip_nulls(jsonb_build_object('step', d.step, 'variant', d.variant, 'reason', d.last_error))
+    FROM unnest(v_done) AS d
+    JOIN jsonb_to_recordset(results) AS g (id bigint, created_at timestamptz, outcome text)
+        ON g.id = d.id AND g.created_at = d.created_at
+    WHERE g.outcome <> 'returned';
     RETURN QUERY
     SELECT count(*) FILTER (WHERE d.status = 'sent'), count(*) FILTER (WHERE d.status = 'failed'),
            count(*) FILTER (WHERE d.status = 'scheduled'), count(*) FILTER (WHERE d.status = 'unknown')
@@ -1378,6 +3695,7 @@ BEGIN
         RETURN QUERY SELECT 0::bigint, 0::bigint;
         RETURN;
     END IF;
+    PERFORM outreach.ensure_partitions('lead_activities', now(), now());
     PERFORM outreach.hold_campaigns(v_workspace, v_instants);
     PERFORM outreach.record_sends(
         jsonb_agg(jsonb_build_object('id', s.id, 'created_at', s.created_at, 'outcome', 'sent')), s.claimed_by)
@@ -1402,7 +3720,12 @@ BEGIN
         FROM expired AS x
         WHERE s.workspace_id = v_workspace AND s.id = x.id AND s.created_at = x.created_at
           AND s.created_at = ANY (v_instants)
-        RETURNING s.status
+        RETURNING s.id, s.campaign_id, s.lead_id, s.step, s.status, s.claimed_by
+    ), told AS (
+        INSERT INTO outreach.lead_activities (workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)
+        SELECT v_workspace, now(), m.lead_id, CASE m.status WHEN 'unknown' THEN 'email_unknown' ELSE 'email_claim_lost' END,
+               m.campaign_id, m.id, jsonb_build_object('step', m.step, 'worker', m.claimed_by)
+        FROM moved AS m
     )
     SELECT count(*) FILTER (WHERE m.status <> 'unknown'), count(*) FILTER (WHERE m.status = 'unknown') FROM moved AS m;
 END
@@ -1465,10 +3788,181 @@ CREATE FUNCTION outreach.rollup_totals(p_grain text, p_key text) RETURNS TABLE(k
     GROUP BY u.kind
 $$;
 ALTER FUNCTION outreach.rollup_totals(p_grain text, p_key text) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer DEFAULT 40, p_rows integer DEFAULT 50, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    test constant text := outreach.segment_condition(definition);
+    plan jsonb;
+    began timestamptz;
+BEGIN
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %s', ws) INTO plan;
+    leads := (plan #>> '{0,Plan,Plan Rows}')::numeric;
+    began := clock_timestamp();
+    IF leads <= p_blocks * p_rows THEN
+        EXECUTE format('SELECT count(*), count(*) FILTER (WHERE %s) FROM outreach.leads AS l WHERE l.workspace_id = %s', test, ws)
+        INTO looked, members;
+        leads := looked;
+    ELSE
+        EXECUTE format(
+            'SELECT count(*), count(*) FILTER (WHERE %s) FROM %s', test, outreach.segment_sample_of(ws, p_blocks, p_rows))
+        INTO looked, members;
+    END IF;
+    milliseconds := extract(epoch FROM clock_timestamp() - began) * 1000;
+END
+$$;
+ALTER FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.schedule_members(p_campaign outreach.campaigns, p_base timestamp with time zone, p_adding boolean) RETURNS TABLE(leads bigint, scheduled bigint, excluded jsonb)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_nestloop TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $_$
+DECLARE
+    v_campaign outreach.campaigns := p_campaign;
+    v_limits outreach.sending_limits;
+    v_since timestamptz;
+    v_joins text := '';
+    v_mailboxes bigint[] := ARRAY(
+        SELECT m.mailbox_id FROM outreach.campaign_mailboxes AS m
+        WHERE m.workspace_id = v_campaign.workspace_id AND m.campaign_id = v_campaign.id ORDER BY m.mailbox_id);
+    v_steps smallint[] := ARRAY(
+        SELECT s.step FROM outreach.campaign_steps AS s
+        WHERE s.workspace_id = v_campaign.workspace_id AND s.campaign_id = v_campaign.id ORDER BY s.step);
+BEGIN
+    IF v_mailboxes = '{}' OR v_steps = '{}' THEN
+        RAISE EXCEPTION 'a launch needs a mailbox and a step' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT f.* INTO v_limits FROM outreach.sending_limits AS f WHERE f.workspace_id = v_campaign.workspace_id;
+    IF FOUND THEN
+        v_since := outreach.oldest_run_within(v_campaign.workspace_id, v_limits.frequency_days);
+    END IF;
+    IF p_adding THEN
+        v_joins := v_joins || format($join$
+            LEFT JOIN (SELECT e.lead_id FROM outreach.email_sends AS e
+                       WHERE e.workspace_id = %s AND e.campaign_id = %s AND e.created_at = %L AND e.step = %s) AS mine
+                ON mine.lead_id = l.id$join$, v_campaign.workspace_id, v_campaign.id, v_campaign.launched_at, v_steps[1]);
+    END IF;
+    IF v_campaign.run > 1 THEN
+        v_joins := v_joins || format($join$
+            LEFT JOIN outreach.campaign_leads AS before
+                ON before.workspace_id = %s AND before.name = %L AND before.lead_id = l.id$join$,
+            v_campaign.workspace_id, v_campaign.name);
+    END IF;
+    IF v_since IS NOT NULL THEN
+        v_joins := v_joins || format($join$
+            LEFT JOIN (SELECT e.lead_id FROM outreach.email_sends AS e
+                       WHERE e.workspace_id = %s AND e.created_at >= %L AND e.status IN ('sent', 'claimed', 'unknown')
+                         AND coalesce(e.sent_at, e.begun_at, now()) > now() - make_interval(days => %s)
+                       GROUP BY e.lead_id HAVING count(*) >= %s) AS often
+                ON often.lead_id = l.id$join$,
+            v_campaign.workspace_id, v_since, v_limits.frequency_days, v_limits.frequency_sends);
+    END IF;
+    EXECUTE format($sql$
+        WITH members AS MATERIALIZED (
+            SELECT l.id, l.email, row_number() OVER () AS place, %4$s AS zone,
+                   CASE WHEN l.email IS NULL THEN 'no_address'
+                        %5$s
+                        WHEN a.target IS NOT NULL OR d.target IS NOT NULL THEN 'suppressed'
+                        WHEN l.status IN ('unsubscribed', 'bounced') THEN l.status
+                        WHEN l.email_status = 'invalid' THEN 'invalid'
+                        WHEN l.status = 'archived' THEN 'archived'
+                        %6$s END AS reason
+            FROM outreach.leads AS l
+            LEFT JOIN outreach.suppressions AS a ON a.workspace_id = %1$s AND a.target = l.email_key
+                AND (a.expires_at IS NULL OR a.expires_at > now())
+            LEFT JOIN outreach.suppressions AS d ON d.workspace_id = %1$s AND d.target = split_part(l.email_key, '@', 2)
+                AND (d.expires_at IS NULL OR d.expires_at > now())
+            %3$s
+            WHERE l.workspace_id = %1$s AND (%2$s)
+        ), steps AS MATERIALIZED (
+            SELECT s.step, $5 + make_interval(secs => sum(s.delay_seconds) OVER (ORDER BY s.step)) AS at,
+                   ARRAY(SELECT v.key FROM jsonb_each(s.variants) AS v
+                         CROSS JOIN generate_series(1, (v.value ->> 'weight')::integer) ORDER BY v.key) AS variants
+            FROM outreach.campaign_steps AS s WHERE s.workspace_id = %1$s AND s.campaign_id = $2
+        ), openings AS MATERIALIZED (
+            SELECT z.zone, s.step, s.variants,
+                   outreach.window_opening(s.at, outreach.known_zone(z.zone, $6), $7, $8, $9) AS at
+            FROM (SELECT DISTINCT m.zone FROM members AS m) AS z CROSS JOIN steps AS s
+        ), sends AS (
+            INSERT INTO outreach.email_sends
+                (workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, variant, recipient, scheduled_at)
+            SELECT %1$s, $1, $2, m.id, $3[1 + (m.place + $4) %% cardinality($3)], o.step,
+                   CASE WHEN o.variants <> '{}' THEN o.variants[1 + (
+                       hashint8extended(m.id, $2 * 100 + o.step) & 9223372036854775807) %% cardinality(o.variants)] END,
+                   m.email, o.at
+            FROM members AS m JOIN openings AS o ON o.zone = m.zone
+            WHERE m.reason IS NULL
+        ), left_out AS (
+            INSERT INTO outreach.send_exclusions (workspace_id, campaign_id, lead_id, reason, created_at)
+            SELECT %1$s, $2, m.id, m.reason, $5 FROM members AS m WHERE m.reason IS NOT NULL AND m.reason <> 'in_it'
+            ON CONFLICT (workspace_id, campaign_id, lead_id) DO UPDATE
+            SET reason = excluded.reason, created_at = excluded.created_at
+        ), let_in AS (
+            DELETE FROM outreach.send_exclusions AS x USING members AS m
+            WHERE x.workspace_id = %1$s AND x.campaign_id = $2 AND x.lead_id = m.id AND m.reason IS NULL
+        ), counted AS (
+            SELECT replace(m.reason, 'in_it', 'already_in_campaign') AS reason, count(*) AS n
+            FROM members AS m GROUP BY 1
+        )
+        SELECT coalesce(sum(n) FILTER (WHERE reason IS NULL), 0),
+               coalesce(jsonb_object_agg(reason, n) FILTER (WHERE reason IS NOT NULL), '{}')
+        FROM counted
+        $sql$,
+        v_campaign.workspace_id, outreach.segment_condition(v_campaign.definition), v_joins,
+        CASE WHEN v_campaign.window_from IS NULL THEN quote_literal('') ELSE $q$coalesce(l.timezone, '')$q$ END,
+        CASE WHEN p_adding THEN $q$WHEN mine.lead_id IS NOT NULL THEN 'in_it' $q$ ELSE '' END
+        || CASE WHEN v_campaign.run > 1 THEN $q$WHEN before.lead_id IS NOT NULL THEN 'already_in_campaign'$q$ ELSE '' END,
+        CASE WHEN v_since IS NOT NULL THEN $q$WHEN often.lead_id IS NOT NULL THEN 'frequency_cap'$q$ ELSE '' END)
+    INTO leads, excluded
+    USING v_campaign.launched_at, v_campaign.id, v_mailboxes, floor(random() * 1000)::bigint, p_base,
+          v_campaign.window_zone, v_campaign.window_from, v_campaign.window_to, v_campaign.window_days;
+    scheduled := leads * cardinality(v_steps);
+    INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
+    SELECT v_campaign.workspace_id, t.grain, t.key, 'scheduled', timezone('UTC', p_base)::date, t.total, leads
+    FROM (SELECT 'workspace' AS grain, '' AS key, scheduled AS total
+          UNION ALL SELECT 'campaign', v_campaign.id::text, scheduled
+          UNION ALL SELECT 'step', v_campaign.id || ':' || s, leads FROM unnest(v_steps) AS s) AS t
+    WHERE leads > 0;
+    RETURN NEXT;
+END
+$_$;
+ALTER FUNCTION outreach.schedule_members(p_campaign outreach.campaigns, p_base timestamp with time zone, p_adding boolean) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.score_of(p_text text) RETURNS real
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_text ~ '^\+?0*([0-9]{1,2}([.,][0-9]{1,20})?|100([.,]0{1,20})?)( ?%)?$'::text) THEN (replace(rtrim(p_text, ' %'::text), ','::text, '.'::text))::real ELSE NULL::real END;
 ALTER FUNCTION outreach.score_of(p_text text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_alike(p_workspace bigint, p_query text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    word text;
+    spelt text[];
+    ways text[] := '{""}';
+    ranks bigint[] := '{0}';
+BEGIN
+    FOREACH word IN ARRAY regexp_split_to_array(p_query, '[^[:alnum:]]+') LOOP
+        CONTINUE WHEN word = '' OR length(word) < 4 AND word !~ '[[:alpha:]]';
+        spelt := CASE WHEN length(word) < 4 THEN ARRAY[word] ELSE outreach.search_spellings(p_workspace, word) END;
+        SELECT array_agg(n.way ORDER BY n.rank, n.way), array_agg(n.rank ORDER BY n.rank, n.way) INTO ways, ranks
+        FROM (
+            SELECT ltrim(w.way || ' ' || s.word) AS way, w.rank + s.n AS rank
+            FROM unnest(ways, ranks) AS w (way, rank), unnest(spelt) WITH ORDINALITY AS s (word, n)
+            ORDER BY rank, way
+            LIMIT 3) AS n;
+        IF ways IS NULL THEN
+            RETURN NULL;
+        END IF;
+    END LOOP;
+    RETURN (SELECT string_agg('(' || outreach.search_condition(w) || ')', ' OR ') FROM unnest(nullif(ways, '{""}')) AS w);
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN NULL;  -- nothing but words too short to be looked for
+END
+$$;
+ALTER FUNCTION outreach.search_alike(p_workspace bigint, p_query text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) RETURNS bigint[]
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1588,7 +4082,7 @@ DECLARE
     keys constant text[] := CASE ltrim(sort, '-')
         WHEN 'id' THEN '{id}' WHEN 'created_at' THEN '{created_at,id}' WHEN 'updated_at' THEN '{updated_at,id}'
         WHEN 'score' THEN '{qualification_score,created_at,id}' WHEN 'qualified_at' THEN '{qualified_at,id}'
-        WHEN 'email' THEN '{email_key,id}' WHEN 'company_name' THEN '{company_name,id}' END;
+        WHEN 'email' THEN '{email_key}' WHEN 'company_name' THEN '{company_name,id}' END;
     rest constant text[] := CASE WHEN keys[1] NOT IN ('id', 'created_at', 'updated_at') THEN '{created_at,id}'::text[] END;
     search constant text := md5(jsonb_build_array(sort, wanted, filters)::text);
     start integer := 0;
@@ -1612,13 +4106,13 @@ BEGIN
         FROM outreach.search_cursor_read(search_leads_optimized.cursor, search, keys, rest) AS c;
     END IF;
     IF start = 0 THEN
-        found := outreach.search_part(ws, condition, keys, down, after, max_rows);
+        found := outreach.search_part(ws, condition, wanted IS NOT NULL, keys, down, after, max_rows);
         after := NULL;
         with_value := cardinality(found);
     END IF;
     IF rest IS NOT NULL AND cardinality(found) < max_rows THEN
-        found := found || outreach.search_part(ws, format('l.%I IS NULL AND (%s)', keys[1], condition), rest, down, after,
-            max_rows - cardinality(found));
+        found := found || outreach.search_part(ws, format('l.%I IS NULL AND (%s)', keys[1], condition), wanted IS NOT NULL, rest,
+            down, after, max_rows - cardinality(found));
     END IF;
     IF found = '{}' AND wanted IS NOT NULL AND search_leads_optimized.cursor IS NULL THEN
         kind := 'similar';
@@ -1641,39 +4135,92 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) OWNER TO outreachdb_trusted;
-CREATE FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_keys text[], p_down boolean, p_after text[], p_rows integer) RETURNS bigint[]
+CREATE FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_text boolean, p_keys text[], p_down boolean, p_after text[], p_rows integer) RETURNS bigint[]
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
     step constant integer := 5000;
+    further integer;
     ordered text := (SELECT string_agg('l.' || k || CASE WHEN p_down THEN ' DESC' ELSE '' END, ', ') FROM unnest(p_keys) AS k);
-    scope text := 'l.workspace_id = (SELECT $1)'
-        || CASE WHEN p_keys[1] IN ('created_at', 'updated_at', 'id') THEN '' ELSE format(' AND l.%I IS NOT NULL', p_keys[1]) END
+    inside constant text := 'l.workspace_id = (SELECT $1)';
+    behind constant text := CASE WHEN p_keys[1] IN ('created_at', 'updated_at', 'id') THEN '' ELSE format(' AND l.%I IS NOT NULL', p_keys[1]) END
         || CASE WHEN p_after IS NULL THEN '' ELSE format(' AND (%s) %s (%s)',
             (SELECT string_agg('l.' || k, ', ') FROM unnest(p_keys) AS k), CASE WHEN p_down THEN '<' ELSE '>' END,
             (SELECT string_agg(format('%L::%s', p_after[n], outreach.search_type(k)), ', ' ORDER BY n)
              FROM unnest(p_keys) WITH ORDINALITY AS u (k, n))) END;
+    walk constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s '
+        'ORDER BY %s LIMIT %s) AS l WHERE %s LIMIT %s) AS f';
     found bigint[];
 BEGIN
-    found := outreach.search_in_order(format(
-        'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s ORDER BY %s LIMIT %s) AS l '
-        'WHERE %s LIMIT %s) AS f', scope, ordered, step, p_condition, p_rows), p_workspace);
+    found := outreach.search_in_order(format(walk, inside || behind, ordered, step, p_condition, p_rows), p_workspace);
     IF cardinality(found) = p_rows OR p_condition = 'true' OR outreach.search_in_order(format(
         'SELECT array_agg(f.id) FROM (SELECT l.id FROM outreach.leads AS l WHERE %s ORDER BY %s OFFSET %s LIMIT 1) AS f',
-        scope, ordered, step), p_workspace) IS NULL
+        inside || behind, ordered, step), p_workspace) IS NULL
     THEN
         RETURN coalesce(found, '{}');
+    END IF;
+    -- One in four hundred or more: the rest of the page is nearer than all matches are.
+    further := step * p_rows / greatest(cardinality(found), 1) * 3 / 2;
+    IF cardinality(found) * 400 >= step AND further <= 40000 THEN
+        found := outreach.search_in_order(format(walk, inside || behind, ordered, further, p_condition, p_rows), p_workspace);
+        IF cardinality(found) = p_rows THEN
+            RETURN found;
+        END IF;
     END IF;
     -- OFFSET 0: first what matches, then the order; walking in the order once more is what has just failed.
     found := outreach.search_by_index(format(
         'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s AND (%s) OFFSET 0) AS l '
-        'ORDER BY %s LIMIT %s) AS f', scope, p_condition, ordered, p_rows), p_workspace);
+        'ORDER BY %s LIMIT %s) AS f', CASE WHEN p_text THEN outreach.search_scope(p_workspace) ELSE inside END || behind,
+        p_condition, ordered, p_rows), p_workspace);
     RETURN coalesce(found, '{}');
 END
 $_$;
-ALTER FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_keys text[], p_down boolean, p_after text[], p_rows integer) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.search_part(p_workspace bigint, p_condition text, p_text boolean, p_keys text[], p_down boolean, p_after text[], p_rows integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_scope(p_workspace bigint) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    plan jsonb;
+BEGIN
+    -- Under row-level security pg_stats shows nothing, but the planner knows.
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %L::bigint', p_workspace) INTO plan;
+    RETURN CASE WHEN (plan #>> '{0,Plan,Plan Rows}')::real
+            > 0.3 * (SELECT c.reltuples FROM pg_class AS c WHERE c.oid = 'outreach.leads'::regclass)
+        THEN 'l.workspace_id + 0 = (SELECT $1)' ELSE 'l.workspace_id = (SELECT $1)' END;
+END
+$_$;
+ALTER FUNCTION outreach.search_scope(p_workspace bigint) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    alike text;
+    found bigint[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM outreach.search_words AS w WHERE w.workspace_id = p_workspace) THEN
+        RETURN outreach.search_similar_texts(p_workspace, p_query, p_condition, p_rows);
+    END IF;
+    alike := outreach.search_alike(p_workspace, p_query);
+    IF alike IS NULL THEN
+        RETURN '{}';
+    END IF;
+    found := outreach.search_part(p_workspace, format('(%s) AND (%s)', alike, p_condition), true, '{created_at,id}', true,
+        NULL, greatest(p_rows, 200));
+    RETURN ARRAY(
+        SELECT l.id
+        FROM unnest(found) WITH ORDINALITY AS f (id, n)
+        CROSS JOIN LATERAL (
+            SELECT e.id, lower(concat_ws(' ', e.first_name, e.last_name, e.email, e.company_name)) AS named
+            FROM outreach.leads AS e WHERE e.workspace_id = (SELECT p_workspace) AND e.id = f.id OFFSET 0) AS l
+        ORDER BY public.word_similarity(p_query, l.named) DESC, f.n
+        LIMIT p_rows);
+END
+$$;
+ALTER FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_similar_texts(p_workspace bigint, p_query text, p_condition text, p_rows integer) RETURNS bigint[]
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -1701,11 +4248,90 @@ BEGIN
     RETURN coalesce(found, '{}');
 END
 $_$;
-ALTER FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.search_similar_texts(p_workspace bigint, p_query text, p_condition text, p_rows integer) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+    -- Asked before the setting is: it is unknown until the library is loaded.
+    before constant text := public.show_limit()::text;
+    found text[];
+BEGIN
+    -- What is left of the trigrams when two letters in the middle changed places.
+    PERFORM set_config('pg_trgm.similarity_threshold', CASE WHEN length(p_word) >= 10 THEN '0.45' WHEN length(p_word) >= 8 THEN '0.35'
+        WHEN length(p_word) = 7 THEN '0.3' WHEN length(p_word) = 6 THEN '0.25' ELSE '0.2' END, true);
+    SELECT array_agg(w.word ORDER BY w.score DESC, w.word) INTO found
+    FROM (
+        SELECT w.word, w.score, max(w.score) OVER () AS best
+        FROM (
+            SELECT w.word, public.similarity(w.word, p_word) - abs(length(w.word) - length(p_word)) * 0.05
+                - (length(translate(w.word, p_word, '')) + length(translate(p_word, w.word, ''))) * 0.1 AS score
+            FROM outreach.search_words AS w
+            WHERE w.workspace_id = (SELECT p_workspace) AND w.word OPERATOR(public.%) p_word
+              AND abs(length(w.word) - length(p_word)) <= 3) AS w
+        ORDER BY w.score DESC, w.word
+        LIMIT 5) AS w
+    WHERE w.score > 0 AND w.score >= w.best * 0.7;
+    PERFORM set_config('pg_trgm.similarity_threshold', before, true);
+    RETURN coalesce(found, '{}');
+END
+$$;
+ALTER FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.search_type(p_key text) RETURNS text
     LANGUAGE sql IMMUTABLE
     RETURN CASE WHEN (p_key = 'id'::text) THEN 'bigint'::text WHEN (p_key = 'qualification_score'::text) THEN 'real'::text WHEN (p_key = ANY (ARRAY['email_key'::text, 'company_name'::text])) THEN 'text'::text ELSE 'timestamptz'::text END;
 ALTER FUNCTION outreach.search_type(p_key text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.seconds_to_next_distance() RETURNS double precision
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    AS $$
+DECLARE
+    v_workspace bigint := outreach.required_workspace();
+BEGIN
+    RETURN (
+        SELECT extract(epoch FROM min(greatest(m.next_free_at, clock_timestamp())) - clock_timestamp())
+        FROM outreach.mailboxes AS m
+        JOIN outreach.campaign_mailboxes AS x ON x.workspace_id = v_workspace AND x.mailbox_id = m.id
+        JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = x.campaign_id AND c.status = 'running'
+        CROSS JOIN LATERAL (
+            SELECT FROM outreach.email_sends AS e
+            WHERE e.workspace_id = v_workspace AND e.mailbox_id = m.id AND e.campaign_id = c.id
+              AND e.status = 'scheduled' AND e.scheduled_at <= clock_timestamp() AND e.created_at = c.launched_at
+            LIMIT 1) AS due
+        WHERE m.workspace_id = v_workspace AND m.status = 'active' AND m.next_free_at > clock_timestamp());
+END
+$$;
+ALTER FUNCTION outreach.seconds_to_next_distance() OWNER TO outreachdb_trusted;
+CREATE FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer DEFAULT 10) RETURNS TABLE(kind text, value text, leads bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+    RETURN QUERY EXECUTE format($sql$
+        WITH members AS (
+            SELECT m.status, m.country, m.industry, coalesce(g.level, 'cold') AS level
+            FROM (SELECT l.id, l.status, l.country, l.industry FROM outreach.leads AS l
+                  WHERE l.workspace_id = %1$s AND (%2$s)) AS m
+            LEFT JOIN outreach.lead_engagement AS g ON g.workspace_id = %1$s AND g.lead_id = m.id
+        ), counted AS (
+            SELECT CASE grouping(m.status, m.country, m.industry, m.level)
+                       WHEN 7 THEN 'status' WHEN 11 THEN 'country' WHEN 13 THEN 'industry' WHEN 14 THEN 'engagement' ELSE 'all'
+                   END AS kind,
+                   coalesce(m.status, m.country, m.industry, m.level) AS value, count(*) AS leads
+            FROM members AS m
+            GROUP BY GROUPING SETS ((m.status), (m.country), (m.industry), (m.level), ())
+        )
+        SELECT r.kind, r.value, r.leads
+        FROM (SELECT c.*, row_number() OVER (PARTITION BY c.kind ORDER BY c.leads DESC, c.value) AS place FROM counted AS c) AS r
+        WHERE r.place <= %3$L
+        ORDER BY r.kind, r.leads DESC, r.value $sql$,
+        outreach.required_workspace(), outreach.segment_condition(definition), p_top);
+END
+$_$;
+ALTER FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.segment_within(p_column text, p_set text) RETURNS text
     LANGUAGE sql STABLE
     RETURN (((('(('::text || p_column) || ' IN (SELECT unnest(ARRAY('::text) || p_set) || ')))) IS TRUE)'::text);
@@ -1735,19 +4361,69 @@ BEGIN
 END
 $_$;
 ALTER FUNCTION outreach.segment_condition(definition jsonb) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.segment_custom_equals(p_key text, p_value jsonb) RETURNS text
-    LANGUAGE sql STABLE
-    RETURN ((format('(l.custom_fields @> %L::jsonb'::text, jsonb_build_object(p_key, p_value)) || CASE WHEN (jsonb_typeof(p_value) = ANY (ARRAY['number'::text, 'boolean'::text])) THEN format(' OR l.custom_fields @> %L::jsonb'::text, jsonb_build_object(p_key, (p_value #>> '{}'::text[]))) WHEN (outreach.json_number(p_value) IS NOT NULL) THEN format(' OR l.custom_fields @> %L::jsonb'::text, jsonb_build_object(p_key, outreach.json_number(p_value))) ELSE ''::text END) || ')'::text);
-ALTER FUNCTION outreach.segment_custom_equals(p_key text, p_value jsonb) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.segment_custom_test(p_key text, p_op text, p_value jsonb, p_path text) RETURNS text
+CREATE FUNCTION outreach.segment_custom_day(p_text text, p_op text, p_value jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
     AS $_$
 DECLARE
-    col text := format('(l.custom_fields ->> %L)', p_key);
-    -- Dates in lists are ISO texts: compared by the day, as text, which no bad value can upset.
-    day text := format('CASE WHEN %1$s ~ ''^[0-9]{4}-[0-9]{2}-[0-9]{2}'' THEN left(%1$s, 10) COLLATE "C" END', col);
+    col text := format('CASE WHEN %1$s ~ ''^[0-9]{4}-[0-9]{2}-[0-9]{2}'' THEN left(%1$s, 10) COLLATE "C" END', p_text);
+BEGIN
+    IF p_op = 'within_last' THEN
+        RETURN format('%s BETWEEN to_char((now() AT TIME ZONE ''UTC'') - %L::interval, ''YYYY-MM-DD'') '
+            'AND to_char(now() AT TIME ZONE ''UTC'', ''YYYY-MM-DD'')', col, outreach.segment_duration(p_value, p_path));
+    ELSIF p_op = 'between' THEN
+        RETURN format('%s BETWEEN %L AND %L', col,
+            to_char(lower(outreach.segment_instant(p_value -> 0, p_path || '.value[0]')), 'YYYY-MM-DD'),
+            to_char(lower(outreach.segment_instant(p_value -> 1, p_path || '.value[1]')), 'YYYY-MM-DD'));
+    END IF;
+    RETURN format('%s %s %L', col,
+        CASE p_op WHEN 'before' THEN '<' WHEN 'after' THEN '>' ELSE outreach.segment_order(p_op) END,
+        to_char(lower(outreach.segment_instant(p_value, p_path || '.value')), 'YYYY-MM-DD'));
+END
+$_$;
+ALTER FUNCTION outreach.segment_custom_day(p_text text, p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_value(p_keys text[], p_whole text, p_text boolean) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN (cardinality(p_keys) = 1) THEN format('(l.custom_fields %s %L)'::text, CASE WHEN p_text THEN '->>'::text ELSE '->'::text END, (p_keys)[1]) WHEN (p_whole IS NULL) THEN format('(l.custom_fields %s %L::text[])'::text, CASE WHEN p_text THEN '#>>'::text ELSE '#>'::text END, p_keys) ELSE format('(CASE WHEN l.custom_fields ? %1$L THEN l.custom_fields %2$s %1$L ELSE l.custom_fields %3$s %4$L::text[] END)'::text, p_whole, CASE WHEN p_text THEN '->>'::text ELSE '->'::text END, CASE WHEN p_text THEN '#>>'::text ELSE '#>'::text END, p_keys) END;
+ALTER FUNCTION outreach.segment_custom_value(p_keys text[], p_whole text, p_text boolean) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_nested(p_keys text[], p_value jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    built jsonb := p_value;
+BEGIN
+    FOR place IN REVERSE cardinality(p_keys)..1 LOOP
+        built := jsonb_build_object(p_keys[place], built);
+    END LOOP;
+    RETURN built;
+END
+$$;
+ALTER FUNCTION outreach.segment_nested(p_keys text[], p_value jsonb) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_holds(p_keys text[], p_whole text, p_value jsonb) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN (cardinality(p_keys) = 1) THEN format('l.custom_fields @> %L::jsonb'::text, jsonb_build_object((p_keys)[1], p_value)) WHEN (EXISTS (SELECT FROM unnest((segment_custom_holds.p_keys)[2:]) key(key) WHERE (key.key ~ '^-?[0-9]+$'::text))) THEN format(CASE jsonb_typeof(p_value) WHEN 'array'::text THEN '%s @> %L::jsonb'::text ELSE '%s = %L::jsonb'::text END, outreach.segment_custom_value(p_keys, p_whole, false), p_value) WHEN (p_whole IS NULL) THEN format('l.custom_fields @> %L::jsonb'::text, outreach.segment_nested(p_keys, p_value)) ELSE format('(l.custom_fields @> %L::jsonb OR (l.custom_fields @> %L::jsonb AND NOT l.custom_fields ? %L))'::text, jsonb_build_object(p_whole, p_value), outreach.segment_nested(p_keys, p_value), p_whole) END;
+ALTER FUNCTION outreach.segment_custom_holds(p_keys text[], p_whole text, p_value jsonb) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_equals(p_keys text[], p_whole text, p_value jsonb, p_listed boolean) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN (SELECT (('('::text || string_agg(outreach.segment_custom_holds(segment_custom_equals.p_keys, segment_custom_equals.p_whole, CASE WHEN segment_custom_equals.p_listed THEN jsonb_build_array(s.spelt) ELSE s.spelt END), ' OR '::text ORDER BY s.place)) || ')'::text) FROM unnest(ARRAY[segment_custom_equals.p_value, CASE WHEN (jsonb_typeof(segment_custom_equals.p_value) = ANY (ARRAY['number'::text, 'boolean'::text])) THEN to_jsonb((segment_custom_equals.p_value #>> '{}'::text[])) ELSE to_jsonb(outreach.json_number(segment_custom_equals.p_value)) END]) WITH ORDINALITY s(spelt, place) WHERE (s.spelt IS NOT NULL));
+ALTER FUNCTION outreach.segment_custom_equals(p_keys text[], p_whole text, p_value jsonb, p_listed boolean) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_keys(p_field jsonb) RETURNS text[]
+    LANGUAGE sql STABLE
+    RETURN CASE WHEN ((jsonb_typeof(p_field) = 'string'::text) AND ((p_field #>> '{}'::text[]) ~~ 'custom._%'::text)) THEN string_to_array(substr((p_field #>> '{}'::text[]), 8), '.'::text) WHEN ((jsonb_typeof(p_field) = 'array'::text) AND ((p_field ->> 0) = 'custom'::text) AND ((jsonb_array_length(p_field) >= 2) AND (jsonb_array_length(p_field) <= 32)) AND (NOT (EXISTS (SELECT FROM jsonb_array_elements(segment_custom_keys.p_field) e(value) WHERE (jsonb_typeof(e.value) <> 'string'::text))))) THEN ARRAY(SELECT e.value FROM jsonb_array_elements_text((segment_custom_keys.p_field - 0)) WITH ORDINALITY e(value, ordinality) ORDER BY e.ordinality) ELSE NULL::text[] END;
+ALTER FUNCTION outreach.segment_custom_keys(p_field jsonb) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_operators() RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '{equals,in,contains,starts_with,ends_with,matches,gt,gte,lt,lte,between,before,after,within_last,has_any,has_all,is_set}'::text[];
+ALTER FUNCTION outreach.segment_custom_operators() OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_custom_test(p_keys text[], p_whole text, p_op text, p_value jsonb, p_path text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    col text := outreach.segment_custom_value(p_keys, p_whole, true);
+    join_word text := CASE p_op WHEN 'has_all' THEN ' AND ' ELSE ' OR ' END;
 BEGIN
     IF p_op = 'is_set' THEN
         RETURN format('%s <> ''''', col);
@@ -1755,10 +4431,10 @@ BEGIN
         IF jsonb_typeof(p_value) NOT IN ('string', 'number', 'boolean') THEN
             PERFORM outreach.segment_error(p_path || '.value', 'must be a text, a number, true or false');
         END IF;
-        RETURN outreach.segment_custom_equals(p_key, p_value);
-    ELSIF p_op = 'in' THEN
+        RETURN outreach.segment_custom_equals(p_keys, p_whole, p_value, false);
+    ELSIF p_op IN ('in', 'has_any', 'has_all') THEN
         PERFORM outreach.segment_texts(p_value, p_path);
-        RETURN (SELECT '(' || string_agg(outreach.segment_custom_equals(p_key, e), ' OR ') || ')'
+        RETURN (SELECT '(' || string_agg(outreach.segment_custom_equals(p_keys, p_whole, e, p_op <> 'in'), join_word) || ')'
                 FROM jsonb_array_elements(p_value) AS e);
     ELSIF p_op = 'matches' THEN
         RETURN format('%s ~* %L', col, outreach.segment_regex(p_value, p_path));
@@ -1767,22 +4443,17 @@ BEGIN
             PERFORM outreach.segment_error(p_path || '.value', 'must be a text');
         END IF;
         RETURN format('lower(%s) LIKE %L', col, outreach.segment_like(p_op, p_value #>> '{}'));
-    ELSIF p_op = 'within_last' THEN
-        RETURN format('%s BETWEEN to_char((now() AT TIME ZONE ''UTC'') - %L::interval, ''YYYY-MM-DD'') '
-            'AND to_char(now() AT TIME ZONE ''UTC'', ''YYYY-MM-DD'')', day, outreach.segment_duration(p_value, p_path));
-    ELSIF p_op IN ('before', 'after') THEN
-        RETURN format('%s %s %L', day, CASE p_op WHEN 'before' THEN '<' ELSE '>' END,
-            to_char(lower(outreach.segment_instant(p_value, p_path || '.value')), 'YYYY-MM-DD'));
-    ELSIF p_op = 'between' AND jsonb_typeof(p_value -> 0) = 'string' AND jsonb_array_length(p_value) = 2 THEN
-        RETURN format('%s BETWEEN %L AND %L', day,
-            to_char(lower(outreach.segment_instant(p_value -> 0, p_path || '.value[0]')), 'YYYY-MM-DD'),
-            to_char(lower(outreach.segment_instant(p_value -> 1, p_path || '.value[1]')), 'YYYY-MM-DD'));
+    ELSIF p_op IN ('within_last', 'before', 'after')
+        OR (p_op IN ('gt', 'gte', 'lt', 'lte') AND jsonb_typeof(p_value) = 'string')
+        OR (p_op = 'between' AND jsonb_typeof(p_value -> 0) = 'string' AND jsonb_array_length(p_value) = 2)
+    THEN
+        RETURN outreach.segment_custom_day(col, p_op, p_value, p_path);
     END IF;
-    RETURN outreach.segment_number_test(
-        format('outreach.json_number(l.custom_fields -> %L)', p_key), 'numeric', p_op, p_value, p_path);
+    RETURN outreach.segment_number_test(format('outreach.json_number(%s)', outreach.segment_custom_value(p_keys, p_whole, false)),
+        'numeric', p_op, p_value, p_path);
 END
-$_$;
-ALTER FUNCTION outreach.segment_custom_test(p_key text, p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+$$;
+ALTER FUNCTION outreach.segment_custom_test(p_keys text[], p_whole text, p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_date_test(p_field text, p_op text, p_value jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1831,7 +4502,7 @@ BEGIN
     IF jsonb_typeof(p_value) = 'number' AND written ~ '^[0-9]{1,4}$' THEN
         RETURN make_interval(days => written::integer);
     END IF;
-    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR written !~ '^[0-9]{1,4} (minute|hour|day|week|month|year)s?$' THEN
+    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR written !~ '^([0-9]{1,4} (minute|hour|day|week|month)|[0-9]{1,3} year)s?$' THEN
         PERFORM outreach.segment_error(p_path || '.value', 'must be a number of days or a text such as "30 days"');
     END IF;
     RETURN written::interval;
@@ -1841,12 +4512,13 @@ ALTER FUNCTION outreach.segment_duration(p_value jsonb, p_path text) OWNER TO ou
 CREATE FUNCTION outreach.segment_error(p_path text, p_problem text, p_hint text DEFAULT ''::text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 BEGIN
     RAISE EXCEPTION '%: %', coalesce(nullif(ltrim(p_path, '.'), ''), 'definition'), p_problem
-        USING ERRCODE = 'invalid_parameter_value', HINT = p_hint;
+        USING ERRCODE = 'invalid_parameter_value', HINT = p_hint,
+            DETAIL = translate(regexp_replace(p_path, '\(.*$', ''), '.[]', '//');
 END
-$$;
+$_$;
 ALTER FUNCTION outreach.segment_error(p_path text, p_problem text, p_hint text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_event_test(p_node jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
@@ -1900,6 +4572,30 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.segment_event_test(p_node jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_fields() RETURNS TABLE(field text, kind text, operators text[])
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT f.field, k.kind, k.operators
+    FROM (VALUES
+        ('text', '{equals,in,contains,starts_with,ends_with,matches,is_set}'::text[], '{city,company_name,company_website,country,
+            email,email_status,first_name,industry,last_name,linkedin_url,notes,phone,phone_e164,source,source_key,status,timezone,title}'::text[]),
+        ('integer', '{equals,in,gt,gte,lt,lte,between,is_set}', '{company_id,id,qualification_latency_ms}'),
+        ('real', '{equals,in,gt,gte,lt,lte,between,is_set}', '{qualification_score}'),
+        ('date', '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}',
+            '{created_at,email_checked_at,profile_checked_at,qualified_at,updated_at}'),
+        ('tags', '{has_any,has_all,is_set}', '{email_flags,tags}'),
+        ('company text', '{equals,in,contains,starts_with,ends_with,matches,is_set}',
+            '{company.domain,company.industry,company.linkedin_url,company.name,company.news_url,company.website_url}'),
+        ('company date', '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}',
+            '{company.created_at,company.last_crawled_at,company.updated_at}'),
+        ('month', '{equals,in,gt,gte,lt,lte,between,within_next_months,is_set}', '{company.renewal_month}'),
+        ('level', '{equals,in}', '{engagement}'),
+        ('suppressed', '{equals}', '{suppressed}')
+    ) AS k (kind, operators, fields)
+    CROSS JOIN LATERAL unnest(k.fields) AS f (field)
+$$;
+ALTER FUNCTION outreach.segment_fields() OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_import_test(p_node jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1920,6 +4616,42 @@ BEGIN
 END
 $_$;
 ALTER FUNCTION outreach.segment_import_test(p_node jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_index(p_condition jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    keys text[] := outreach.segment_custom_keys(p_condition -> 'field');
+    whole text := CASE WHEN jsonb_typeof(p_condition -> 'field') = 'string' AND cardinality(keys) > 1
+        THEN substr(p_condition ->> 'field', 8) END;
+    op text := p_condition ->> 'op';
+    first jsonb := CASE WHEN jsonb_typeof(p_condition -> 'value') = 'array' THEN p_condition -> 'value' -> 0
+        ELSE p_condition -> 'value' END;
+    words constant boolean := op IN ('contains', 'starts_with', 'ends_with') AND length(first #>> '{}') >= 3;
+    text_of text := replace(outreach.segment_custom_value(keys, whole, true), 'l.custom_fields', 'custom_fields');
+    field text := p_condition ->> 'field';
+BEGIN
+    IF keys IS NOT NULL AND words THEN
+        RETURN format('USING gin (workspace_id, (lower(%s)) public.gin_trgm_ops)', text_of);
+    ELSIF keys IS NOT NULL AND op IN ('gt', 'gte', 'lt', 'lte', 'between') AND jsonb_typeof(first) = 'number' THEN
+        RETURN format('(workspace_id, (outreach.json_number(%s)))',
+            replace(outreach.segment_custom_value(keys, whole, false), 'l.custom_fields', 'custom_fields'));
+    ELSIF keys IS NOT NULL AND op IN ('gt', 'gte', 'lt', 'lte', 'between', 'before', 'after', 'within_last') THEN
+        RETURN format('(workspace_id, (CASE WHEN %1$s ~ ''^[0-9]{4}-[0-9]{2}-[0-9]{2}'' THEN left(%1$s, 10) COLLATE "C" END))',
+            text_of);
+    ELSIF keys IS NULL AND words AND field IN (SELECT f.field FROM outreach.segment_fields() AS f WHERE f.kind = 'text')
+        AND field NOT IN ('first_name', 'last_name', 'email', 'company_name')
+    THEN
+        RETURN format('USING gin (workspace_id, (lower(%I)) public.gin_trgm_ops)', field);
+    ELSIF keys IS NULL AND op IN ('equals', 'in') AND field IN
+        ('city', 'company_website', 'country', 'first_name', 'last_name', 'linkedin_url', 'phone', 'source', 'timezone', 'title')
+    THEN
+        RETURN format('(workspace_id, %I)', field);
+    END IF;
+    RETURN NULL;
+END
+$_$;
+ALTER FUNCTION outreach.segment_index(p_condition jsonb) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_instant(p_value jsonb, p_path text) RETURNS tstzrange
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1927,26 +4659,42 @@ CREATE FUNCTION outreach.segment_instant(p_value jsonb, p_path text) RETURNS tst
     SET "DateStyle" TO 'ISO, YMD'
     AS $_$
 DECLARE
-    written text := p_value #>> '{}';
+    written text := CASE WHEN p_value = '"today"' THEN to_char(now(), 'YYYY-MM-DD') ELSE p_value #>> '{}' END;
+    relative text[] := regexp_match(written, '^(?:(in) )?([0-9]{1,4} (?:minute|hour|day|week|month|year)s?)(?: (ago))?$');
     instant timestamptz;
 BEGIN
-    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR written !~
-        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[-+][0-9]{2}(:?[0-9]{2})?)?)?$'
+    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR (written <> 'now' AND num_nonnulls(relative[1], relative[3]) <> 1
+        AND written !~
+        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[-+][0-9]{2}(:?[0-9]{2})?)?)?$')
     THEN
-        PERFORM outreach.segment_error(p_path, 'must be a date such as 2026-01-31 or 2026-01-31T12:00:00Z');
+        PERFORM outreach.segment_error(p_path,
+            'must be a date such as 2026-01-31 or 2026-01-31T12:00:00Z, or a text such as "30 days ago"');
     END IF;
     BEGIN
-        instant := written::timestamptz;
+        instant := CASE WHEN written = 'now' THEN now()
+            WHEN relative[3] IS NOT NULL THEN now() - relative[2]::interval
+            WHEN relative[1] IS NOT NULL THEN now() + relative[2]::interval
+            ELSE written::timestamptz END;
     EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format OR invalid_time_zone_displacement_value THEN
         PERFORM outreach.segment_error(p_path, format('there is no date %s', written));
     END;
-    IF length(written) = 10 THEN
+    IF length(written) = 10 AND relative IS NULL THEN
         RETURN tstzrange(instant, instant + interval '1 day', '[)');
     END IF;
     RETURN tstzrange(instant, instant, '[]');
 END
 $_$;
 ALTER FUNCTION outreach.segment_instant(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_lead_ids(definition jsonb) RETURNS SETOF bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RETURN QUERY EXECUTE format('SELECT l.id FROM outreach.leads AS l WHERE l.workspace_id = %s AND (%s)',
+        outreach.required_workspace(), outreach.segment_condition(definition));
+END
+$$;
+ALTER FUNCTION outreach.segment_lead_ids(definition jsonb) OWNER TO outreachdb_trusted;
 CREATE FUNCTION outreach.segment_level_test(p_value jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1985,6 +4733,22 @@ BEGIN
 END
 $_$;
 ALTER FUNCTION outreach.segment_month_test(p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_nearest(p_field text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+    SELECT coalesce(
+        (SELECT 'custom.' || k.key
+         FROM (SELECT n.custom_fields FROM outreach.leads AS n WHERE n.workspace_id = outreach.required_workspace()
+               ORDER BY n.created_at DESC LIMIT 100) AS newest
+         CROSS JOIN LATERAL jsonb_object_keys(newest.custom_fields) AS k (key)
+         WHERE lower(k.key) = lower(p_field)
+         LIMIT 1),
+        (SELECT f.field FROM outreach.segment_fields() AS f
+         WHERE public.similarity(f.field, left(p_field, 100)) > 0.2
+         ORDER BY public.similarity(f.field, left(p_field, 100)) DESC, f.field LIMIT 1))
+$$;
+ALTER FUNCTION outreach.segment_nearest(p_field text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_node(p_node jsonb, p_path text, p_depth integer, p_inside bigint[]) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2113,6 +4877,10 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.segment_regex(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.segment_sample_of(p_workspace bigint, p_blocks integer, p_rows integer) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN format('(SELECT b.first + ((b.last - b.first) * ((n + random()) / %2$s))::bigint AS start FROM generate_series(0, %2$s - 1) AS n, (SELECT min(e.id) AS first, max(e.id) AS last FROM outreach.leads AS e WHERE e.workspace_id = %1$s) AS b) AS s CROSS JOIN LATERAL (SELECT l.* FROM outreach.leads AS l WHERE l.workspace_id = %1$s AND l.id >= s.start ORDER BY l.id LIMIT %3$s) AS l'::text, p_workspace, p_blocks, p_rows);
+ALTER FUNCTION outreach.segment_sample_of(p_workspace bigint, p_blocks integer, p_rows integer) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_segment_test(p_node jsonb, p_path text, p_depth integer, p_inside bigint[]) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2157,19 +4925,19 @@ BEGIN
 END
 $$;
 ALTER FUNCTION outreach.segment_suppressed_test(p_value jsonb, p_path text) OWNER TO outreachdb_owner;
-CREATE FUNCTION outreach.segment_tags_test(p_op text, p_value jsonb, p_path text) RETURNS text
+CREATE FUNCTION outreach.segment_tags_test(p_field text, p_op text, p_value jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
     IF p_op = 'is_set' THEN
-        RETURN 'l.tags <> ''{}''::text[]';
+        RETURN format('l.%I <> ''{}''::text[]', p_field);
     END IF;
-    RETURN format('l.tags %s %L::text[]', CASE p_op WHEN 'has_all' THEN '@>' ELSE '&&' END,
+    RETURN format('l.%I %s %L::text[]', p_field, CASE p_op WHEN 'has_all' THEN '@>' ELSE '&&' END,
         outreach.segment_texts(p_value, p_path));
 END
 $$;
-ALTER FUNCTION outreach.segment_tags_test(p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
+ALTER FUNCTION outreach.segment_tags_test(p_field text, p_op text, p_value jsonb, p_path text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.segment_test(p_node jsonb, p_path text) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2180,37 +4948,25 @@ DECLARE
     positive text := CASE op
         WHEN 'not_equals' THEN 'equals' WHEN 'not_in' THEN 'in' WHEN 'not_contains' THEN 'contains'
         WHEN 'is_not_set' THEN 'is_set' WHEN 'has_none' THEN 'has_any' ELSE op END;
-    kind text := CASE
-        WHEN field IN ('email', 'first_name', 'last_name', 'phone', 'title', 'company_name', 'company_website',
-            'linkedin_url', 'industry', 'country', 'city', 'timezone', 'source', 'source_key', 'status', 'notes',
-            'email_status') THEN 'text'
-        WHEN field IN ('id', 'company_id', 'qualification_latency_ms') THEN 'integer'
-        WHEN field = 'qualification_score' THEN 'real'
-        WHEN field IN ('created_at', 'updated_at', 'qualified_at', 'email_checked_at', 'profile_checked_at') THEN 'date'
-        WHEN field = 'tags' THEN 'tags'
-        WHEN field IN ('company.name', 'company.domain', 'company.industry', 'company.website_url') THEN 'company text'
-        WHEN field = 'company.renewal_month' THEN 'month'
-        WHEN field = 'company.last_crawled_at' THEN 'company date'
-        WHEN field = 'engagement' THEN 'level'
-        WHEN field = 'suppressed' THEN 'suppressed'
-        WHEN field LIKE 'custom._%' THEN 'custom' END;
-    offered text[] := CASE
-        WHEN kind IN ('text', 'company text') THEN '{equals,in,contains,starts_with,ends_with,matches,is_set}'::text[]
-        WHEN kind IN ('integer', 'real') THEN '{equals,in,gt,gte,lt,lte,between,is_set}'::text[]
-        WHEN kind = 'month' THEN '{equals,in,gt,gte,lt,lte,between,within_next_months,is_set}'::text[]
-        WHEN kind = 'level' THEN '{equals,in}'::text[]
-        WHEN kind = 'suppressed' THEN '{equals}'::text[]
-        WHEN kind IN ('date', 'company date') THEN '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}'::text[]
-        WHEN kind = 'tags' THEN '{has_any,has_all,is_set}'::text[]
-        WHEN kind = 'custom' THEN
-            '{equals,in,contains,starts_with,ends_with,matches,gt,gte,lt,lte,between,before,after,within_last,is_set}'::text[] END;
+    keys text[] := outreach.segment_custom_keys(p_node -> 'field');
+    kind text;
+    offered text[];
     test text;
 BEGIN
-    IF kind IS NULL THEN
-        PERFORM outreach.segment_error(p_path || '.field', format('there is no field %s', p_node -> 'field'),
-            'a field of leads, tags, engagement, suppressed, company.<field>, or custom.<column name>');
+    IF keys IS NOT NULL THEN
+        kind := 'custom';
+        offered := outreach.segment_custom_operators();
+    ELSE
+        SELECT f.kind, f.operators INTO kind, offered FROM outreach.segment_fields() AS f WHERE f.field = p_node ->> 'field';
+    END IF;
+    IF NOT p_node ? 'field' THEN
+        PERFORM outreach.segment_error(p_path || '.field', 'is missing');
+    ELSIF kind IS NULL THEN
+        PERFORM outreach.segment_error(p_path || '.field', format('there is no field %s', left((p_node -> 'field')::text, 100)),
+            coalesce(format('did you mean "%s"?', outreach.segment_nearest(field)),
+                     'a field of leads, tags, engagement, suppressed, company.<field>, or custom.<column name>'));
     ELSIF positive IS NULL OR positive <> ALL (offered) THEN
-        PERFORM outreach.segment_error(p_path || '.op', format('%s does not go with the field %s', p_node -> 'op', field),
+        PERFORM outreach.segment_error(p_path || '.op', format('%s does not go with the field %s', left((p_node -> 'op')::text, 100), left(field, 100)),
             'this field takes ' || array_to_string(offered, ', ') || ' and their opposites');
     ELSIF p_node - '{field,op,value}'::text[] <> '{}' THEN
         PERFORM outreach.segment_error(p_path, 'a condition has the keys field, op and value, and no others');
@@ -2223,7 +4979,7 @@ BEGIN
         WHEN 'integer' THEN outreach.segment_number_test(format('l.%I', field), 'numeric', positive, p_node -> 'value', p_path)
         WHEN 'real' THEN outreach.segment_number_test(format('l.%I', field), 'real', positive, p_node -> 'value', p_path)
         WHEN 'date' THEN outreach.segment_date_test(field, positive, p_node -> 'value', p_path)
-        WHEN 'tags' THEN outreach.segment_tags_test(positive, p_node -> 'value', p_path)
+        WHEN 'tags' THEN outreach.segment_tags_test(field, positive, p_node -> 'value', p_path)
         WHEN 'level' THEN outreach.segment_level_test(p_node -> 'value', p_path)
         WHEN 'suppressed' THEN outreach.segment_suppressed_test(p_node -> 'value', p_path)
         -- The table of companies takes the alias l there: the tests are those of leads.
@@ -2233,7 +4989,9 @@ BEGIN
             outreach.segment_date_test(substr(field, 9), positive, p_node -> 'value', p_path))
         WHEN 'month' THEN outreach.segment_company_test(
             outreach.segment_month_test(positive, p_node -> 'value', p_path))
-        ELSE outreach.segment_custom_test(substr(field, 8), positive, p_node -> 'value', p_path) END;
+        ELSE outreach.segment_custom_test(keys,
+            CASE WHEN jsonb_typeof(p_node -> 'field') = 'string' AND cardinality(keys) > 1 THEN substr(field, 8) END,
+            positive, p_node -> 'value', p_path) END;
     RETURN CASE WHEN positive = op THEN test ELSE format('(%s) IS NOT TRUE', test) END;
 END
 $$;
@@ -2353,6 +5111,27 @@ CREATE FUNCTION outreach.split_tags(p_text text) RETURNS text[]
     RETURN ARRAY(SELECT parts.tag FROM (SELECT btrim(cut.part, ' 	
 '::text) AS tag, cut.place FROM string_to_table(translate(split_tags.p_text, ';|'::text, ',,'::text), ','::text) WITH ORDINALITY cut(part, place)) parts WHERE (parts.tag <> ''::text) GROUP BY parts.tag ORDER BY (min(parts.place)));
 ALTER FUNCTION outreach.split_tags(p_text text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.status_of_mark(p_mark text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (p_mark = 'bounced'::text) THEN 'bounced'::text WHEN (p_mark IS NOT NULL) THEN 'unsubscribed'::text ELSE NULL::text END;
+ALTER FUNCTION outreach.status_of_mark(p_mark text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) RETURNS bigint
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+    WITH stored AS (
+        INSERT INTO outreach.suppressions AS s (workspace_id, target, reason, source)
+        SELECT DISTINCT ON (w.target) outreach.current_workspace(), w.target, w.reason, $3
+        FROM (SELECT outreach.suppression_target(g.target) AS target, g.reason FROM unnest($1, $2) AS g (target, reason)) AS w
+        ORDER BY w.target, w.reason DESC
+        ON CONFLICT (workspace_id, target) DO UPDATE
+            SET reason = excluded.reason, source = excluded.source, expires_at = NULL
+            WHERE s.expires_at IS NOT NULL
+        RETURNING s.id
+    )
+    SELECT count(*) FROM stored
+$_$;
+ALTER FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.suppress(targets text[], reason text DEFAULT 'manual'::text, source text DEFAULT NULL::text) RETURNS TABLE(added bigint, leads bigint)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2362,6 +5141,7 @@ DECLARE
     workspace CONSTANT bigint := outreach.current_workspace();
     status_now CONSTANT text := outreach.suppressed_status(suppress.reason);
     wrong text;
+    new bigint;
 BEGIN
     IF workspace IS NULL THEN
         RAISE EXCEPTION 'no workspace is set' USING ERRCODE = 'invalid_parameter_value';
@@ -2371,16 +5151,11 @@ BEGIN
         RAISE EXCEPTION 'neither an e-mail address nor a domain: %', coalesce(wrong, 'NULL')
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    new := outreach.store_suppressions(
+        suppress.targets, array_fill(suppress.reason, ARRAY[coalesce(cardinality(suppress.targets), 0)]), suppress.source);
     RETURN QUERY
     WITH wanted AS (
         SELECT DISTINCT outreach.suppression_target(t) AS target FROM unnest(suppress.targets) AS t
-    ), stored AS (
-        INSERT INTO outreach.suppressions AS s (workspace_id, target, reason, source)
-        SELECT workspace, w.target, suppress.reason, suppress.source FROM wanted AS w ORDER BY w.target
-        ON CONFLICT (workspace_id, target) DO UPDATE
-            SET reason = excluded.reason, source = excluded.source, expires_at = NULL
-            WHERE s.expires_at IS NOT NULL
-        RETURNING s.id
     ), hit AS (
         SELECT l.id FROM outreach.leads AS l JOIN wanted AS w ON l.email_key = w.target
         WHERE l.workspace_id = workspace AND w.target LIKE '%@%' AND status_now IS NOT NULL
@@ -2398,7 +5173,7 @@ BEGIN
         FROM locked AS k WHERE l.workspace_id = workspace AND l.id = k.id
         RETURNING l.id
     )
-    SELECT (SELECT count(*) FROM stored), (SELECT count(*) FROM changed);
+    SELECT new, (SELECT count(*) FROM changed);
 END
 $$;
 ALTER FUNCTION outreach.suppress(targets text[], reason text, source text) OWNER TO outreachdb_trusted;
@@ -2420,6 +5195,10 @@ CREATE FUNCTION outreach.web_domain(p_url text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (length("substring"(p_url, '^https?://([^/?#]*)'::text)) <= 253) THEN "substring"(lower(p_url), '^https?://(?:[^/@?#]*@)?(?:www\.)?([^/:?#@]+)'::text) ELSE NULL::text END;
 ALTER FUNCTION outreach.web_domain(p_url text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.words_of(p_texts text[]) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    RETURN ARRAY(SELECT DISTINCT w.word FROM (unnest(words_of.p_texts) t(told) CROSS JOIN LATERAL regexp_split_to_table(lower(t.told), '[^[:alnum:]]+'::text) w(word)) WHERE (((length(w.word) >= 4) AND (length(w.word) <= 40)) AND (w.word ~ '[[:alpha:]]'::text)) ORDER BY w.word);
+ALTER FUNCTION outreach.words_of(p_texts text[]) OWNER TO outreachdb_owner;
 CREATE TABLE analytics.people_first (
     workspace_id bigint NOT NULL,
     grain text NOT NULL,
@@ -2609,6 +5388,12 @@ ALTER TABLE outreach.audit_log ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENT
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE outreach.campaign_leads (
+    workspace_id bigint NOT NULL,
+    name text NOT NULL,
+    lead_id bigint NOT NULL
+);
+ALTER TABLE outreach.campaign_leads OWNER TO outreachdb_owner;
 CREATE TABLE outreach.campaign_mailboxes (
     workspace_id bigint NOT NULL,
     campaign_id bigint NOT NULL,
@@ -2797,6 +5582,16 @@ CREATE TABLE outreach.import_changes (
     before jsonb NOT NULL
 );
 ALTER TABLE outreach.import_changes OWNER TO outreachdb_owner;
+CREATE TABLE outreach.import_mappings (
+    workspace_id bigint NOT NULL,
+    name text NOT NULL,
+    header text[] NOT NULL,
+    mapping jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_import_mappings_mapping_object CHECK ((jsonb_typeof(mapping) = 'object'::text))
+);
+ALTER TABLE outreach.import_mappings OWNER TO outreachdb_owner;
 CREATE TABLE outreach.import_rejects (
     workspace_id bigint NOT NULL,
     import_id bigint NOT NULL,
@@ -2810,6 +5605,7 @@ CREATE TABLE outreach.imports (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
     file_name text NOT NULL,
+    source_path text,
     file_sha256 bytea,
     format text,
     encoding text,
@@ -2818,6 +5614,7 @@ CREATE TABLE outreach.imports (
     mapping jsonb DEFAULT '{}'::jsonb NOT NULL,
     on_conflict text DEFAULT 'update'::text NOT NULL,
     status text DEFAULT 'running'::text NOT NULL,
+    attempts bigint DEFAULT 1 NOT NULL,
     rows_read bigint DEFAULT 0 NOT NULL,
     inserted bigint DEFAULT 0 NOT NULL,
     updated bigint DEFAULT 0 NOT NULL,
@@ -2830,11 +5627,38 @@ CREATE TABLE outreach.imports (
     finished_at timestamp with time zone,
     CONSTRAINT ck_imports_balance CHECK (((status <> ALL (ARRAY['done'::text, 'undone'::text])) OR (rows_read = (((inserted + updated) + skipped) + rejected)))),
     CONSTRAINT ck_imports_on_conflict_known CHECK ((on_conflict = ANY (ARRAY['update'::text, 'fill'::text, 'skip'::text]))),
-    CONSTRAINT ck_imports_status_known CHECK ((status = ANY (ARRAY['running'::text, 'done'::text, 'failed'::text, 'cancelled'::text, 'undone'::text])))
+    CONSTRAINT ck_imports_status_known CHECK ((status = ANY (ARRAY['running'::text, 'done'::text, 'applied'::text, 'failed'::text, 'cancelled'::text, 'undone'::text])))
 );
 ALTER TABLE outreach.imports OWNER TO outreachdb_owner;
 ALTER TABLE outreach.imports ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME outreach.imports_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE outreach.inboxes (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    address text NOT NULL,
+    imap_host text NOT NULL,
+    imap_port bigint DEFAULT '993'::bigint NOT NULL,
+    security text DEFAULT 'tls'::text NOT NULL,
+    username text NOT NULL,
+    password_encrypted bytea NOT NULL,
+    folder text DEFAULT 'INBOX'::text NOT NULL,
+    uid_validity bigint,
+    last_uid bigint DEFAULT '0'::bigint NOT NULL,
+    polled_at timestamp with time zone,
+    problem text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_inboxes_imap_port_range CHECK (((imap_port >= 1) AND (imap_port <= 65535))),
+    CONSTRAINT ck_inboxes_security_known CHECK ((security = ANY (ARRAY['plain'::text, 'starttls'::text, 'tls'::text])))
+);
+ALTER TABLE outreach.inboxes OWNER TO outreachdb_owner;
+ALTER TABLE outreach.inboxes ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME outreach.inboxes_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -2988,6 +5812,22 @@ ALTER TABLE outreach.reports ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE outreach.search_words (
+    workspace_id bigint NOT NULL,
+    word text NOT NULL
+);
+ALTER TABLE outreach.search_words OWNER TO outreachdb_owner;
+CREATE TABLE outreach.segment_versions (
+    workspace_id bigint NOT NULL,
+    segment_id bigint NOT NULL,
+    version bigint NOT NULL,
+    definition jsonb NOT NULL,
+    changed_by text NOT NULL,
+    note text,
+    changed_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_segment_versions_definition_object CHECK ((jsonb_typeof(definition) = 'object'::text))
+);
+ALTER TABLE outreach.segment_versions OWNER TO outreachdb_owner;
 CREATE TABLE outreach.segments (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -2996,6 +5836,7 @@ CREATE TABLE outreach.segments (
     version bigint DEFAULT '1'::bigint NOT NULL,
     last_count bigint,
     last_counted_at timestamp with time zone,
+    last_used_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT ck_segments_definition_object CHECK ((jsonb_typeof(definition) = 'object'::text))
@@ -3018,6 +5859,14 @@ CREATE TABLE outreach.send_exclusions (
     CONSTRAINT ck_send_exclusions_reason_known CHECK ((reason = ANY (ARRAY['no_address'::text, 'suppressed'::text, 'unsubscribed'::text, 'invalid'::text, 'bounced'::text, 'archived'::text, 'frequency_cap'::text, 'already_in_campaign'::text])))
 );
 ALTER TABLE outreach.send_exclusions OWNER TO outreachdb_owner;
+CREATE TABLE outreach.sending_limits (
+    workspace_id bigint NOT NULL,
+    frequency_sends bigint NOT NULL,
+    frequency_days bigint NOT NULL,
+    CONSTRAINT ck_sending_limits_frequency_days_range CHECK (((frequency_days >= 1) AND (frequency_days <= 366))),
+    CONSTRAINT ck_sending_limits_frequency_sends_positive CHECK ((frequency_sends > 0))
+);
+ALTER TABLE outreach.sending_limits OWNER TO outreachdb_owner;
 CREATE TABLE outreach.social_media_activity (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -3090,7 +5939,9 @@ CREATE TABLE outreach.workspaces (
     id bigint NOT NULL,
     name text NOT NULL,
     settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    read_limit_ms bigint DEFAULT '30000'::bigint NOT NULL,
+    CONSTRAINT ck_workspaces_read_limit_range CHECK (((read_limit_ms >= 0) AND (read_limit_ms <= 2147483647)))
 );
 ALTER TABLE outreach.workspaces OWNER TO outreachdb_owner;
 ALTER TABLE outreach.workspaces ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
@@ -3129,6 +5980,8 @@ ALTER TABLE ONLY outreach.api_keys
     ADD CONSTRAINT pk_api_keys PRIMARY KEY (id);
 ALTER TABLE ONLY outreach.audit_log
     ADD CONSTRAINT pk_audit_log PRIMARY KEY (workspace_id, id, created_at);
+ALTER TABLE ONLY outreach.campaign_leads
+    ADD CONSTRAINT pk_campaign_leads PRIMARY KEY (workspace_id, name, lead_id);
 ALTER TABLE ONLY outreach.campaign_mailboxes
     ADD CONSTRAINT pk_campaign_mailboxes PRIMARY KEY (workspace_id, campaign_id, mailbox_id);
 ALTER TABLE ONLY outreach.campaign_steps
@@ -3153,10 +6006,14 @@ ALTER TABLE ONLY outreach.email_sends
     ADD CONSTRAINT pk_email_sends PRIMARY KEY (workspace_id, id, created_at);
 ALTER TABLE ONLY outreach.import_changes
     ADD CONSTRAINT pk_import_changes PRIMARY KEY (workspace_id, import_id, lead_id);
+ALTER TABLE ONLY outreach.import_mappings
+    ADD CONSTRAINT pk_import_mappings PRIMARY KEY (workspace_id, name);
 ALTER TABLE ONLY outreach.import_rejects
     ADD CONSTRAINT pk_import_rejects PRIMARY KEY (workspace_id, import_id, row_number);
 ALTER TABLE ONLY outreach.imports
     ADD CONSTRAINT pk_imports PRIMARY KEY (workspace_id, id);
+ALTER TABLE ONLY outreach.inboxes
+    ADD CONSTRAINT pk_inboxes PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.lead_activities
     ADD CONSTRAINT pk_lead_activities PRIMARY KEY (workspace_id, id, created_at);
 ALTER TABLE ONLY outreach.lead_engagement
@@ -3173,10 +6030,16 @@ ALTER TABLE ONLY outreach.organization_charts
     ADD CONSTRAINT pk_organization_charts PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.reports
     ADD CONSTRAINT pk_reports PRIMARY KEY (workspace_id, id);
+ALTER TABLE ONLY outreach.search_words
+    ADD CONSTRAINT pk_search_words PRIMARY KEY (workspace_id, word);
+ALTER TABLE ONLY outreach.segment_versions
+    ADD CONSTRAINT pk_segment_versions PRIMARY KEY (workspace_id, segment_id, version);
 ALTER TABLE ONLY outreach.segments
     ADD CONSTRAINT pk_segments PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.send_exclusions
     ADD CONSTRAINT pk_send_exclusions PRIMARY KEY (workspace_id, campaign_id, lead_id);
+ALTER TABLE ONLY outreach.sending_limits
+    ADD CONSTRAINT pk_sending_limits PRIMARY KEY (workspace_id);
 ALTER TABLE ONLY outreach.social_media_activity
     ADD CONSTRAINT pk_social_media_activity PRIMARY KEY (workspace_id, id);
 ALTER TABLE ONLY outreach.suppressions
@@ -3203,6 +6066,8 @@ ALTER TABLE ONLY outreach.crm_webhooks
     ADD CONSTRAINT uq_crm_webhooks_delivery_id UNIQUE (workspace_id, credential_id, delivery_id);
 ALTER TABLE ONLY outreach.email_sends
     ADD CONSTRAINT uq_email_sends_exactly_once UNIQUE (workspace_id, campaign_id, created_at, step, lead_id);
+ALTER TABLE ONLY outreach.inboxes
+    ADD CONSTRAINT uq_inboxes_folder UNIQUE (workspace_id, imap_host, username, folder);
 ALTER TABLE ONLY outreach.leads
     ADD CONSTRAINT uq_leads_email_key UNIQUE (workspace_id, email_key);
 ALTER TABLE ONLY outreach.mailboxes
@@ -3228,6 +6093,7 @@ CREATE INDEX brin_message_log_created_at ON ONLY outreach.message_log USING brin
 CREATE INDEX gin_leads_custom_fields ON outreach.leads USING gin (workspace_id, custom_fields jsonb_path_ops);
 CREATE INDEX gin_leads_search ON outreach.leads USING gin (workspace_id, lower(((((((COALESCE(first_name, ''::text) || ' '::text) || COALESCE(last_name, ''::text)) || ' '::text) || COALESCE(email, ''::text)) || ' '::text) || COALESCE(company_name, ''::text))) public.gin_trgm_ops);
 CREATE INDEX gin_leads_tags ON outreach.leads USING gin (workspace_id, tags);
+CREATE INDEX gin_search_words ON outreach.search_words USING gin (workspace_id, word public.gin_trgm_ops);
 CREATE INDEX ix_agent_executions_completed_at ON outreach.agent_executions USING btree (workspace_id, completed_at DESC);
 CREATE INDEX ix_agent_executions_lead_status ON outreach.agent_executions USING btree (workspace_id, lead_id, status);
 CREATE INDEX ix_agent_executions_started_at ON outreach.agent_executions USING btree (workspace_id, started_at DESC);
@@ -3255,7 +6121,7 @@ CREATE INDEX ix_email_events_campaign ON ONLY outreach.email_events USING btree 
 CREATE INDEX ix_email_events_created_at ON ONLY outreach.email_events USING btree (workspace_id, created_at DESC);
 CREATE INDEX ix_email_events_lead ON ONLY outreach.email_events USING btree (workspace_id, lead_id, event, created_at DESC);
 CREATE INDEX ix_email_sends_campaign_status ON ONLY outreach.email_sends USING btree (workspace_id, campaign_id, status, created_at DESC);
-CREATE INDEX ix_email_sends_due ON ONLY outreach.email_sends USING btree (workspace_id, mailbox_id, scheduled_at) WHERE (status = 'scheduled'::text);
+CREATE INDEX ix_email_sends_due ON ONLY outreach.email_sends USING btree (workspace_id, mailbox_id, campaign_id, scheduled_at) WHERE (status = 'scheduled'::text);
 CREATE INDEX ix_email_sends_lead_id ON ONLY outreach.email_sends USING btree (workspace_id, lead_id, created_at DESC);
 CREATE INDEX ix_email_sends_leases ON ONLY outreach.email_sends USING btree (workspace_id, lease_expires_at) WHERE (status = 'claimed'::text);
 CREATE INDEX ix_import_changes_lead_id ON outreach.import_changes USING btree (workspace_id, lead_id);
@@ -3264,12 +6130,12 @@ CREATE INDEX ix_imports_started_at ON outreach.imports USING btree (workspace_id
 CREATE INDEX ix_lead_activities_lead ON ONLY outreach.lead_activities USING btree (workspace_id, lead_id, activity_type, created_at DESC);
 CREATE INDEX ix_lead_engagement_last_contacted ON outreach.lead_engagement USING btree (workspace_id, last_contacted_at DESC) WHERE (last_contacted_at IS NOT NULL);
 CREATE INDEX ix_leads_company_id ON outreach.leads USING btree (workspace_id, company_id) WHERE (company_id IS NOT NULL);
-CREATE INDEX ix_leads_company_name ON outreach.leads USING btree (workspace_id, company_name);
+CREATE INDEX ix_leads_company_name ON outreach.leads USING btree (workspace_id, company_name, id);
 CREATE INDEX ix_leads_created_at ON outreach.leads USING btree (workspace_id, created_at DESC, id DESC);
 CREATE INDEX ix_leads_industry_created ON outreach.leads USING btree (workspace_id, industry, created_at DESC);
 CREATE INDEX ix_leads_profile_checked_at ON outreach.leads USING btree (workspace_id, profile_checked_at NULLS FIRST);
-CREATE INDEX ix_leads_qualified_at ON outreach.leads USING btree (workspace_id, qualified_at DESC) WHERE (qualified_at IS NOT NULL);
-CREATE INDEX ix_leads_score_created ON outreach.leads USING btree (workspace_id, qualification_score DESC, created_at DESC) WHERE (qualification_score IS NOT NULL);
+CREATE INDEX ix_leads_qualified_at ON outreach.leads USING btree (workspace_id, qualified_at DESC, id DESC) WHERE (qualified_at IS NOT NULL);
+CREATE INDEX ix_leads_score_created ON outreach.leads USING btree (workspace_id, qualification_score DESC, created_at DESC, id DESC) WHERE (qualification_score IS NOT NULL);
 CREATE INDEX ix_leads_status_created ON outreach.leads USING btree (workspace_id, status, created_at DESC);
 CREATE INDEX ix_leads_updated_at ON outreach.leads USING btree (workspace_id, updated_at DESC, id DESC);
 CREATE INDEX ix_leads_verification ON outreach.leads USING btree (workspace_id, email_status, email_checked_at NULLS FIRST);
@@ -3298,6 +6164,8 @@ ALTER TABLE ONLY outreach.agent_executions
     ADD CONSTRAINT fk_agent_executions_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
 ALTER TABLE ONLY outreach.api_keys
     ADD CONSTRAINT fk_api_keys_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
+ALTER TABLE ONLY outreach.campaign_leads
+    ADD CONSTRAINT fk_campaign_leads_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.campaign_mailboxes
     ADD CONSTRAINT fk_campaign_mailboxes_campaign FOREIGN KEY (workspace_id, campaign_id) REFERENCES outreach.campaigns(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.campaign_mailboxes
@@ -3328,10 +6196,14 @@ ALTER TABLE outreach.email_sends
     ADD CONSTRAINT fk_email_sends_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
 ALTER TABLE ONLY outreach.import_changes
     ADD CONSTRAINT fk_import_changes_import FOREIGN KEY (workspace_id, import_id) REFERENCES outreach.imports(workspace_id, id) ON DELETE CASCADE;
+ALTER TABLE ONLY outreach.import_mappings
+    ADD CONSTRAINT fk_import_mappings_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.import_rejects
     ADD CONSTRAINT fk_import_rejects_import FOREIGN KEY (workspace_id, import_id) REFERENCES outreach.imports(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.imports
     ADD CONSTRAINT fk_imports_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
+ALTER TABLE ONLY outreach.inboxes
+    ADD CONSTRAINT fk_inboxes_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.lead_engagement
     ADD CONSTRAINT fk_lead_engagement_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.leads
@@ -3348,10 +6220,16 @@ ALTER TABLE ONLY outreach.organization_charts
     ADD CONSTRAINT fk_organization_charts_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
 ALTER TABLE ONLY outreach.reports
     ADD CONSTRAINT fk_reports_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
+ALTER TABLE ONLY outreach.search_words
+    ADD CONSTRAINT fk_search_words_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
+ALTER TABLE ONLY outreach.segment_versions
+    ADD CONSTRAINT fk_segment_versions_segment FOREIGN KEY (workspace_id, segment_id) REFERENCES outreach.segments(workspace_id, id) ON DELETE CASCADE;
 ALTER TABLE ONLY outreach.segments
     ADD CONSTRAINT fk_segments_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.send_exclusions
     ADD CONSTRAINT fk_send_exclusions_campaign FOREIGN KEY (workspace_id, campaign_id) REFERENCES outreach.campaigns(workspace_id, id) ON DELETE CASCADE;
+ALTER TABLE ONLY outreach.sending_limits
+    ADD CONSTRAINT fk_sending_limits_workspace FOREIGN KEY (workspace_id) REFERENCES outreach.workspaces(id);
 ALTER TABLE ONLY outreach.social_media_activity
     ADD CONSTRAINT fk_social_media_activity_lead FOREIGN KEY (workspace_id, lead_id) REFERENCES outreach.leads(workspace_id, id);
 ALTER TABLE ONLY outreach.suppressions
@@ -3363,6 +6241,7 @@ ALTER TABLE ONLY outreach.webhook_endpoints
 ALTER TABLE outreach.agent_executions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.api_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.audit_log ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.campaign_leads ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.campaign_mailboxes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.campaign_steps ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.campaigns ENABLE ROW LEVEL SECURITY;
@@ -3375,8 +6254,10 @@ ALTER TABLE outreach.crm_webhooks ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.email_events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.email_sends ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.import_changes ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.import_mappings ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.import_rejects ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.imports ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.inboxes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.lead_activities ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.lead_engagement ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.leads ENABLE ROW LEVEL SECURITY;
@@ -3386,6 +6267,7 @@ ALTER TABLE outreach.message_log ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.organization_charts ENABLE ROW LEVEL SECURITY;
 CREATE POLICY reader ON outreach.agent_executions FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.audit_log FOR SELECT TO outreachdb_reader USING (true);
+CREATE POLICY reader ON outreach.campaign_leads FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.campaign_mailboxes FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.campaign_steps FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.campaigns FOR SELECT TO outreachdb_reader USING (true);
@@ -3397,6 +6279,7 @@ CREATE POLICY reader ON outreach.crm_webhooks FOR SELECT TO outreachdb_reader US
 CREATE POLICY reader ON outreach.email_events FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.email_sends FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.import_changes FOR SELECT TO outreachdb_reader USING (true);
+CREATE POLICY reader ON outreach.import_mappings FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.import_rejects FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.imports FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.lead_activities FOR SELECT TO outreachdb_reader USING (true);
@@ -3406,19 +6289,26 @@ CREATE POLICY reader ON outreach.llm_api_calls FOR SELECT TO outreachdb_reader U
 CREATE POLICY reader ON outreach.message_log FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.organization_charts FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.reports FOR SELECT TO outreachdb_reader USING (true);
+CREATE POLICY reader ON outreach.search_words FOR SELECT TO outreachdb_reader USING (true);
+CREATE POLICY reader ON outreach.segment_versions FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.segments FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.send_exclusions FOR SELECT TO outreachdb_reader USING (true);
+CREATE POLICY reader ON outreach.sending_limits FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.social_media_activity FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.suppressions FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.voice_session_logs FOR SELECT TO outreachdb_reader USING (true);
 CREATE POLICY reader ON outreach.workspaces FOR SELECT TO outreachdb_reader USING (true);
 ALTER TABLE outreach.reports ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.search_words ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.segment_versions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.segments ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.send_exclusions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE outreach.sending_limits ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.social_media_activity ENABLE ROW LEVEL SECURITY;
 ALTER TABLE outreach.suppressions ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON outreach.agent_executions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.audit_log TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.campaign_leads TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.campaign_mailboxes TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.campaign_steps TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.campaigns TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
@@ -3431,8 +6321,10 @@ CREATE POLICY tenant ON outreach.crm_webhooks TO outreachdb_app USING ((workspac
 CREATE POLICY tenant ON outreach.email_events TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.email_sends TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.import_changes TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.import_mappings TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.import_rejects TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.imports TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.inboxes TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.lead_activities TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.lead_engagement TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.leads TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
@@ -3441,8 +6333,11 @@ CREATE POLICY tenant ON outreach.mailboxes TO outreachdb_app USING ((workspace_i
 CREATE POLICY tenant ON outreach.message_log TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.organization_charts TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.reports TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.search_words TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.segment_versions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.segments TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.send_exclusions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
+CREATE POLICY tenant ON outreach.sending_limits TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.social_media_activity TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.suppressions TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
 CREATE POLICY tenant ON outreach.voice_session_logs TO outreachdb_app USING ((workspace_id = ( SELECT outreach.current_workspace() AS current_workspace)));
@@ -3451,6 +6346,7 @@ CREATE POLICY tenant ON outreach.workspaces TO outreachdb_app USING ((id = ( SEL
 CREATE POLICY trusted ON outreach.agent_executions TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.api_keys TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.audit_log TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.campaign_leads TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.campaign_mailboxes TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.campaign_steps TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.campaigns TO outreachdb_trusted USING (true) WITH CHECK (true);
@@ -3463,8 +6359,10 @@ CREATE POLICY trusted ON outreach.crm_webhooks TO outreachdb_trusted USING (true
 CREATE POLICY trusted ON outreach.email_events TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.email_sends TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.import_changes TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.import_mappings TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.import_rejects TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.imports TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.inboxes TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.lead_activities TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.lead_engagement TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.leads TO outreachdb_trusted USING (true) WITH CHECK (true);
@@ -3473,8 +6371,11 @@ CREATE POLICY trusted ON outreach.mailboxes TO outreachdb_trusted USING (true) W
 CREATE POLICY trusted ON outreach.message_log TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.organization_charts TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.reports TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.search_words TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.segment_versions TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.segments TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.send_exclusions TO outreachdb_trusted USING (true) WITH CHECK (true);
+CREATE POLICY trusted ON outreach.sending_limits TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.social_media_activity TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.suppressions TO outreachdb_trusted USING (true) WITH CHECK (true);
 CREATE POLICY trusted ON outreach.voice_session_logs TO outreachdb_trusted USING (true) WITH CHECK (true);
@@ -3491,6 +6392,10 @@ GRANT USAGE ON SCHEMA outreach TO outreachdb_app;
 GRANT USAGE ON SCHEMA outreach TO outreachdb_trusted;
 GRANT USAGE ON SCHEMA outreach TO outreachdb_reader;
 GRANT ALL ON SCHEMA staging TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.add_campaign_leads(campaign_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.add_campaign_leads(campaign_id bigint) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.batch_update_email_status(p_events jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.batch_update_email_status(p_events jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.begin_sends(send_ids bigint[], created_ats timestamp with time zone[], worker text, lease interval) FROM PUBLIC;
@@ -3499,6 +6404,21 @@ REVOKE ALL ON FUNCTION outreach.bulk_insert_leads(leads jsonb, on_conflict text)
 GRANT ALL ON FUNCTION outreach.bulk_insert_leads(leads jsonb, on_conflict text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.bulk_schedule_email_sends(campaign_id bigint, launched_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.bulk_schedule_email_sends(campaign_id bigint, launched_at timestamp with time zone) TO outreachdb_app;
+GRANT SELECT,DELETE ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaigns TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.campaigns TO outreachdb_reader;
+GRANT INSERT(workspace_id) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(name),UPDATE(name) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(run) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(segment_id),UPDATE(segment_id) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(definition),UPDATE(definition) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(priority),UPDATE(priority) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(window_from),UPDATE(window_from) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(window_to),UPDATE(window_to) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(window_days),UPDATE(window_days) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(window_zone),UPDATE(window_zone) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT INSERT(settings),UPDATE(settings) ON TABLE outreach.campaigns TO outreachdb_app;
+GRANT UPDATE(updated_at) ON TABLE outreach.campaigns TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[]) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.complete_campaigns() FROM PUBLIC;
@@ -3507,8 +6427,14 @@ REVOKE ALL ON FUNCTION outreach.count_segmented_leads(definition jsonb) FROM PUB
 GRANT ALL ON FUNCTION outreach.count_segmented_leads(definition jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.create_monthly_partitions(p_ahead integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.create_monthly_partitions(p_ahead integer) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.create_next_run(campaign_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.create_next_run(campaign_id bigint) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) TO outreachdb_app;
 GRANT ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) TO outreachdb_trusted;
@@ -3519,34 +6445,33 @@ GRANT ALL ON FUNCTION outreach.fold_when_pending(p_least integer, p_limit intege
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.leads TO outreachdb_reader;
+REVOKE ALL ON FUNCTION outreach.forecast_sends(campaign_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.forecast_sends(campaign_id bigint) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer, after_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer, after_id bigint) TO outreachdb_app;
+GRANT SELECT ON TABLE outreach.email_sends TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.email_sends TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.email_sends TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.mailboxes TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.mailboxes TO outreachdb_trusted;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.suppressions TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.suppressions TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.suppressions TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_steps TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_steps TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.campaign_steps TO outreachdb_reader;
-GRANT SELECT ON TABLE outreach.email_sends TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.email_sends TO outreachdb_trusted;
-GRANT SELECT ON TABLE outreach.email_sends TO outreachdb_reader;
+REVOKE ALL ON FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.learn_search_words(p_import bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.learn_search_words(p_import bigint) TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollup_deltas TO outreachdb_trusted;
 GRANT SELECT ON TABLE analytics.rollup_deltas TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollups TO outreachdb_trusted;
 GRANT SELECT ON TABLE analytics.rollups TO outreachdb_reader;
-GRANT SELECT,DELETE ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaigns TO outreachdb_trusted;
-GRANT SELECT ON TABLE outreach.campaigns TO outreachdb_reader;
-GRANT INSERT(workspace_id) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(name),UPDATE(name) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(run) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(segment_id),UPDATE(segment_id) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(definition),UPDATE(definition) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(priority),UPDATE(priority) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT INSERT(settings),UPDATE(settings) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT UPDATE(updated_at) ON TABLE outreach.campaigns TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.mailboxes TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.mailboxes TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.mailboxes_sent_today(mailboxes bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.mailboxes_sent_today(mailboxes bigint[]) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.record_sends(results jsonb, worker text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.record_sends(results jsonb, worker text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.refresh_statistics(p_table text, p_instant timestamp with time zone) FROM PUBLIC;
@@ -3557,14 +6482,32 @@ REVOKE ALL ON FUNCTION outreach.return_claims(worker text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.return_claims(worker text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.rollup_totals(p_grain text, p_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.rollup_totals(p_grain text, p_key text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.search_scope(p_workspace bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_scope(p_workspace bigint) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.seconds_to_next_distance() FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.seconds_to_next_distance() TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.segment_lead_ids(definition jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.segment_lead_ids(definition jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.suppress(targets text[], reason text, source text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.suppress(targets text[], reason text, source text) TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.people_first TO outreachdb_trusted;
@@ -3588,6 +6531,9 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.api_keys TO outreachdb_trust
 GRANT SELECT,INSERT ON TABLE outreach.audit_log TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.audit_log TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.audit_log TO outreachdb_reader;
+GRANT SELECT ON TABLE outreach.campaign_leads TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_leads TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.campaign_leads TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_mailboxes TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_mailboxes TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.campaign_mailboxes TO outreachdb_reader;
@@ -3614,12 +6560,17 @@ GRANT SELECT ON TABLE outreach.email_events TO outreachdb_reader;
 GRANT SELECT ON TABLE outreach.import_changes TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.import_changes TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.import_changes TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.import_mappings TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.import_mappings TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.import_mappings TO outreachdb_reader;
 GRANT SELECT ON TABLE outreach.import_rejects TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.import_rejects TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.import_rejects TO outreachdb_reader;
 GRANT SELECT ON TABLE outreach.imports TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.imports TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.imports TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.inboxes TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.inboxes TO outreachdb_trusted;
 GRANT SELECT,INSERT ON TABLE outreach.lead_activities TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.lead_activities TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.lead_activities TO outreachdb_reader;
@@ -3638,12 +6589,21 @@ GRANT SELECT ON TABLE outreach.organization_charts TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.reports TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.reports TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.reports TO outreachdb_reader;
+GRANT SELECT ON TABLE outreach.search_words TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.search_words TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.search_words TO outreachdb_reader;
+GRANT SELECT,INSERT ON TABLE outreach.segment_versions TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.segment_versions TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.segment_versions TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.segments TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.segments TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.segments TO outreachdb_reader;
 GRANT SELECT ON TABLE outreach.send_exclusions TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.send_exclusions TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.send_exclusions TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.sending_limits TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.sending_limits TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.sending_limits TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.social_media_activity TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.social_media_activity TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.social_media_activity TO outreachdb_reader;

@@ -12,6 +12,8 @@ from outreachdb.db import revision
 from outreachdb.db.embedded import EmbeddedServer
 from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import Tenant
+from outreachdb.errors import UsageError
+from outreachdb.leads.room import Leads
 from outreachdb.secrets import Keyring
 from outreachdb.tenancy import workspaces
 
@@ -39,6 +41,19 @@ class OutreachDB:
     def keyring(self) -> Keyring:
         """The key for secrets at rest and signed tokens."""
         return Keyring.load(self.settings)
+
+    @cached_property
+    def leads(self) -> Leads:
+        """Imports, for applications: ``await db.leads.import_file("contacts.csv", workspace="acme")``."""
+        return Leads(self._tenant_of)
+
+    async def _tenant_of(self, workspace: str | Tenant | None) -> Tenant:
+        if isinstance(workspace, Tenant):
+            return workspace
+        name = workspace or self.settings.workspace
+        if not name:
+            raise UsageError("which workspace?", hint="give workspace=NAME or set OUTREACHDB_WORKSPACE")
+        return await self.tenant(name)
 
     async def create_workspace(self, name: str) -> Tenant:
         """Create a workspace and return its tenant."""

@@ -57,6 +57,20 @@ SETTINGS: tuple[Setting, ...] = (
         "migration_statement_timeout_ms", int, 0, "Milliseconds one statement of a migration may run; 0 is no limit."
     ),
     Setting("statement_timeout_ms", int, 0, "Milliseconds a tenant's statement may run; 0 is no limit.", least=0),
+    Setting(
+        "segment_budget_ms",
+        int,
+        10_000,
+        "Milliseconds that a segment may be expected to take; above it has to be confirmed.",
+        least=1,
+    ),
+    Setting("public_url", str, None, "Where recipients reach `outreachdb serve`, for tracking and unsubscribe links."),
+    Setting(
+        "smtp_ca_file",
+        Path,
+        None,
+        "Certificates of the authorities that SMTP servers are checked by; default the system's.",
+    ),
     Setting("secret_key", str, None, "Key for secrets at rest and signed tokens; 32 bytes in base64.", secret=True),
     Setting("secret_key_file", Path, None, "File that holds secret_key."),
     Setting(

@@ -8,6 +8,7 @@
     │   └── ConstraintViolated      1   422   a database rule refused a row; names the rule
     ├── NotFound                    1   404   no such workspace, campaign, import ...
     ├── Conflict                    1   409   the thing exists already, or is in the wrong state
+    │   └── TooCostly              1   409   it would take longer than the budget and is not confirmed
     ├── Unauthorized                1   401   a key, token or signature is missing or wrong
     ├── Cancelled                   1   499   a person stopped it; what was committed stays, the rest is resumable
     ├── ServerError                 1   503   the embedded server can't be started, stopped or found
@@ -22,6 +23,7 @@ in :func:`from_database`, by the name of the violated constraint where there is 
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 import psycopg
@@ -87,6 +89,12 @@ class Conflict(OutreachDBError):
     http_status, code = 409, "conflict"
 
 
+class TooCostly(Conflict):
+    """It would take longer than the budget; ``context`` holds the ``estimate`` in milliseconds and the ``budget``."""
+
+    code = "too_costly"
+
+
 class Unauthorized(OutreachDBError):
     """A key, token or signature is missing, wrong or expired."""
 
@@ -145,7 +153,9 @@ CONSTRAINT_MESSAGES: dict[str, str] = {
     "uq_leads_source_key": "a lead with that source key exists already in the workspace",
     "uq_segments_name": "a segment of that name exists already in the workspace",
     "uq_campaigns_name": "a campaign of that name exists already in the workspace",
+    "uq_inboxes_folder": "that folder of that account is read already",
     "uq_mailboxes_address": "a mailbox with that address exists already in the workspace",
+    "uq_email_sends_exactly_once": "the lead has that step of the campaign already; no send is made twice",
     "uq_suppressions_target": "that address or domain is suppressed already",
     "ck_leads_email_format": "not an e-mail address",
     "ck_leads_company_website_format": "a web address must start with http:// or https://",
@@ -157,7 +167,7 @@ CONSTRAINT_MESSAGES: dict[str, str] = {
 
 def from_database(error: psycopg.Error, *, doing: str) -> OutreachDBError:
     """Turn a driver error into one of the tree, with one line that says what was being done."""
-    name = error.diag.constraint_name
+    name = _rule(error)
     if isinstance(error, psycopg.IntegrityError) and name:
         reason = CONSTRAINT_MESSAGES.get(name, f"the rule {name} refused it")
         kind = Conflict if isinstance(error, pg.UniqueViolation) else ConstraintViolated
@@ -167,10 +177,26 @@ def from_database(error: psycopg.Error, *, doing: str) -> OutreachDBError:
     if isinstance(error, pg.QueryCanceled):
         return Cancelled(f"{doing}: {_first_line(error)}")
     if isinstance(error, pg.InvalidParameterValue | pg.RaiseException):
-        return InvalidInput(f"{doing}: {_first_line(error)}", hint=error.diag.message_hint)
+        pointer = error.diag.message_detail or ""
+        context = {"path": pointer} if pointer.startswith("/") else {}
+        return InvalidInput(f"{doing}: {_first_line(error)}", hint=error.diag.message_hint, **context)
     if isinstance(error, psycopg.OperationalError) and not error.diag.sqlstate:
         return DatabaseUnavailable(f"{doing}: {_first_line(error)}", hint="is the server running?")
     return OutreachDBError(f"{doing}: {_first_line(error)}", sqlstate=error.diag.sqlstate)
+
+
+# A partition's index has a name of its own, made by the server and cut off: whose rule it is, tells the table.
+_PARTITION = re.compile(r"(\w+)_\d{4}_\d{2}")
+_PARTITIONED_RULES = {"email_sends": "uq_email_sends_exactly_once"}
+
+
+def _rule(error: psycopg.Error) -> str | None:
+    """The name of the violated rule as the schema has it."""
+    name = error.diag.constraint_name
+    match = _PARTITION.fullmatch(error.diag.table_name or "")
+    if match is None or name is None or not isinstance(error, pg.UniqueViolation):
+        return name
+    return f"pk_{match[1]}" if name.endswith("_pkey") else _PARTITIONED_RULES.get(match[1], name)
 
 
 def _first_line(error: psycopg.Error) -> str:

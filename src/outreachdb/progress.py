@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called now and then with the phase ("reading", "merging"), what is done, and the total if it is known."""
+    """Called now and then with the phase ("reading", "inserting"), what is done, and the total if it is known."""
 
     def __call__(self, phase: str, done: int, total: int | None = None) -> None:
         """Report; cheap enough to call every few thousand rows."""

@@ -7,7 +7,6 @@ import binascii
 import hmac
 import os
 import secrets
-from hashlib import sha256
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -27,6 +26,7 @@ class Keyring:
         if len(key) != KEY_BYTES:
             raise UsageError(f"the secret key has {len(key)} bytes, not {KEY_BYTES}", hint="openssl rand -base64 32")
         self._key = key
+        self._derived: dict[str, bytes] = {}
 
     @classmethod
     def load(cls, settings: Settings) -> Keyring:
@@ -61,14 +61,17 @@ class Keyring:
 
     def sign(self, purpose: str, message: str, *, length: int = 16) -> str:
         """The first ``length`` bytes of the HMAC, in lower-case hexadecimal (survives systems that fold case)."""
-        return hmac.new(self._derive(purpose), message.encode(), sha256).digest()[:length].hex()
+        return hmac.digest(self._derive(purpose), message.encode(), "sha256")[:length].hex()
 
     def verify(self, purpose: str, message: str, signature: str) -> bool:
         """Whether the signature is ours, in constant time."""
         return hmac.compare_digest(self.sign(purpose, message, length=len(signature) // 2), signature.lower())
 
     def _derive(self, purpose: str) -> bytes:
-        return hmac.new(self._key, f"outreachdb:{purpose}".encode(), sha256).digest()
+        derived = self._derived.get(purpose)
+        if derived is None:
+            derived = self._derived[purpose] = hmac.digest(self._key, f"outreachdb:{purpose}".encode(), "sha256")
+        return derived
 
     def __repr__(self) -> str:
         return "Keyring(***)"

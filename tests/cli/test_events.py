@@ -87,6 +87,22 @@ async def test_webhooks_are_made_listed_and_revoked(environment: dict[str, str],
     assert _document(environment, "webhook", "list") == {"webhooks": []}
 
 
+async def test_inboxes_are_added_polled_and_removed(environment: dict[str, str]) -> None:
+    secret = environment | {"BOX_PASSWORD": "hushhush"}
+    where = ("--host", "127.0.0.1", "--port", "1", "--security", "plain", "--password-env", "BOX_PASSWORD")
+    assert "BOX_PASSWORD is not set" in _run(environment, "inbox", "add", "a@b.example", *where).stderr
+    made = _document(secret, "inbox", "add", "a@b.example", *where)
+    assert (made["address"], made["imap_port"], made["last_uid"]) == ("a@b.example", 1, 0)
+    polled = _run(environment, "--json", "events", "poll")
+    assert polled.returncode == 1
+    assert "refused" in json.loads(polled.stdout)["problems"]["a@b.example"]
+    (listed,) = _document(environment, "inbox", "list")["inboxes"]
+    assert "refused" in listed["problem"]
+    assert "hushhush" not in polled.stdout + polled.stderr + str(made) + str(listed)
+    assert _document(environment, "inbox", "remove", str(made["id"]))["removed"] is True
+    assert _document(environment, "events", "poll")["mails"] == 0
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [(None, "can't be read: no such file"), (b"", "not JSON"), (b"\x00\xff", "not UTF-8"), (b"{}", "not an array")],
@@ -107,7 +123,7 @@ async def test_a_bad_file_is_one_clear_line(
     ("arguments", "said"),
     [
         (("events", "parse", ".", "--provider", "sendgrid"), "is a directory"),
-        (("events", "parse", "x", "--provider", "pigeon"), "known: sendgrid"),
+        (("events", "parse", "x", "--provider", "pigeon"), "known: amazon_ses, brevo"),
         (("stats", "campaign", "none"), "no campaign named 'none'"),
         (("webhook", "revoke", "7"), "no webhook 7"),
         (("webhook", "create", "--provider", "sendgrid", "--key", "x"), "not a SendGrid verification key"),

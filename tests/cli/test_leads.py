@@ -23,6 +23,7 @@ def test_import_and_what_became_of_it(run: Run, workspace: str, path: Path, tmp_
     document = done.document
     assert set(document) == {
         "import_id", "rows_read", "inserted", "updated", "skipped", "rejected", "seconds", "rows_per_second",
+        "new_leads", "typed_columns",
     }  # fmt: skip
     assert [document[name] for name in ("rows_read", "inserted", "updated", "skipped", "rejected")] == [3, 1, 0, 1, 1]
     import_id = str(document["import_id"])
@@ -31,10 +32,11 @@ def test_import_and_what_became_of_it(run: Run, workspace: str, path: Path, tmp_
     shown = run("imports", "show", import_id, "--json").document
     assert shown["mapping"] == {"Email": "email", "Name": "full_name", "Town": "city"}
     rejects = run("imports", "rejects", import_id, "--json").document["rejects"]
-    assert rejects == [{"row_number": 3, "column_name": "Email", "reason": "not an e-mail address", "raw": "bad;Bo;"}]
+    reason = "not an e-mail address: An email address must have an @-sign"
+    assert rejects == [{"row_number": 3, "column_name": "Email", "reason": reason, "raw": "bad;Bo;"}]
     target = tmp_path / "rejects.csv"
     assert run("imports", "rejects", import_id, "--csv", str(target)).status == 0
-    assert "bad,Bo,,3,Email,not an e-mail address" in target.read_text()
+    assert f"bad,Bo,,3,Email,{reason}" in target.read_text()
 
 
 def test_for_people(run: Run, workspace: str, path: Path) -> None:

@@ -86,12 +86,12 @@ async def test_a_failure_in_the_middle_is_on_record_and_leaves_nothing(tenant, t
     path.write_text("email\n" + "".join(f"a{n}@example.com\n" for n in range(3000)))
 
     def broken(phase, done, total=None):
-        if phase == "merging" and done == 4:
+        if phase == "finishing":
             raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError):
         await import_file(tenant, path, progress=broken)
     (row,) = await listed(tenant)
-    assert (row["status"], row["error"]) == ("failed", "RuntimeError")
+    assert (row["status"], row["error"]) == ("failed", "RuntimeError: stop")
     assert await leads(tenant) == []
     assert await value(tenant, "SELECT count(*) FROM pg_class WHERE relname LIKE 'import~_%~_raw' ESCAPE '~'") == 0

@@ -12,7 +12,7 @@ from lead_rows import leads, state, value
 
 from outreachdb.config import Settings
 from outreachdb.db.pools import Pools
-from outreachdb.errors import Conflict, InvalidInput, NotFound
+from outreachdb.errors import Conflict, InvalidInput, NotFound, OutreachDBError
 from outreachdb.leads import suppression
 from outreachdb.leads.importing import find, import_file, undo
 from outreachdb.leads.importing.undoing import _Undo
@@ -178,6 +178,44 @@ async def test_an_undo_that_dies_has_done_nothing(tenant, csv_file, monkeypatch)
             await undo(tenant, report.import_id)
     assert await state(tenant) == before
     assert (await find(tenant, report.import_id))["status"] == "done"
+    assert (await undo(tenant, report.import_id)).removed == 1
+
+
+async def test_what_refers_to_leads_from_outside_is_asked(own_database_url, csv_file):
+    """A delete leaves out its own questions only where the undo has asked them all."""
+    async with Pools(Settings.load({}, database_url=own_database_url)) as pools:
+        await workspaces.create(pools, "acme")
+        tenant = await workspaces.tenant(pools, "acme")
+        async with pools.connection() as connection:
+            await connection.execute(
+                "CREATE TABLE public.note (workspace_id bigint, about bigint,"
+                " FOREIGN KEY (workspace_id, about) REFERENCES outreach.leads (workspace_id, id))"
+            )
+        report = await import_file(tenant, csv_file(HEAD, row("a@x.com", "Ann"), row("b@x.com", "Bo")))
+        async with pools.connection() as connection:
+            await connection.execute(
+                "INSERT INTO public.note SELECT workspace_id, min(id) FROM outreach.leads GROUP BY 1"
+            )
+        before = await state(tenant)
+        with pytest.raises(OutreachDBError, match="note_workspace_id_about_fkey"):
+            await undo(tenant, report.import_id)
+        assert await state(tenant) == before
+        async with pools.connection() as connection:
+            await connection.execute("DELETE FROM public.note")
+        assert (await undo(tenant, report.import_id)).removed == 2
+
+
+async def test_a_stopped_undo_says_what_is_true(tenant, csv_file):
+    report = await import_file(tenant, csv_file(HEAD, row("a@x.com", "Ann")))
+
+    def stop(phase, done, total=None):
+        if phase == "restoring":
+            task.cancel()
+
+    task = asyncio.ensure_future(undo(tenant, report.import_id, progress=stop))
+    with pytest.raises(asyncio.CancelledError, match=f"the undo of import {report.import_id} was stopped; nothing was"):
+        await task
+    assert len(await leads(tenant)) == 1
     assert (await undo(tenant, report.import_id)).removed == 1
 
 

@@ -6,6 +6,8 @@ import asyncio
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,9 @@ class Cluster:
         self.admin(f"CREATE DATABASE {name} OWNER {owner} TEMPLATE {template}")
         return make_conninfo(self.superuser_url, dbname=name, user=owner)
 
+    def drop(self, url: str) -> None:
+        self.admin(f"DROP DATABASE {psycopg.conninfo.conninfo_to_dict(url)['dbname']} WITH (FORCE)")
+
     def migrated(self, run: Callable[[str], Any]) -> str:
         if self._template is None:
             url = self.database()
@@ -47,22 +52,36 @@ class Cluster:
         return self.database(template=str(self._template))
 
 
-@pytest.fixture(scope="session", params=[pytest.param(15, marks=pytest.mark.postgres15), 18], ids=["pg15", "pg18"])
-def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    with throwaway(find_binaries(request.param).path) as server:
-        yield Cluster(server.start().url)
+@pytest.fixture(scope="session")
+def clusters() -> Iterator[Callable[[int], Cluster]]:
+    """A running cluster of a version: started when first asked for, kept to the end (one per file took 20 s each)."""
+    with ExitStack() as stack:
+
+        @cache
+        def of_version(version: int) -> Cluster:
+            server = stack.enter_context(throwaway(find_binaries(version).path))
+            return Cluster(server.start().url)
+
+        yield of_version
+
+
+@pytest.fixture(params=[pytest.param(15, marks=pytest.mark.postgres15), 18], ids=["pg15", "pg18"])
+def cluster(request: pytest.FixtureRequest, clusters: Callable[[int], Cluster]) -> Cluster:
+    return clusters(request.param)
 
 
 @pytest.fixture
-def empty(cluster: Cluster) -> str:
+def empty(cluster: Cluster) -> Iterator[str]:
     """URL of an empty database that the login owns."""
-    return cluster.database()
+    yield (url := cluster.database())
+    cluster.drop(url)
 
 
 @pytest.fixture
-def migrated(cluster: Cluster) -> str:
+def migrated(cluster: Cluster) -> Iterator[str]:
     """URL of a database at the head of the real chain."""
-    return cluster.migrated(_migrate)
+    yield (url := cluster.migrated(_migrate))
+    cluster.drop(url)
 
 
 @pytest.fixture

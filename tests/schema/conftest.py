@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from filled import fill
 
+from outreachdb.benchmarks.catalogue import fill
 from outreachdb.db.embedded import EmbeddedServer
 
 

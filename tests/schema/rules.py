@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -74,8 +74,10 @@ def base(table: str, parents: Parents) -> Row:
         "imports": {"file_name": "list.csv"},
         "import_rejects": {"import_id": parents.import_id, "row_number": 1, "reason": "no address", "raw": ""},
         "import_changes": {"import_id": parents.import_id, "before": "{}"} | lead,
+        "search_words": {"word": "acme"},
         "suppressions": {"target": "ada@acme.example"},
         "segments": {"name": "all", "definition": "{}"},
+        "segment_versions": {"segment_id": parents.segment_id, "version": 1, "definition": "{}", "changed_by": "ann"},
         "campaigns": {"name": "spring"},
         "campaign_steps": campaign | {"step": 1, "subject": "Hello", "body_text": "Hello"},
         "mailboxes": {"address": "sales@acme.example", "smtp_host": "127.0.0.1"},
@@ -90,9 +92,17 @@ def base(table: str, parents: Parents) -> Row:
             "scheduled_at": LAUNCH,
         },
         "send_exclusions": campaign | lead | {"reason": "suppressed"},
+        "sending_limits": {"frequency_sends": 3, "frequency_days": 7},
+        "campaign_leads": lead | {"name": "spring"},
         "message_log": {},
         "email_events": {"event_key": "e1", "created_at": LAUNCH, "event": "opened", "provider": "sendgrid"},
         "webhook_endpoints": {"provider": "sendgrid", "token_hash": b"hash"},
+        "inboxes": {
+            "address": "sales@sender.example",
+            "imap_host": "imap.sender.example",
+            "username": "sales",
+            "password_encrypted": b"sealed",
+        },
         "contact_social_profiles": lead | {"platform": "linkedin"},
         "social_media_activity": lead | {"platform": "x"},
         "organization_charts": {},
@@ -209,7 +219,12 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
     "ck_companies_news_url_format": ("companies", "news_url", *URLS),
     "ck_lead_engagement_score_range": ("lead_engagement", "score", *SCORES),
     "ck_lead_engagement_level_known": ("lead_engagement", "level", *words("cold", "warm", "engaged", "hot")),
-    "ck_imports_status_known": ("imports", "status", *words("running", "done", "failed", "cancelled", "undone")),
+    "ck_workspaces_read_limit_range": ("workspaces", "read_limit_ms", [0, 1, 2147483647], [-1, 2147483648]),
+    "ck_imports_status_known": (
+        "imports",
+        "status",
+        *words("running", "done", "applied", "failed", "cancelled", "undone"),
+    ),
     "ck_imports_on_conflict_known": ("imports", "on_conflict", *words("update", "fill", "skip")),
     "ck_suppressions_reason_known": (
         "suppressions",
@@ -222,6 +237,12 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
         ["ada@acme.example", "acme.example"],
         ["Ada@acme.example", "ada @acme.example", "acme.example\n", ""],
     ),
+    "ck_segment_versions_definition_object": (
+        "segment_versions",
+        "definition",
+        ["{}", '{"all": []}'],
+        ["[]", "1", '"text"', "null"],
+    ),
     "ck_segments_definition_object": ("segments", "definition", ["{}", '{"all": []}'], ["[]", "1", '"text"', "null"]),
     "ck_campaigns_run_positive": ("campaigns", "run", [1, 2], [0, -1]),
     "ck_campaign_steps_condition_known": (
@@ -231,10 +252,20 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
     ),
     "ck_campaign_steps_step_positive": ("campaign_steps", "step", [1, 30], [0, -1]),
     "ck_campaign_steps_delay_positive": ("campaign_steps", "delay_seconds", [0, 86400], [-1]),
+    "ck_campaigns_window_days_known": (
+        "campaigns",
+        "window_days",
+        [None, [1, 7], [3]],
+        [[], [0], [8], [1, 9]],
+    ),
+    "ck_sending_limits_frequency_sends_positive": ("sending_limits", "frequency_sends", [1, 20], [0, -1]),
+    "ck_sending_limits_frequency_days_range": ("sending_limits", "frequency_days", [1, 366], [0, 367]),
     "ck_mailboxes_status_known": ("mailboxes", "status", *words("active", "paused")),
+    "ck_inboxes_security_known": ("inboxes", "security", *words("plain", "starttls", "tls")),
     "ck_mailboxes_security_known": ("mailboxes", "security", *words("plain", "starttls", "tls")),
     "ck_mailboxes_daily_cap_positive": ("mailboxes", "daily_cap", [None, 1], [0, -1]),
     "ck_mailboxes_min_spacing_positive": ("mailboxes", "min_spacing_ms", [0, 1000], [-1]),
+    "ck_inboxes_imap_port_range": ("inboxes", "imap_port", [1, 993, 65535], [0, 65536]),
     "ck_mailboxes_smtp_port_range": ("mailboxes", "smtp_port", [1, 25, 65535], [0, 65536]),
     "ck_send_exclusions_reason_known": (
         "send_exclusions",
@@ -333,6 +364,26 @@ ROW_RULES: dict[str, tuple[str, list[Row], list[Row]]] = {
         [{"status": status} for status in ("draft", "scheduled", "cancelled")],
         [{"status": status} for status in ("running", "paused", "completed")],
     ),
+    "ck_campaigns_window_in_order": (
+        "campaigns",
+        [{}, {"window_from": time(9), "window_to": time(17)}],
+        [
+            {"window_from": time(9)},
+            {"window_to": time(9)},
+            {"window_from": time(17), "window_to": time(9)},
+            {"window_from": time(9), "window_to": time(9)},
+        ],
+    ),
+    "ck_mailboxes_ramp_positive": (
+        "mailboxes",
+        [{}, {"ramp_first": 1, "ramp_increase": 0}],
+        [{"ramp_first": 0, "ramp_increase": 0}, {"ramp_first": 1, "ramp_increase": -1}],
+    ),
+    "ck_mailboxes_ramp_whole": (
+        "mailboxes",
+        [{}, {"ramp_first": 5, "ramp_increase": 5}],
+        [{"ramp_first": 5}, {"ramp_increase": 5}],
+    ),
     "ck_email_sends_status_known": (
         "email_sends",
         [
@@ -379,6 +430,7 @@ UNIQUE: dict[str, tuple[str, Row, Row]] = {
     "uq_segments_name": ("segments", {"name": "s"}, {"name": "s", "definition": '{"all": []}'}),
     "uq_campaigns_name": ("campaigns", {"name": "c"}, {"name": "c", "status": "scheduled"}),
     "uq_mailboxes_address": ("mailboxes", {"address": "a@b.example"}, {"address": "A@b.example"}),
+    "uq_inboxes_folder": ("inboxes", {}, {"address": "other@sender.example"}),
     "uq_webhook_endpoints_token": ("webhook_endpoints", {}, {"provider": "ses"}),
     "uq_contact_social_profiles_lead_platform": ("contact_social_profiles", {}, {"company_name": "Acme"}),
     "uq_crm_credentials_account": ("crm_credentials", {}, {"active": False}),

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from outreachdb.db import index_catalogue
+from outreachdb.db.index_catalogue import LeftOut
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "indexes.md"
+NAMED = Path(__file__).with_name("named_indexes.txt")
+MEASURED = Path(__file__).parents[2] / "docs" / "reference" / "indexes.measured.json"
+KEYS = """
+SELECT i.relname, t.relname,
+       array_agg(a.attname ORDER BY k.n) FILTER (WHERE a.attname IS DISTINCT FROM 'workspace_id')
+FROM pg_index AS x
+JOIN pg_class AS i ON i.oid = x.indexrelid
+JOIN pg_class AS t ON t.oid = x.indrelid
+CROSS JOIN LATERAL unnest(x.indkey) WITH ORDINALITY AS k (attnum, n)
+LEFT JOIN pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = k.attnum
+WHERE i.relnamespace::regnamespace::text IN ('outreach', 'analytics', 'ops')
+GROUP BY 1, 2
+"""
 LIVE = """
 SELECT i.relname
 FROM pg_index AS x
@@ -63,9 +77,52 @@ def test_a_foreign_key_without_an_index_is_found(own_database_url: str) -> None:
         ]
 
 
+def named() -> list[list[str]]:
+    lines = NAMED.read_text().splitlines()
+    return [[part.strip() for part in line.split("|")] for line in lines if not line.startswith("#")]
+
+
+def test_every_index_that_the_requirements_name_is_built_or_left_out_for_a_reason(database_url: str) -> None:
+    entries = {entry.name: entry for entry in index_catalogue.entries()}
+    with psycopg.connect(database_url) as connection:
+        live = {name: (table, columns) for name, table, columns in connection.execute(KEYS)}
+    for source, _, table, columns, answered_by in named():
+        entry, wanted = entries[answered_by], columns.split(", ")
+        assert source in entry.sources, answered_by
+        if isinstance(entry, LeftOut):
+            assert entry.table == table, answered_by
+            assert all(column in entry.columns for column in wanted), answered_by
+        else:
+            assert live[answered_by][0] == table, answered_by
+            assert live[answered_by][1][: len(wanted)] == wanted, answered_by
+
+
+def test_what_the_requirements_name_was_measured() -> None:
+    document = json.loads(MEASURED.read_text())
+    results = {each["name"]: each["value"] for each in document["results"]}
+    assert {"cores", "memory_gb", "postgresql", "date"} <= set(document["machine"])
+    for _, _, _, _, answered_by in named():
+        assert any(name.startswith(f"{answered_by}: query") and value > 0 for name, value in results.items()), (
+            answered_by
+        )
+    for entry in index_catalogue.owned():
+        if entry.claims:
+            assert results[f"{entry.name}: query with it"] < results[f"{entry.name}: query without it"], entry.name
+
+
+def test_the_page_tells_what_was_measured_beside_what_was_claimed() -> None:
+    machine = {"cores": 2, "date": "2026-01-31"}
+    names = ("query with it", "query without it", "size")
+    results = [{"name": f"ix_leads_updated_at: {what}", "value": 1.5 + n, "unit": "ms"} for n, what in enumerate(names)]
+    page = index_catalogue.page({"machine": machine, "results": results})
+    assert "Measured on: cores 2, date 2026-01-31." in page
+    assert "| R4 | range of instants | 200 ms | 10 ms | `ix_leads_updated_at` | 2.5 ms | 1.5 ms |" in page
+    assert "Measured: query with it 1.5 ms; query without it 2.5 ms; size 3.5 ms." in page
+
+
 def test_every_source_has_entries() -> None:
     told = {source for entry in index_catalogue.entries() for source in entry.sources}
-    assert told == {"R0", "R1", "R2", "R3", "R4"}
+    assert told == {"R0", "R1", "R2", "R3", "R4"} == {line[0] for line in named()}
 
 
 @pytest.mark.parametrize(
@@ -74,9 +131,10 @@ def test_every_source_has_entries() -> None:
         ("name", "ix_a", ["SELECT 1"]),
         ("name", "ix_a", ["-- For somebody."]),
         ("name", "ix_a", ["-- For somebody.", "-- as: root", "SELECT 1"]),
+        ("name", "ix_a", ["-- For somebody.", "-- claim: R1 fast", "SELECT 1"]),
         ("left out", "ix_a on leads", ["-- For nobody.", "SELECT 1"]),
     ],
-    ids=["no purpose", "no query", "unknown role", "no table"],
+    ids=["no purpose", "no query", "unknown role", "half a claim", "no table"],
 )
 def test_an_entry_that_says_too_little_is_refused(kind: str, title: str, lines: list[str]) -> None:
     with pytest.raises(ValueError, match=r"leads/indexes\.sql"):

@@ -8,31 +8,19 @@ from typing import Any
 
 import pytest
 
+from outreachdb.benchmarks.catalogue import ROLES, parameters_of
 from outreachdb.config import Settings
 from outreachdb.db import index_catalogue
 from outreachdb.db.index_catalogue import Entry, OwnedIndex
 from outreachdb.db.pools import Pools
-from outreachdb.db.tenant import APP_ROLE, TRUSTED_ROLE, session
+from outreachdb.db.tenant import session
 
-ROLES = {
-    "tenant": APP_ROLE,
-    "trusted": TRUSTED_ROLE,
-    "reader": "outreachdb_reader",
-    "owner": "outreachdb_owner",
-}
-# The same word means another thing in another room.
-DIFFERENT = {
-    "uq_segments_name": {"name": "segment 777"},
-    "ix_reports_kind_created": {"kind": "weekly"},
-    "uq_webhook_endpoints_token": {"workspace_id": 8},
-}
 PARENTS = """
 SELECT child.relname AS child, parent.relname AS parent
 FROM pg_inherits AS i
 JOIN pg_class AS child ON child.oid = i.inhrelid AND child.relkind = 'i'
 JOIN pg_class AS parent ON parent.oid = i.inhparent
 """
-pytestmark = pytest.mark.xdist_group("filled")
 ENTRIES = index_catalogue.entries()
 
 
@@ -49,8 +37,7 @@ async def _plans(url: str, parameters: dict[str, Any]) -> dict[str, set[str]]:
             rows = await (await connection.execute(PARENTS)).fetchall()
             parents = {row["child"]: row["parent"] for row in rows}
         for entry in ENTRIES:
-            given = parameters | DIFFERENT.get(entry.name, {})
-            names = await _plan(pools, entry, given)
+            names = await _plan(pools, entry, parameters_of(entry, parameters))
             found[entry.name] = {parents.get(name, name) for name in names}
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 from datetime import UTC, datetime, timedelta
@@ -41,9 +42,24 @@ def matches(node: dict[str, Any], lead: dict[str, Any]) -> bool:
     return _test(node["field"], op, node.get("value"), lead)
 
 
-def _test(field: str, op: str, value: Any, lead: dict[str, Any]) -> bool:
-    if field.startswith("custom."):
-        return _custom(lead["custom_fields"].get(field[7:]), op, value)
+def _held(field: str | list[str], custom: dict[str, Any]) -> Any:
+    """A whole key first, then the path; JSON's null is nothing."""
+    if isinstance(field, str) and field[7:] in custom:
+        return custom[field[7:]]
+    held: Any = custom
+    for key in field[1:] if isinstance(field, list) else field[7:].split("."):
+        if isinstance(held, dict):
+            held = held.get(key)
+        elif isinstance(held, list) and re.fullmatch(r"-?\d+", key) and -len(held) <= int(key) < len(held):
+            held = held[int(key)]
+        else:
+            return None
+    return held
+
+
+def _test(field: str | list[str], op: str, value: Any, lead: dict[str, Any]) -> bool:
+    if isinstance(field, list) or field.startswith("custom."):
+        return _custom(_held(field, lead["custom_fields"]), op, value)
     if field.startswith("company."):
         return _company(COMPANIES.get(lead["company_id"], {}).get(field[8:]), op, value)
     if field == "suppressed":
@@ -139,6 +155,10 @@ def _date(have: datetime, op: str, value: Any) -> bool:
 
 
 def _instant(text: str) -> tuple[datetime, bool]:
+    if text == "today":
+        text = datetime.now(UTC).strftime("%Y-%m-%d")
+    if text.endswith(" days ago"):
+        return datetime.now(UTC) - timedelta(days=int(text.split()[0])), False
     read = datetime.fromisoformat(text)
     return (read.replace(tzinfo=UTC) if read.tzinfo is None else read), len(text) == 10
 
@@ -148,28 +168,41 @@ def _day(text: str) -> str:
 
 
 def _custom(have: Any, op: str, value: Any) -> bool:
-    text = None if have is None else have if isinstance(have, str) else str(have)
-    if text is None:
+    if have is None:
         return False
+    if op in {"has_any", "has_all"}:
+        test = {"has_any": any, "has_all": all}[op]
+        return isinstance(have, list) and test(any(_same(item, each) for item in have) for each in value)
+    text = have if isinstance(have, str) else json.dumps(have, ensure_ascii=False)
     if op == "is_set":
         return text != ""
     if op == "in":
-        return any(_custom(have, "equals", item) for item in value)
+        return any(_same(have, item) for item in value)
     if op == "equals":
-        if have == value and isinstance(have, str) == isinstance(value, str):
-            return True
-        if isinstance(value, str):
-            return not isinstance(have, str) and _as_number(value) == have
-        return isinstance(have, str) and have == str(value)
+        return _same(have, value)
     if op in {"contains", "starts_with", "ends_with", "matches"}:
         return _text(text, op, value)
-    if op in {"before", "after"} or (op == "between" and isinstance(value[0], str)):
-        if not re.match(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
-            return False
-        day, given = text[:10], [_day(item) for item in (value if isinstance(value, list) else [value])]
-        return {"before": day < given[0], "after": day > given[0], "between": given[0] <= day <= given[-1]}[op]
+    given = value if isinstance(value, list) else [value]
+    if isinstance(given[0], str):
+        return bool(re.match(r"\d{4}-\d{2}-\d{2}", text, re.ASCII)) and _by_day(text[:10], op, given)
     number = _as_number(text)
-    return number is not None and _number(number, op, value)
+    return isinstance(have, str | int | float) and number is not None and _number(number, op, value)
+
+
+def _by_day(day: str, op: str, given: list[str]) -> bool:
+    days = [_day(item) for item in given]
+    if op == "between":
+        return days[0] <= day <= days[1]
+    return _ordered({"before": "lt", "after": "gt"}.get(op, op), day, days[0])
+
+
+def _same(have: Any, value: Any) -> bool:
+    """A number and its text are the same; lists and objects are no value."""
+    if isinstance(have, str) == isinstance(value, str):
+        return bool(have == value)
+    if isinstance(value, str):
+        return not isinstance(have, list | dict) and _as_number(value) == have
+    return isinstance(have, str) and have == str(value)
 
 
 def _as_number(text: str) -> Decimal | None:

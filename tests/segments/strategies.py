@@ -32,14 +32,25 @@ text = st.sampled_from(WORDS) | st.text(alphabet="aAbB%_\\'\" ;$äЖ", max_size=
 COUNTRIES = ["US", "GB", "us", "O'Brien"]
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAYS = [NOW - timedelta(days=n) for n in (0, 1, 10, 29, 31, 400)]
-KEYS = ["Employees", "o'clock", 'a "b"', "Ж", "x.y", "since"]
+KEYS = ["Employees", "o'clock", 'a "b"', "Ж", "x.y", "since", "x", "list"]
+# How a definition may name them; a column "x.y" goes before y inside x, a list of keys is always a path.
+NAMES: list[str | list[str]] = [
+    *(f"custom.{key}" for key in KEYS),
+    *(f"custom.x.{key}" for key in ("y.z", "o'clock", "0", "-1")),
+    ["custom", "x", "y"],
+    ["custom", "x", "y", "z"],
+    ["custom", "x.y"],
+    ["custom", "list", "0"],
+    "custom.nobody's key",
+]
 dates = st.sampled_from(
-    ["2026-01-31", "2024-02-29", "2026-01-31T12:00:00Z", "2025-06-01T00:00:00+02:00"]
+    ["2026-01-31", "2024-02-29", "2026-01-31T12:00:00Z", "2025-06-01T00:00:00+02:00", "today", "9 days ago"]
 ) | st.sampled_from(DAYS).map(lambda day: day.strftime("%Y-%m-%d"))
 numbers = st.integers(-5, 2000) | st.sampled_from([0.5, 70.1, 99.9])
-custom_values = st.one_of(
-    text, st.integers(-5, 2000), st.sampled_from(["1000", " 7 ", "2026-01-31", "2025-06-01x", "12.5"])
-)
+_simple = st.one_of(text, st.integers(-5, 2000), st.sampled_from(["1000", " 7 ", "2026-01-31", "2025-06-01x", "12.5"]))
+_lists = st.lists(st.sampled_from(["a", "Ab", "1000", 1000, "'", 7]), max_size=3)
+_inner = st.dictionaries(st.sampled_from(["y", "y.z", "o'clock", "0"]), _simple | _lists, max_size=3)
+custom_values = st.one_of(_simple, _lists, _inner, st.fixed_dictionaries({"y": _inner}), st.none())
 
 
 def leads() -> st.SearchStrategy[list[dict[str, Any]]]:
@@ -63,7 +74,7 @@ def leads() -> st.SearchStrategy[list[dict[str, Any]]]:
     return st.lists(lead, min_size=1, max_size=12)
 
 
-def _leaf(field: st.SearchStrategy[str], tests: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
+def _leaf(field: st.SearchStrategy[Any], tests: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
     with_value = st.sampled_from(sorted(tests)).flatmap(
         lambda op: st.fixed_dictionaries({"field": field, "op": st.just(op), "value": tests[op]})
     )
@@ -103,6 +114,10 @@ _custom = (
     | _order
     | _same(_scalar, "equals", "not_equals")
     | _same(st.lists(_scalar, min_size=1, max_size=3), "in", "not_in")
+    | _same(
+        st.lists(st.sampled_from(["a", "1000", 1000, "'", 7]), min_size=1, max_size=2), "has_any", "has_all", "has_none"
+    )
+    | _same(numbers | dates, "gt", "gte", "lt", "lte")
     | _same(dates, "before", "after")
     | {"between": _pair(numbers) | _pair(dates)}
 )
@@ -127,7 +142,7 @@ condition = st.one_of(
     _leaf(st.just("company.renewal_month"), _numbers | _several | {"within_next_months": st.integers(0, 11)}),
     _levels,
     st.fixed_dictionaries({"field": st.just("suppressed"), "op": _EQUAL, "value": st.booleans()}),
-    _leaf(st.sampled_from(KEYS).map(lambda key: f"custom.{key}"), _custom),
+    _leaf(st.sampled_from(NAMES), _custom),
 )
 
 

@@ -157,7 +157,7 @@ async def test_hostile_text_is_only_text(three: Tenant, text: str) -> None:
         ({"not": {"field": "id", "op": "equals", "value": "x"}}, "not.value: must be a number"),
         ({"field": "created_at", "op": "before", "value": "2026-02-30"}, "value: there is no date 2026-02-30"),
         ({"field": "created_at", "op": "between", "value": ["2026-02-01"]}, "value: must be a list of two"),
-        ({"field": "created_at", "op": "between", "value": ["2026-02-01", "now"]}, "value[1]: must be a date"),
+        ({"field": "created_at", "op": "between", "value": ["2026-02-01", "noon"]}, "value[1]: must be a date"),
         ({"field": "created_at", "op": "within_last", "value": "soon"}, "value: must be a number of days"),
         ({"field": "tags", "op": "has_any", "value": []}, "value: must be a list with at least one item"),
         ({"field": "email", "op": "is_set", "value": "x"}, "value: is_set takes no value"),

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import Conflict, InvalidInput, NotFound
-from outreachdb.segments import definition, segments
+from outreachdb.segments import definition, fields, segments
 
 US = {"field": "country", "op": "equals", "value": "US"}
 
@@ -54,20 +55,20 @@ async def test_a_wrong_definition_is_not_saved(tenant: Tenant) -> None:
         ("{", "no JSON at line 1, column 2"),
         ("[]", "definition: must be an object"),
         ('{"all": [{}, 3]}', "all[1]: must be an object"),
-        ('{"all": [{"field": "x", "op": "wrong"}]}', "all[0].op: no such operator"),
-        ('{"all": [{"field": "x", "op": "looks_like", "value": "("}]}', "all[0].op: no such operator"),
-        ('{"field": "x", "op": "equals", "value": [1, {}]}', "value: must be a text, a number"),
-        ('{"field": "x", "op": "equals", "value": 1e999}', "value: must be a text, a number"),
-        ('{"field": "x", "op": "equals", "value": NaN}', "NaN is not JSON"),
-        ('{"field": "x", "op": "equals", "value": "\\u0000"}', "NUL"),
-        ('{"field": "x", "op": "equals", "value": "\\ud800"}', "no JSON"),
+        ('{"all": [{"field": "title", "op": "wrong"}]}', "all[0].op: no such operator"),
+        ('{"all": [{"field": "title", "op": "looks_like", "value": "("}]}', "all[0].op: no such operator"),
+        ('{"field": "title", "op": "equals", "value": [1, {}]}', "value: must be a text, a number"),
+        ('{"field": "title", "op": "equals", "value": 1e999}', "value: must be a text, a number"),
+        ('{"field": "title", "op": "equals", "value": NaN}', "NaN is not JSON"),
+        ('{"field": "title", "op": "equals", "value": "\\u0000"}', "NUL"),
+        ('{"field": "title", "op": "equals", "value": "\\ud800"}', "no JSON"),
         ('{"op": "is_set"}', "field: is missing"),
-        ('{"field": "x", "op": "is_set", "extra": 1}', "extra: unknown key"),
+        ('{"field": "title", "op": "is_set", "extra": 1}', "extra: unknown key"),
         ('{"all": [], "any": []}', "unknown key"),
         ('{"not":' * 10_000, "nested too deep"),
         ('{"not":' * 33 + "{}" + "}" * 33, "nested too deep"),
-        ('{"any": [' + ",".join(['{"field": "x", "op": "is_set"}'] * 501) + "]}", "too many conditions"),
-        ('{"field": "x", "op": "equals", "value": "' + "x" * 300_000 + '"}', "too large"),
+        ('{"any": [' + ",".join(['{"field": "title", "op": "is_set"}'] * 501) + "]}", "too many conditions"),
+        ('{"field": "title", "op": "equals", "value": "' + "x" * 300_000 + '"}', "too large"),
     ],
 )
 def test_malformed_definitions_are_pointed_at(text: str, spot: str) -> None:
@@ -76,8 +77,59 @@ def test_malformed_definitions_are_pointed_at(text: str, spot: str) -> None:
     assert spot in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "pointer", "told"),
+    [
+        ({"all": [{}, {"field": "contry", "op": "is_set"}]}, "/all/1/field", 'did you mean "country"?'),
+        ({"any": [{"field": "tags", "op": "contains", "value": "x"}]}, "/any/0/op", "has_any"),
+        ({"not": {"field": ["custom"], "op": "is_set"}}, "/not/field", "there is no field"),
+        ({"field": 3, "op": "is_set"}, "/field", "must be a field's name or a list of keys"),
+        ({"event": "opend"}, "/event", "no such event"),
+        ({"all": {}}, "/all", "list"),
+    ],
+)
+def test_the_shape_is_pointed_at_and_names_are_suggested(wrong: dict[str, Any], pointer: str, told: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        definition.check(wrong)
+    assert caught.value.problem()["path"] == pointer
+    assert told in str(caught.value)
+
+
+async def test_the_database_points_and_suggests_as_well(tenant: Tenant) -> None:
+    async with tenant.trusted() as session:
+        await session.execute(
+            """INSERT INTO outreach.leads (workspace_id, custom_fields) VALUES (%s, '{"Employees": 5}')""",
+            [tenant.workspace_id],
+        )
+    for wrong, pointer, told in (
+        ({"all": [{}, {"field": "contry", "op": "is_set"}]}, "/all/1/field", 'did you mean "country"?'),
+        ({"not": {"field": "employees", "op": "is_set"}}, "/not/field", 'did you mean "custom.Employees"?'),
+        ({"any": [{"field": "created_at", "op": "before", "value": "2026-02-30"}]}, "/any/0/value", "no date"),
+        ({"field": "id", "op": "in", "value": [1, "x"]}, "/value/1", "must be a number"),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            async with tenant.session() as session:
+                await session.value("SELECT outreach.count_segmented_leads(%s)", [Jsonb(wrong)])
+        assert caught.value.problem()["path"] == pointer
+        assert told in str(caught.value)
+
+
+async def test_both_lists_of_fields_are_one(tenant: Tenant) -> None:
+    async with tenant.session() as session:
+        listed = await session.all("SELECT field, kind, operators FROM outreach.segment_fields()")
+        custom = await session.value("SELECT outreach.segment_custom_operators()")
+        columns = await session.value(
+            "SELECT array_agg(attname::text) FROM pg_attribute"
+            " WHERE attrelid = 'outreach.leads'::regclass AND attnum > 0 AND NOT attisdropped"
+        )
+    ours = {field: (kind, ops) for kind, (ops, names) in fields.KINDS.items() for field in names}
+    assert {row["field"]: (row["kind"], tuple(row["operators"])) for row in listed} == ours
+    assert tuple(custom) == fields.CUSTOM
+    assert set(columns) - set(ours) == {"workspace_id", "email_key", "custom_fields"}
+
+
 def test_a_backslash_before_u0000_is_only_text() -> None:
-    value: dict[str, Any] = {"field": "x", "op": "equals", "value": "\\u0000"}
+    value: dict[str, Any] = {"field": "title", "op": "equals", "value": "\\u0000"}
     assert definition.check(value) == value
 
 

@@ -99,10 +99,12 @@ async def add_leads(tenant: Tenant, count: int, prefix: str = "lead") -> None:
         )
 
 
-async def launched(tenant: Tenant, keyring: Keyring, port: int, **changes: Any) -> schedule.Launch:
+async def launched(
+    tenant: Tenant, keyring: Keyring, port: int, *, check: bool = True, **changes: Any
+) -> schedule.Launch:
     """A launched campaign to everybody."""
     made = await campaigns.create(tenant, keyring, campaign_file(port, **changes))
-    return await schedule.launch(tenant, made.id)
+    return await schedule.launch(tenant, made.id, check=check)
 
 
 async def rows(tenant: Tenant, query: str, *params: Any) -> list[Row]:

@@ -105,7 +105,7 @@ async def test_a_pause_waits_for_the_claim_under_way_and_stops_the_next(
         await claim.commit()
         await pause.execute("SELECT outreach.set_campaign_status(%s, 'paused')", [made.campaign_id])
         # Not yet committed: the next claim neither waits nor takes anything.
-        assert await (await claim.execute(CLAIM, [10, "two"])).fetchall() == []
+        assert await (await claim.execute(CLAIM, [10, "two"])).fetchall() == [("busy",)]
         await pause.commit()
     assert await Ledger(hundred, LEASE).claim(10, []) == ([], [])
 
@@ -200,6 +200,12 @@ async def test_a_slow_worker_s_news_after_the_end(hundred: Tenant, keyring: Keyr
             [hundred.workspace_id],
         )
     assert await Ledger(hundred, LEASE).release_expired() == {"released": 0, "unknown": 100}
+    assert await ledger.complete() == [], "a person may decide to send them again"
+    async with hundred.trusted() as session:
+        await session.execute(
+            "UPDATE outreach.email_sends SET begun_at = now() - interval '73 hours' WHERE workspace_id = %s",
+            [hundred.workspace_id],
+        )
     assert await ledger.complete() == [made.campaign_id]
     results = [{"id": send.send_id, "created_at": send.created_at, "outcome": outcome} for send in sends]
     assert (await ledger.record(results))["failed"] == 100

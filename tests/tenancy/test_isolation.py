@@ -13,7 +13,7 @@ from psycopg.errors import InsufficientPrivilege
 
 from outreachdb.db.embedded import EmbeddedServer
 
-SECRETS = {"api_keys", "crm_credentials", "mailboxes", "webhook_endpoints"}
+SECRETS = {"api_keys", "crm_credentials", "inboxes", "mailboxes", "webhook_endpoints"}
 TABLES = """
 SELECT c.relname FROM pg_class AS c
 WHERE c.relnamespace = 'outreach'::regnamespace AND c.relkind IN ('r', 'p') ORDER BY 1

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from fastapi import FastAPI
 
-from outreachdb.api import events, problems
+from outreachdb.api import events, problems, tracking
 from outreachdb.db.pools import Pools, check_server
 from outreachdb.errors import UsageError
 from outreachdb.secrets import Keyring
@@ -32,6 +32,7 @@ def create_app(pools: Pools, keyring: Keyring) -> FastAPI:
     app.state.pools, app.state.keyring = pools, keyring
     problems.install(app)
     app.include_router(events.router)
+    app.include_router(tracking.router)
 
     @app.get("/health")
     async def health() -> dict[str, str | int]:

@@ -1,4 +1,4 @@
-"""A whole import, from file to report, beside plain COPY of the same clean rows into an identical table."""
+"""A whole import, from file to report, beside COPY of the same clean rows and beside what applications do by hand."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from outreachdb.benchmarks import row_by_row
 from outreachdb.benchmarks.measure import Result, scratch_database
 from outreachdb.config import Settings
 from outreachdb.db import migrate
@@ -23,6 +25,10 @@ from outreachdb.tenancy import workspaces
 
 MEMORY_LIMIT_MB = 300.0
 COPY_LIMIT = 1.6  # times the time of COPY
+BY_HAND_LIMIT = 3.5  # times the rate of prepared upserts, one by one
+CHANGED_LIMIT = 2.0  # times the time of the first import
+SCALE_LIMIT = 1.6  # times the cost per row at a tenth of the size
+SMALL, SMALL_LIMIT = 100_000, 5.0  # rows, seconds
 HEADER = ("Email", "First Name", "Last Name", "Phone", "Job Title", "Company", "Website", "LinkedIn URL", "Industry",
           "Country", "City", "Tags", "Plan")  # fmt: skip
 FIRST = ("Anna", "Björn", "Carla", "David", "Elif", "François", "Grace", "Hiro", "Ines", "Jorge", "Kate", "Liam")
@@ -32,12 +38,13 @@ CHILD = """
 import asyncio, json, resource, sys
 from outreachdb.config import Settings
 from outreachdb.db.pools import Pools
-from outreachdb.leads.importing import import_file
+from outreachdb.leads.importing import import_file, undo
 from outreachdb.tenancy import workspaces
 
-async def main(url, name, path):
+async def main(url, name, task, argument):
     async with Pools(Settings.load({}, database_url=url)) as pools:
-        report = await import_file(await workspaces.tenant(pools, name), path)
+        tenant = await workspaces.tenant(pools, name)
+        report = await (import_file(tenant, argument) if task == "import" else undo(tenant, int(argument)))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps(report.document() | {"peak_mb": peak / (1024 if sys.platform != "darwin" else 1024**2)}))
 
@@ -54,45 +61,127 @@ TWIN = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Reports of what was run, as documents, and seconds or rows/s of what it is compared with."""
+
+    small: dict[str, Any]
+    first: dict[str, Any]
+    again: dict[str, Any]
+    copied: float
+    single: float
+    pipelined: float
+    changed: dict[str, Any]
+    changed_undone: dict[str, Any]
+    first_undone: dict[str, Any]
+
+    def results(self) -> list[Result]:
+        """The figures, each with its limit from the same run."""
+        first = self.first["seconds"]
+        rate = self.first["rows_per_second"]
+        peak = max(each["peak_mb"] for each in (self.first, self.changed, self.changed_undone, self.first_undone))
+        return [
+            Result("import: 100,000 rows", self.small["seconds"], "s", "100k leads in 15 s", SMALL_LIMIT),
+            Result("import: whole run", first, "s", None, round(COPY_LIMIT * self.copied, 3)),
+            Result("import: rate", rate, "rows/s", "6,700 rows/s", BY_HAND_LIMIT * self.single, more_is_better=True),
+            Result("COPY of the clean rows into an identical table", round(self.copied, 3), "s"),
+            Result("import: times COPY", round(first / self.copied, 2), "x", None, COPY_LIMIT),
+            Result("prepared upserts one by one, a commit every 10,000", round(self.single), "rows/s"),
+            Result("the same through pipelined executemany", round(self.pipelined), "rows/s"),
+            Result("import: times prepared upserts", round(rate / self.single, 2), "x", None, BY_HAND_LIMIT,
+                   more_is_better=True),
+            Result("import: times pipelined executemany", round(rate / self.pipelined, 2), "x"),
+            Result("import: the same file again", self.again["seconds"], "s", None, first),
+            Result("import: a file that changes every row", self.changed["seconds"], "s", None, CHANGED_LIMIT * first),
+            Result("undo of the file that changed every row", self.changed_undone["seconds"], "s", None,
+                   self.changed["seconds"]),
+            Result("undo of the first import", self.first_undone["seconds"], "s", None, first),
+            Result("import: memory of the Python process", round(peak, 1), "MB", None, MEMORY_LIMIT_MB),
+        ]  # fmt: skip
+
+
 async def run(url: str, rows: int = 1_000_000, progress: Progress = silent) -> list[Result]:
-    """Generate a 13-column file of ``rows`` leads, import it twice, then COPY what it became; seconds, rows/s, MB."""
+    """Import a 13-column file of ``rows`` leads, and all that it is compared with; seconds, rows/s, MB, ratios."""
     async with scratch_database(url, "import") as scratch:
-        await migrate.upgrade(scratch)
-        async with Pools(Settings.load({}, database_url=scratch)) as pools:
-            await workspaces.create(pools, "bench")
+        await _prepare(scratch, "small", "bench", "by-hand")
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "leads.csv"
-            progress("generating", 0, 4)
-            await asyncio.to_thread(generate, path, rows)
-            progress("importing", 1, 4)
-            first = await _import(scratch, path)
-            progress("importing again", 2, 4)
-            again = await _import(scratch, path)
-            progress("plain COPY", 3, 4)
-            copied = await _copy(scratch, Path(folder) / "clean.copy")
-            progress("plain COPY", 4, 4)
-    speed = first["rows_per_second"]
+            return (await _measure(scratch, Path(folder), rows, progress)).results()
+
+
+async def run_scale(url: str, rows: int = 5_000_000, progress: Progress = silent) -> list[Result]:
+    """The cost of a row at ``rows`` leads and at a tenth of them, each in a database of its own; and the memory."""
+    done = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, size in enumerate((rows // 10, rows)):
+            async with scratch_database(url, "scale") as scratch:
+                await _prepare(scratch, "bench")
+                progress("generating", 2 * number, 4)
+                path = Path(folder) / "leads.csv"
+                await asyncio.to_thread(generate, path, size)
+                progress("importing", 2 * number + 1, 4)
+                await _checkpoint(scratch)
+                done.append(await _child(scratch, "bench", "import", path))
+    few, many = (1e6 * each["seconds"] / each["rows_read"] for each in done)
     return [
-        Result("import: whole run", first["seconds"], "s", "100k leads in 15 s", COPY_LIMIT * copied),
-        Result("import: rate", speed, "rows/s", "6,700 rows/s", 20_000, more_is_better=True),
-        Result("import: memory of the Python process", round(first["peak_mb"], 1), "MB", None, MEMORY_LIMIT_MB),
-        Result("import: the same file again", again["seconds"], "s"),
-        Result("COPY of the clean rows into an identical table", round(copied, 3), "s"),
-        Result("import: times COPY", round(first["seconds"] / copied, 2), "x", None, COPY_LIMIT),
-    ]
+        Result(f"import: a row of {rows // 10:,}", round(few, 1), "µs"),
+        Result(f"import: a row of {rows:,}", round(many, 1), "µs", None, SCALE_LIMIT * few),
+        Result("import: times a tenth of the rows", round(many / few, 2), "x", None, SCALE_LIMIT),
+        Result(f"import: memory of the Python process, {rows:,} rows", round(done[1]["peak_mb"], 1), "MB", None,
+               MEMORY_LIMIT_MB),
+    ]  # fmt: skip
 
 
-def generate(path: Path, rows: int, seed: int = 1) -> None:
+async def _prepare(url: str, *names: str) -> None:
+    await migrate.upgrade(url)
+    async with Pools(Settings.load({}, database_url=url)) as pools:
+        for name in names:
+            await workspaces.create(pools, name)
+
+
+async def _measure(url: str, folder: Path, rows: int, progress: Progress) -> Measured:
+    steps = iter(range(10))
+
+    def told(what: str) -> None:
+        progress(what, next(steps), 10)
+
+    told("generating")
+    paths = [folder / name for name in ("small.csv", "leads.csv", "changed.csv")]
+    for path, size, places in zip(paths, (SMALL, rows, rows), ("City", "City", "Town"), strict=True):
+        await asyncio.to_thread(generate, path, size, places=places)
+    told("importing 100,000")
+    small = await _child(url, "small", "import", paths[0])
+    told("importing")
+    await _checkpoint(url)
+    first = await _child(url, "bench", "import", paths[1])
+    told("importing again")
+    again = await _child(url, "bench", "import", paths[1])
+    told("plain COPY")
+    copied = await _copy(url, folder / "clean.copy")
+    told("upserts one by one")
+    single = await row_by_row.single(url, "by-hand", _rows(row_by_row.SAMPLE, 2, "City"))
+    told("pipelined executemany")
+    pipelined = await row_by_row.pipelined(url, "by-hand", _rows(row_by_row.SAMPLE, 3, "City"))
+    told("changing every row")
+    await _checkpoint(url)
+    changed = await _child(url, "bench", "import", paths[2])
+    told("undoing the changes")
+    changed_undone = await _child(url, "bench", "undo", changed["import_id"])
+    told("undoing the first import")
+    first_undone = await _child(url, "bench", "undo", first["import_id"])
+    return Measured(small, first, again, copied, single, pipelined, changed, changed_undone, first_undone)
+
+
+def generate(path: Path, rows: int, seed: int = 1, places: str = "City") -> None:
     """Write the file: unique addresses in random order, 13 columns."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(HEADER)
-        writer.writerows(_rows(rows, random.Random(seed)))  # noqa: S311 - data, not secrets
+        writer.writerows(_rows(rows, seed, places))
 
 
-def _rows(rows: int, source: random.Random) -> Iterator[tuple[Any, ...]]:
+def _rows(rows: int, seed: int, places: str) -> Iterator[tuple[str, ...]]:
     numbers = list(range(rows))
-    source.shuffle(numbers)
+    random.Random(seed).shuffle(numbers)  # noqa: S311 - data, not secrets
     for number in numbers:
         first, last = FIRST[number % len(FIRST)], LAST[number % len(LAST)]
         company = number % max(1, rows // 20)
@@ -107,21 +196,27 @@ def _rows(rows: int, source: random.Random) -> Iterator[tuple[Any, ...]]:
             f"https://www.linkedin.com/in/{first}-{last}-{number}",
             f"Industry {number % 30}",
             f"Country {number % 50}",
-            f"City {number % 700}",
+            f"{places} {number % 700}",
             f"list {number % 12};q{number % 4}",
             ("free", "team", "business")[number % 3],
         )
 
 
-async def _import(url: str, path: Path) -> dict[str, Any]:
+async def _child(url: str, workspace: str, task: str, argument: object) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", CHILD, url, "bench", str(path), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", CHILD, url, workspace, task, str(argument), stdout=asyncio.subprocess.PIPE
     )
     out, _ = await process.communicate()
     if process.returncode:
-        raise OutreachDBError(f"the import of the benchmark ended with status {process.returncode}")
+        raise OutreachDBError(f"the {task} of the benchmark ended with status {process.returncode}")
     document: dict[str, Any] = json.loads(out)
     return document
+
+
+async def _checkpoint(url: str) -> None:
+    """So that none pays for the writes of what ran before it."""
+    async with await connect(url, autocommit=True) as connection:
+        await connection.execute("CHECKPOINT")
 
 
 async def _copy(url: str, path: Path) -> float:
@@ -139,12 +234,16 @@ async def _copy(url: str, path: Path) -> float:
             ):
                 while block := file.read(1 << 18):
                     await copy.write(block)
-        return time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        await connection.execute("DROP TABLE public.leads_by_copy")
+        return seconds
 
 
 async def _save(connection: Connection, path: Path) -> None:
-    """The clean rows in the order in which the import wrote them."""
-    query = f"COPY (SELECT {COLUMNS} FROM outreach.leads ORDER BY id) TO STDOUT"  # noqa: S608
+    """The clean rows of the large workspace in the order in which the import wrote them."""
+    query = f"""COPY (SELECT {COLUMNS} FROM outreach.leads
+                      WHERE workspace_id = (SELECT id FROM outreach.workspaces WHERE name = 'bench')
+                      ORDER BY id) TO STDOUT"""  # noqa: S608
     with path.open("wb") as file:
         async with connection.cursor() as cursor, cursor.copy(query.encode()) as copy:
             async for block in copy:

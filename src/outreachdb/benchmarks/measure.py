@@ -7,6 +7,7 @@ import platform
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import psutil
@@ -61,7 +62,7 @@ async def scratch_database(url: str, purpose: str) -> AsyncIterator[str]:
 
 
 async def machine(url: str) -> dict[str, Any]:
-    """Cores, memory and versions, to read the figures by."""
+    """Cores, memory, versions and the day, to read the figures by."""
     version = await check_server(url)
     return {
         "cores": psutil.cpu_count(),
@@ -69,4 +70,5 @@ async def machine(url: str) -> dict[str, Any]:
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         "postgresql": f"{version // 10000}.{version % 10000}",
+        "date": datetime.now(UTC).date().isoformat(),
     }

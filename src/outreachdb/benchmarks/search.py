@@ -1,152 +1,123 @@
-"""Search and segments in one large workspace beside twenty small ones that share its tables and indexes."""
+"""Search and lists in one large workspace beside a hundred small ones that share its tables and indexes."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from outreachdb.benchmarks.measure import Result, scratch_database
-from outreachdb.config import Settings
-from outreachdb.db import migrate
-from outreachdb.db.pools import Pools, connect
+from outreachdb.benchmarks import population
+from outreachdb.benchmarks.asking import Ask, Question, measure
+from outreachdb.benchmarks.measure import Result
+from outreachdb.benchmarks.population import Population
 from outreachdb.db.tenant import Tenant
 from outreachdb.leads.search import search
 from outreachdb.progress import Progress, silent
-from outreachdb.segments import segments
-from outreachdb.tenancy import workspaces
 
-SMALL = 20
-SMALL_LEADS = 500
-ROUNDS = 20
 PAGE = 50
-FILL = """
-    INSERT INTO outreach.leads (
-        workspace_id, email, first_name, last_name, title, company_name, industry, country, status, tags, custom_fields,
-        qualification_score, created_at, updated_at)
-    SELECT %(workspace_id)s, 'person' || n || '@company' || n %% 50000 || '.example',
-           (ARRAY['Ada', 'Grace', 'Alan', 'Edsger', 'Barbara', 'Donald', 'Radia', 'Leslie'])[1 + h %% 8],
-           'Family' || h %% 20000, (ARRAY['CEO', 'Growth lead', 'Buyer', 'Head of Sales'])[1 + h %% 4],
-           'Company ' || n %% 50000, (ARRAY['SaaS', 'Retail', 'Finance', 'Health', 'Energy'])[1 + h %% 5],
-           (ARRAY['DE', 'FR', 'US', 'GB'])[1 + h %% 4], (ARRAY['new', 'verified', 'contacted', 'replied'])[1 + h %% 4],
-           ARRAY['tag' || h %% 10, 'rare' || h %% 2000], jsonb_build_object('plan', h %% 3, 'Employees', h %% 5000),
-           (h %% 1000) / 10.0, now() - n * interval '40 seconds', now() - (h %% 90000) * interval '1 minute'
-    FROM (SELECT n, hashint4(n) & 2147483647 AS h FROM generate_series(1, %(leads)s) AS n) AS people
-"""
-# Two events for each lead, in twenty campaigns over four months.
-CAMPAIGNS = """
-    INSERT INTO outreach.campaigns (workspace_id, id, name, status, launched_at)
-    SELECT %(workspace_id)s, n, 'campaign ' || n, 'running', now() - n * interval '6 days'
-    FROM generate_series(1, 20) AS n
-"""
-EVENTS = """
-    INSERT INTO outreach.email_events (workspace_id, event_key, created_at, event, provider, campaign_id, lead_id)
-    SELECT %(workspace_id)s, 'event' || n, now() - (h %% 172800) * interval '1 minute',
-           (ARRAY['delivered', 'opened', 'opened', 'clicked'])[1 + h %% 4], 'bench', 1 + h %% 20,
-           (SELECT min(id) FROM outreach.leads WHERE workspace_id = %(workspace_id)s) + h %% %(leads)s
-    FROM (SELECT n, hashint4(n) & 2147483647 AS h FROM generate_series(1, 2 * %(leads)s) AS n) AS done
-"""
-MONTHS = "SELECT outreach.ensure_partitions('email_events', now() - interval '121 days', now())"
-SIX = {
-    "all": [
-        {"field": "country", "op": "in", "value": ["FR", "GB"]},
-        {"field": "tags", "op": "has_any", "value": ["tag3", "tag4"]},
-        {"field": "title", "op": "contains", "value": "growth"},
-        {"field": "custom.Employees", "op": "gte", "value": 1000},
-        {"not": {"field": "status", "op": "equals", "value": "replied"}},
-        {"field": "created_at", "op": "within_last", "value": 60},
-    ]
-}
+DEEP = 10_000
+SOURCES = "500 ms; 1 s with search"
 
 
 async def run(url: str, leads: int = 2_000_000, progress: Progress = silent) -> list[Result]:
-    """Fill a scratch database and ask it what people ask; the 95th percentile of each in milliseconds."""
-    async with scratch_database(url, "search") as scratch:
-        await migrate.upgrade(scratch)
-        async with Pools(Settings.load({}, database_url=scratch)) as pools:
-            large, small = await _fill(pools, scratch, leads, progress)
-            deep = await _deep(large, min(1000, leads // PAGE - 2))
-            return [await _measure(*asked, progress) for asked in _questions(large, small, deep)]
+    """Fill a scratch database and ask it what people ask."""
+    async with population.scratch(url, leads, progress) as people:
+        return await measured(people, progress)
 
 
-def _questions(
-    large: Tenant, small: Tenant, deep: str | None
-) -> list[tuple[str, Callable[[], Awaitable[Any]], float | None, str | None]]:
-    def ask(tenant: Tenant, **given: Any) -> Callable[[], Awaitable[Any]]:
-        return lambda: search(tenant, **given)
+async def measured(people: Population, progress: Progress = silent) -> list[Result]:
+    """The 95th percentile of each question in milliseconds."""
+    page = min(DEEP, people.leads // PAGE - 2)
+    deep = await _deep(people.large, page, progress)
+    results = [await measure(question, progress) for question in _lists(people.large, deep, page)]
+    first = next(result.value for result in results if result.name == "list: first page")
+    there = next(result.value for result in results if result.name.startswith("list: page"))
+    results.append(Result(f"list: page {page:,} beside the first", round(there / first, 2), "x", None, 2.0))
+    texts = [
+        *await _texts(people.large, "large workspace", 1),
+        *await _texts(people.small, "small workspace", 0),
+    ]
+    return results + [await measure(question, progress) for question in texts]
 
-    rare = {"field": "tags", "op": "has_any", "value": ["rare777"]}
+
+def _lists(large: Tenant, deep: str | None, page: int) -> list[Question]:
+    def field(name: str, op: str, value: Any) -> dict[str, Any]:
+        return {"field": name, "op": op, "value": value}
+
+    both = {"all": [field("country", "in", ["US", "GB", "DE"]), field("qualification_score", "gte", 40)]}
+    sorts = ("-score", "company_name", "-qualified_at", "email", "-updated_at")
     return [
-        ("search: first page", ask(large), 10, "500 ms"),
-        ("search: page 1000", ask(large, cursor=deep), 20, None),
-        ("search: first page by score", ask(large, sort="-score"), 10, None),
-        ("search: first page by company", ask(large, sort="company_name"), 10, None),
-        (
-            "search: filter page, common",
-            ask(large, where={"field": "country", "op": "equals", "value": "US"}),
-            10,
-            None,
-        ),
-        ("search: filter page, rare", ask(large, where=rare), 10, None),
-        ("search: common substring", ask(large, text="grace"), 50, "500 ms"),
-        ("search: rare substring", ask(large, text="person7777@"), 50, "500 ms"),
-        ("search: two characters", ask(large, text="gr"), 50, None),
-        ("search: no hit", ask(large, text="zzqxwv"), 100, "500 ms"),
-        ("search: no hit, much that is alike", ask(large, text="kompany 777777"), 100, None),
-        ("search: misspelt name", ask(large, text="barbra family777"), 100, None),
-        ("search: small workspace", ask(small, text="person77@"), 5, None),
-        ("search: small workspace, no hit", ask(small, text="zzqxwv"), 5, None),
-        ("segment: six conditions, count", lambda: segments.count(large, SIX), 300, "1 s"),
-        ("segment: six conditions, first page", ask(large, where=SIX), 60, "500 ms"),
-        ("segment: opened twice, a campaign", lambda: segments.count(large, _opened(campaign=12)), 1000, "3 s"),
-        ("segment: opened twice in 30 days", lambda: segments.count(large, _opened(within_days=30)), 3000, "3 s"),
-        ("segment: unselective filter, count", lambda: segments.count(large, _unselective()), 700, "3 s"),
+        Question("list: first page", [_ask(large)], 10, "500 ms"),
+        Question(f"list: page {page:,}", [_ask(large, cursor=deep)], 10, "500 ms"),
+        Question("list: first page, other orders", [_ask(large, sort=sort) for sort in sorts], 10, "500 ms"),
+        Question("filter page: a country", [_ask(large, where=field("country", "equals", "US"))], 10, "500 ms"),
+        Question("filter page: a status", [_ask(large, where=field("status", "equals", "replied"))], 10, "500 ms"),
+        Question("filter page: a tag", [_ask(large, where=field("tags", "has_any", ["tag1"]))], 10, "500 ms"),
+        Question("filter page: a rare tag", [_ask(large, where=field("tags", "has_any", ["tag299"]))], 10, "500 ms"),
+        Question("filter page: countries and a score", [_ask(large, where=both)], 10, "500 ms"),
     ]
 
 
-def _opened(**more: int) -> dict[str, Any]:
-    return {"event": "opened", "at_least": 2, **more}
+def _ask(tenant: Tenant, **given: Any) -> Ask:
+    return lambda: search(tenant, **given)
 
 
-def _unselective() -> dict[str, Any]:
-    return {"field": "notes", "op": "not_contains", "value": "x"}
+NEEDLES = """
+    SELECT lower(l.last_name) AS surname, lower(split_part(l.company_name, ' ', 1)) AS company,
+           split_part(l.email, '@', 1) AS address, lower(l.first_name) AS name
+    FROM outreach.leads AS l
+    WHERE l.workspace_id = %(workspace_id)s AND l.id %% 97 = 13
+    ORDER BY hashint8extended(l.id, 5)
+    LIMIT 40
+"""
 
 
-async def _fill(pools: Pools, url: str, leads: int, progress: Progress) -> tuple[Tenant, Tenant]:
-    tenants = []
-    for number in range(SMALL + 1):
-        progress("filling", number, SMALL + 1)
-        name = f"bench-{number}"
-        await workspaces.create(pools, name)
-        tenants.append(await workspaces.tenant(pools, name))
-        async with tenants[-1].trusted() as session:
-            given = {"workspace_id": tenants[-1].workspace_id, "leads": SMALL_LEADS if number else leads}
-            await session.execute(FILL, given)
-            for statement in () if number else (MONTHS, CAMPAIGNS, EVENTS):
-                await session.execute(statement, given)
-    async with await connect(url, autocommit=True) as connection:
-        await connection.execute("VACUUM (ANALYZE) outreach.leads, outreach.email_events")
-    return tenants[0], tenants[1]
+async def _texts(tenant: Tenant, where: str, large: int) -> list[Question]:
+    """Parts of the names, companies and addresses of forty people, and what nobody is called."""
+    async with tenant.session() as session:
+        people = await session.all(NEEDLES, {"workspace_id": tenant.workspace_id})
+    hit, none, near = (50, 100, 100) if large else (5, 5, 5)
+
+    def asked(texts: list[str]) -> list[Ask]:
+        return [_ask(tenant, text=text) for text in texts]
+
+    surnames = [row["surname"] for row in people]
+    questions = [
+        Question(f"search, {where}: a surname", asked(surnames), hit, SOURCES),
+        Question(f"search, {where}: a part of it", asked([each[1:-1] for each in surnames]), hit, SOURCES),
+        Question(f"search, {where}: a company", asked([row["company"] for row in people]), hit, SOURCES),
+        Question(f"search, {where}: an address", asked([row["address"] for row in people]), hit, SOURCES),
+        Question(
+            f"search, {where}: name and surname",
+            asked([f"{row['name']} {row['surname']}" for row in people]),
+            hit,
+            SOURCES,
+        ),
+        Question(f"search, {where}: two characters", asked([each[:2] for each in surnames]), hit, SOURCES),
+        Question(f"search, {where}: no hit", asked([f"{each[::-1]}qx" for each in surnames]), none, SOURCES),
+        Question(f"search, {where}: misspelt", asked([_misspelt(each) for each in surnames]), near, SOURCES),
+        Question(
+            f"search, {where}: both misspelt",
+            asked([f"{_misspelt(row['name'])} {_misspelt(row['surname'])}" for row in people]),
+            near,
+            SOURCES,
+        ),
+    ]
+    if not large:
+        questions.append(Question("list, small workspace: first page", [_ask(tenant)], 5, "500 ms"))
+    return questions
 
 
-async def _deep(tenant: Tenant, page: int) -> str | None:
+def _misspelt(word: str) -> str:
+    """Two letters in the middle change places."""
+    middle = len(word) // 2
+    return word[: middle - 1] + word[middle] + word[middle - 1] + word[middle + 1 :]
+
+
+async def _deep(tenant: Tenant, page: int, progress: Progress) -> str | None:
     """The cursor of a page, found by walking there in the largest steps."""
-    cursor, left = None, page * PAGE
+    cursor, left = None, (page - 1) * PAGE
     while left > 0:
+        progress(f"walking to page {page:,}", (page - 1) * PAGE - left, page * PAGE)
         step = min(left, 1000)
         cursor = (await search(tenant, limit=step, cursor=cursor)).next_cursor
         left -= step
     return cursor
-
-
-async def _measure(
-    name: str, ask: Callable[[], Awaitable[Any]], limit: float | None, target: str | None, progress: Progress
-) -> Result:
-    await ask()
-    taken = []
-    for number in range(ROUNDS):
-        progress(name, number, ROUNDS)
-        began = time.perf_counter()
-        await ask()
-        taken.append((time.perf_counter() - began) * 1000)
-    return Result(name, round(sorted(taken)[round(ROUNDS * 0.95) - 1], 2), "ms p95", target, limit)

@@ -20,6 +20,7 @@ from outreachdb.secrets import Keyring
 from outreachdb.segments import segments
 
 Q = Queries("outreachdb.campaigns")
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,14 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True)
 class CampaignDetails:
-    """A campaign with its steps, mailboxes (never their secrets), sends by status and exclusions by reason."""
+    """A campaign with its steps, mailboxes (never their secrets), sends by status, exclusions by reason, variants."""
 
     campaign: Campaign
     steps: list[Row]
     mailboxes: list[Row]
     sends: dict[str, int]
     excluded: dict[str, int]
+    variants: list[Row]
 
 
 async def create(tenant: Tenant, keyring: Keyring, campaign: CampaignFile | Mapping[str, Any]) -> Campaign:
@@ -68,8 +70,10 @@ async def create(tenant: Tenant, keyring: Keyring, campaign: CampaignFile | Mapp
                 "name": given.name,
                 "segment_id": segment.id if segment else None,
                 "definition": Jsonb(definition),
-                "settings": Jsonb({"start": given.start.isoformat()} if given.start else {}),
-            },
+                "settings": Jsonb(_settings(given)),
+                "priority": given.priority,
+            }
+            | _window(given),
         )
         await session.execute(Q.create_steps, key | {"campaign_id": made, "steps": Jsonb(_steps(given))})
         # In one order, so that two creators of the same mailboxes wait for each other instead of deadlocking.
@@ -104,12 +108,14 @@ async def show(tenant: Tenant, campaign: str | int) -> CampaignDetails:
         mailboxes = await session.all(Q.campaign_mailboxes, key)
         sends = await session.all(Q.campaign_sends, key) if found.launched_at else []
         excluded = await session.all(Q.campaign_exclusions, key)
+        variants = await session.all(Q.campaign_variants, key) if found.launched_at else []
     return CampaignDetails(
         found,
         steps,
         mailboxes,
         {row["status"]: row["sends"] for row in sends},
         {row["reason"]: row["leads"] for row in excluded},
+        variants,
     )
 
 
@@ -146,7 +152,7 @@ def refused(name: str, error: psycopg.Error) -> Conflict:
 async def _put_mailbox(session: Session, tenant: Tenant, keyring: Keyring, mailbox: MailboxEntry) -> int:
     key = {"workspace_id": tenant.workspace_id, "address": mailbox.address}
     if mailbox.smtp is None:
-        known: int | None = await session.value(Q.find_mailbox, key)
+        known: int | None = await session.value(Q.limit_mailbox, key | _limits(mailbox))
         if known is None:
             raise InvalidInput(f"the mailbox {mailbox.address} is not known yet", hint="give its smtp: host, port ...")
         return known
@@ -160,7 +166,7 @@ async def _put_mailbox(session: Session, tenant: Tenant, keyring: Keyring, mailb
             )
         sealed = keyring.encrypt(password, context=secret_context(tenant.workspace_id, mailbox.address))
     smtp = mailbox.smtp.model_dump(include={"host", "port", "security", "username"})
-    rest = {"display_name": mailbox.display_name, "password": sealed, "daily_cap": mailbox.daily_cap}
+    rest = {"display_name": mailbox.display_name, "password": sealed} | _limits(mailbox)
     put: int | None = await session.value(Q.put_mailbox, key | smtp | rest)
     if put is None:
         raise Conflict(
@@ -176,15 +182,41 @@ def secret_context(workspace_id: int, address: str) -> str:
     return f"mailbox:{workspace_id}:{address.lower()}"
 
 
+def _limits(mailbox: MailboxEntry) -> dict[str, Any]:
+    return {
+        "daily_cap": mailbox.daily_cap,
+        "min_spacing_ms": None if mailbox.min_spacing is None else mailbox.min_spacing * 1000,
+        "ramp_first": mailbox.ramp_up.first_day if mailbox.ramp_up else None,
+        "ramp_increase": mailbox.ramp_up.increase if mailbox.ramp_up else None,
+    }
+
+
+def _settings(campaign: CampaignFile) -> dict[str, Any]:
+    start = {"start": campaign.start.isoformat()} if campaign.start else {}
+    return {"missing": campaign.missing, "track": campaign.track} | start
+
+
+def _window(campaign: CampaignFile) -> dict[str, Any]:
+    window = campaign.window
+    if window is None:
+        return {"window_from": None, "window_to": None, "window_days": None, "window_zone": "UTC"}
+    return {
+        "window_from": window.from_,
+        "window_to": window.to,
+        "window_days": sorted({DAYS.index(day) + 1 for day in window.days}) if window.days else None,
+        "window_zone": window.timezone,
+    }
+
+
 def _steps(campaign: CampaignFile) -> list[dict[str, Any]]:
+    """Rows of steps; of one with variants the columns hold the first, for whoever looks at the table."""
     return [
         {
             "step": number,
             "delay_seconds": step.delay,
             "condition": step.condition,
-            "subject": step.subject,
-            "body_text": step.text,
-            "body_html": step.html,
+            **dict(zip(("subject", "body_text", "body_html"), next(iter(step.texts().values())), strict=True)),
+            "variants": {each.name: each.model_dump(exclude={"name"}) for each in step.variants or []},
         }
         for number, step in enumerate(campaign.steps, 1)
     ]

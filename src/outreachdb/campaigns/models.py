@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime, time
 
-from sqlalchemy import CheckConstraint, Computed, Index, SmallInteger, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Computed, Index, SmallInteger, Time, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from outreachdb.db.models import (
@@ -34,6 +35,13 @@ class Campaign(Base):
         one_of("status", *CAMPAIGN_STATUSES),
         CheckConstraint("status IN ('draft', 'scheduled', 'cancelled') OR launched_at IS NOT NULL", name="launched"),
         CheckConstraint("run > 0", name="run_positive"),
+        CheckConstraint(
+            "(window_from IS NULL) = (window_to IS NULL) AND (window_from IS NULL OR window_from < window_to)",
+            name="window_in_order",
+        ),
+        CheckConstraint(
+            "window_days <@ '{1,2,3,4,5,6,7}'::smallint[] AND cardinality(window_days) > 0", name="window_days_known"
+        ),
         Index("ix_campaigns_status_created", "workspace_id", "status", text("created_at DESC")),
         Index("ix_campaigns_created_at", "workspace_id", text("created_at DESC")),
         Index("ix_campaigns_segment_id", "workspace_id", "segment_id"),
@@ -47,6 +55,11 @@ class Campaign(Base):
     definition: Mapped[Document]
     status: Mapped[str] = mapped_column(server_default="draft")
     priority: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    # When a mail may leave, by the clock of its lead (window_zone: of leads without one); days as ISO counts them.
+    window_from: Mapped[time | None] = mapped_column(Time)
+    window_to: Mapped[time | None] = mapped_column(Time)
+    window_days: Mapped[list[int] | None] = mapped_column(ARRAY(SmallInteger))
+    window_zone: Mapped[str] = mapped_column(server_default="UTC")
     settings: Mapped[Document]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[CreatedAt]
@@ -71,6 +84,7 @@ class CampaignStep(Base):
     subject: Mapped[str]
     body_text: Mapped[str]
     body_html: Mapped[str | None]
+    # Name -> {weight, subject, text, html}; none: everybody gets what the columns above say.
     variants: Mapped[Document]
 
 
@@ -83,6 +97,8 @@ class Mailbox(Base):
         one_of("security", "plain", "starttls", "tls"),
         CheckConstraint("daily_cap > 0", name="daily_cap_positive"),
         CheckConstraint("min_spacing_ms >= 0", name="min_spacing_positive"),
+        CheckConstraint("ramp_first > 0 AND ramp_increase >= 0", name="ramp_positive"),
+        CheckConstraint("(ramp_first IS NULL) = (ramp_increase IS NULL)", name="ramp_whole"),
         CheckConstraint("smtp_port BETWEEN 1 AND 65535", name="smtp_port_range"),
     )
 
@@ -97,7 +113,12 @@ class Mailbox(Base):
     username: Mapped[str | None]
     password_encrypted: Mapped[bytes | None]
     daily_cap: Mapped[int | None]
+    # Ramp-up: on day n after ramp_from at most ramp_first + n * ramp_increase mails, and never more than daily_cap.
+    ramp_first: Mapped[int | None]
+    ramp_increase: Mapped[int | None]
+    ramp_from: Mapped[date | None]
     min_spacing_ms: Mapped[int] = mapped_column(server_default="0")
+    next_free_at: Mapped[datetime | None]
     settings: Mapped[Document]
     status: Mapped[str] = mapped_column(server_default="active")
     created_at: Mapped[CreatedAt]

@@ -8,7 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from outreachdb.app import embedded_url
-from outreachdb.benchmarks import advisor, imports, migration, search, server
+from outreachdb.benchmarks import (
+    advisor,
+    estimates,
+    events,
+    imports,
+    indexes,
+    migration,
+    population,
+    search,
+    segments,
+    sending,
+    server,
+)
 from outreachdb.benchmarks.measure import Result, machine
 from outreachdb.cli.context import run, settings
 from outreachdb.cli.output import emit, table
@@ -17,14 +29,22 @@ from outreachdb.errors import UsageError
 from outreachdb.progress import Progress
 
 Benchmark = Callable[[str, int, Progress], Awaitable[list[Result]]]
-# Name -> benchmark and how many leads it takes where none are given.
+# Name -> benchmark and how many leads (events: stored events) it takes where none are given.
 BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "advisor": (advisor.run, 0),
+    "estimates": (estimates.run, 200_000),
+    "events": (events.run, 5_000_000),
     "import": (imports.run, 1_000_000),
+    "import-scale": (imports.run_scale, 5_000_000),
+    "indexes": (indexes.run, 0),
     "migration": (migration.run, 2_000_000),
     "search": (search.run, 2_000_000),
+    "segments": (segments.run, 2_000_000),
+    "sending": (sending.run, 1_000_000),
     "server": (server.run, 0),
 }
+# These ask the same people, who are loaded once where both are wanted.
+SHARED = {"search": search.measured, "segments": segments.measured}
 
 
 def register(app: typer.Typer) -> None:
@@ -37,13 +57,16 @@ def bench(
         list[str] | None, typer.Argument(help=f"Some of: {', '.join(BENCHMARKS)}; none means all.")
     ] = None,
     leads: Annotated[int | None, typer.Option(min=1000, help="How many leads; each benchmark has a default.")] = None,
+    events: Annotated[
+        int | None, typer.Option(min=1000, help="How many events are stored already when `events` is measured.")
+    ] = None,
 ) -> None:
     """Measure on a scratch database: ours, the limit and the ratio, all from this run."""
     unknown = set(names or ()) - set(BENCHMARKS)
     if unknown:
         raise UsageError(f"no benchmark named {', '.join(sorted(unknown))}", hint=f"there are: {', '.join(BENCHMARKS)}")
     with bar("bench") as progress:
-        about, results = run(_all(names or list(BENCHMARKS), leads, progress))
+        about, results = run(_all(names or list(BENCHMARKS), leads, events, progress))
     rows = [(each.name, each.value, each.unit, each.limit, each.ratio, each.source_target) for each in results]
     title = ", ".join(f"{name} {value}" for name, value in about.items())
     emit(
@@ -52,12 +75,20 @@ def bench(
     )
 
 
-async def _all(names: list[str], leads: int | None, progress: Progress) -> tuple[dict[str, Any], list[Result]]:
+async def _all(
+    names: list[str], leads: int | None, stored: int | None, progress: Progress
+) -> tuple[dict[str, Any], list[Result]]:
     configuration = settings()
     url = configuration.url("admin") or await embedded_url(configuration)
     assert url is not None  # noqa: S101  (one of the two is there)
     results: list[Result] = []
+    together = SHARED if SHARED.keys() <= set(names) else {}
     for name in names:
         benchmark, default = BENCHMARKS[name]
-        results += await benchmark(url, leads or default, progress)
+        if name not in together:
+            results += await benchmark(url, (stored if name == "events" else leads) or default, progress)
+    if together:
+        async with population.scratch(url, leads or BENCHMARKS["search"][1], progress) as people:
+            for measured in together.values():
+                results += await measured(people, progress)
     return await machine(url), results

@@ -71,10 +71,17 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """``asyncio.run`` with our errors."""
     try:
         return asyncio.run(_until_terminated(work))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        raise Cancelled("stopped; what was committed stays") from None
+    except (KeyboardInterrupt, asyncio.CancelledError) as stopped:
+        raise Cancelled(_last_words(stopped) or "stopped; what was committed stays") from None
     except psycopg.Error as error:
         raise from_database(error, doing="talking to the database") from error
+
+
+def _last_words(stopped: BaseException) -> str | None:
+    """What the work said of its end as the CancelledError's argument; a KeyboardInterrupt stands before that."""
+    cancelled = stopped if isinstance(stopped, asyncio.CancelledError) else stopped.__context__
+    words = cancelled.args[0] if isinstance(cancelled, asyncio.CancelledError) and cancelled.args else None
+    return words if isinstance(words, str) else None
 
 
 async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,13 +10,14 @@ import typer
 
 from outreachdb.cli.context import settings, tenant_call
 from outreachdb.cli.output import emit, table
-from outreachdb.errors import InvalidInput
-from outreachdb.events import endpoints, ingest, webhooks
+from outreachdb.errors import InvalidInput, UsageError
+from outreachdb.events import endpoints, inboxes, ingest, webhooks
 from outreachdb.events.normal import Parsed
 from outreachdb.secrets import Keyring
 
 commands = typer.Typer(help="Delivery events from providers.", no_args_is_help=True)
 hooks = typer.Typer(help="Addresses to which providers report.", no_args_is_help=True)
+mailboxes = typer.Typer(help="Mailboxes of your own, read for replies and reports.", no_args_is_help=True)
 
 File = Annotated[Path, typer.Argument(help="A body as the provider posts it.")]
 Provider = Annotated[str, typer.Option("--provider", help="Whose format it is, e.g. sendgrid.")]
@@ -26,6 +28,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.add_typer(commands, name="events")
     app.add_typer(hooks, name="webhook")
+    app.add_typer(mailboxes, name="inbox")
 
 
 @commands.command("parse")
@@ -47,6 +50,64 @@ def ingest_(file: File, provider: Provider, content_type: ContentType = None) ->
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in report["reasons"].items())
     counts = ", ".join(f"{count:,} {name}" for name, count in report.items() if name != "reasons")
     emit(report, f"{counts}{f' ({reasons})' if reasons else ''}")
+
+
+@commands.command("poll")
+def poll(
+    every: Annotated[
+        float | None, typer.Option(min=1, help="Seconds between polls, until stopped; without it, poll once.")
+    ] = None,
+) -> None:
+    """Read the workspace's inboxes for replies, delivery reports and complaints."""
+    keyring = Keyring.load(settings())
+    if every is not None:
+        tenant_call(lambda tenant: inboxes.watch(tenant, keyring, every))
+        return
+    report = tenant_call(lambda tenant: inboxes.poll(tenant, keyring))
+    emit(
+        report.document(),
+        f"{report.mails:,} mails, {report.events.stored:,} events, {report.events.duplicates:,} known",
+    )
+    for address, problem in report.problems.items():
+        typer.echo(f"outreachdb: inbox {address} could not be read: {problem}", err=True)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@mailboxes.command("add")
+def add_inbox(
+    address: Annotated[str, typer.Argument(help="The mailbox's address.")],
+    host: Annotated[str, typer.Option("--host", help="Its IMAP server.")],
+    password_env: Annotated[str, typer.Option("--password-env", help="Environment variable that holds the password.")],
+    username: Annotated[str | None, typer.Option("--username", help="Login; default is the address.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="993, or 143 without TLS.")] = None,
+    security: Annotated[str, typer.Option("--security", help="tls, starttls or plain.")] = "tls",
+    folder: Annotated[str, typer.Option("--folder", help="Folder to read.")] = "INBOX",
+) -> None:
+    """Note a mailbox to read; its password is stored encrypted."""
+    password = os.environ.get(password_env)
+    if not password:
+        raise UsageError(f"the environment variable {password_env} is not set", hint="it holds the mailbox's password")
+    keyring = Keyring.load(settings())
+    account = inboxes.Account(address, host, username, port, security, folder)
+    made = tenant_call(lambda tenant: inboxes.add(tenant, keyring, account, password))
+    emit(made.document(), f"inbox {made.id} {made.address}")
+
+
+@mailboxes.command("list")
+def list_inboxes() -> None:
+    """List the workspace's inboxes."""
+    found = tenant_call(inboxes.listing)
+    rows = [(each.id, each.address, each.imap_host, each.folder, each.last_uid, each.problem) for each in found]
+    columns = ("id", "address", "server", "folder", "read to", "problem")
+    emit({"inboxes": [each.document() for each in found]}, table("", columns, rows))
+
+
+@mailboxes.command("remove")
+def remove_inbox(inbox_id: Annotated[int, typer.Argument(help="See `inbox list`.")]) -> None:
+    """Read an inbox no more; its events stay."""
+    tenant_call(lambda tenant: inboxes.remove(tenant, inbox_id))
+    emit({"id": inbox_id, "removed": True}, f"inbox {inbox_id} removed")
 
 
 @hooks.command("create")

@@ -9,17 +9,17 @@ from typing import Annotated
 import typer
 
 from outreachdb.cli.context import tenant_call
+from outreachdb.cli.import_summary import COUNTS, summary
 from outreachdb.cli.output import emit, table
 from outreachdb.cli.progress import bar
 from outreachdb.db.tenant import Row, Tenant
 from outreachdb.errors import UsageError
 from outreachdb.leads import importing, suppression
+from outreachdb.leads.importing import mappings
 from outreachdb.leads.importing.policy import OnConflict
-from outreachdb.leads.importing.report import ImportReport
 
 imports = typer.Typer(help="Imports: what they did, what they rejected.", no_args_is_help=True)
 suppress = typer.Typer(help="Addresses and domains that are never mailed.", no_args_is_help=True)
-COUNTS = ("rows_read", "inserted", "updated", "skipped", "rejected")
 Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many to show.")]
 
 
@@ -33,6 +33,12 @@ def register(app: typer.Typer) -> None:
 def import_(
     file: Annotated[Path, typer.Argument(help="A CSV file with a header line.")],
     maps: Annotated[list[str] | None, typer.Option("--map", help="COLUMN=FIELD, or COLUMN=custom.NAME.")] = None,
+    saved_mapping: Annotated[
+        str, typer.Option("--mapping", help="A saved mapping; auto: the one saved for these columns; none.")
+    ] = mappings.BY_HEADER,
+    save_mapping: Annotated[
+        str | None, typer.Option("--save-mapping", metavar="NAME", help="Keep how the columns were mapped.")
+    ] = None,
     ignore: Annotated[list[str] | None, typer.Option("--ignore", help="A column to leave out.")] = None,
     on_conflict: Annotated[OnConflict, typer.Option(help="What happens to leads that are there already.")] = "update",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")] = False,
@@ -49,9 +55,26 @@ def import_(
                 on_conflict=on_conflict,
                 dry_run=dry_run,
                 progress=progress,
+                saved_mapping=saved_mapping,
+                save_mapping=save_mapping,
             )
         )
-    emit(report.document(), _summary(report))
+    emit(report.document(), summary(report))
+
+
+@imports.command("mappings")
+def list_mappings(
+    forget: Annotated[str | None, typer.Option("--forget", metavar="NAME", help="Delete this one.")] = None,
+) -> None:
+    """List the saved mappings of columns, or delete one."""
+    if forget is not None:
+        tenant_call(lambda tenant: mappings.delete(tenant, forget))
+        emit({"forgotten": forget}, f"mapping {forget} is forgotten")
+        return
+    rows = tenant_call(mappings.listed)
+    columns = ("name", "columns", "updated_at")
+    shown = [[row["name"], ", ".join(row["header"]), row["updated_at"]] for row in rows]
+    emit({"mappings": rows}, table("", columns, shown))
 
 
 @imports.command("list")
@@ -88,10 +111,22 @@ def show_rejects(
     emit({"rejects": rows}, table(title, columns, [[row[column] for column in columns] for row in rows]))
 
 
+@imports.command("resume")
+def resume_import(
+    import_id: Annotated[int, typer.Argument(metavar="ID")],
+    file: Annotated[Path | None, typer.Argument(help="Where the file is now; - for standard input.")] = None,
+) -> None:
+    """Go on with an import that was stopped or killed, with the mapping and policy that it began with."""
+    with bar("import") as progress:
+        report = tenant_call(lambda tenant: importing.resume(tenant, import_id, file, progress=progress))
+    emit(report.document(), summary(report))
+
+
 @imports.command("undo")
 def undo_import(import_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
     """Undo an import: leads it changed are restored, leads it created go; those in use since stay and are named."""
-    report = tenant_call(lambda tenant: importing.undo(tenant, import_id))
+    with bar("undo") as progress:
+        report = tenant_call(lambda tenant: importing.undo(tenant, import_id, progress=progress))
     emit(report.document(), _undone(report))
 
 
@@ -137,17 +172,6 @@ def _pair(given: str) -> tuple[str, str]:
     if not equals or not column or not field:
         raise UsageError(f"--map takes COLUMN=FIELD, not {given!r}")
     return column, field
-
-
-def _summary(report: ImportReport) -> str:
-    counts = ", ".join(f"{getattr(report, name):,} {name}" for name in COUNTS[1:])
-    speed = f"{report.seconds:.1f} s, {report.rows_per_second:,} rows/s"
-    if not report.dry_run:
-        more = f"\nwhy: outreachdb imports rejects {report.import_id}" if report.rejected else ""
-        return f"import {report.import_id}: {report.rows_read:,} rows read = {counts} ({speed}){more}"
-    mapping = "\n".join(f"  {column} -> {target or '(left out)'}" for column, target in report.mapping.items())
-    kind = f"{report.format}, {report.encoding}, delimiter {report.delimiter!r}, header in line {report.header_line}"
-    return f"dry run, nothing changed: {report.rows_read:,} rows read = {counts} ({speed})\n{kind}\n{mapping}"
 
 
 def _undone(report: importing.UndoReport) -> str:

@@ -31,6 +31,7 @@ COMMANDS = {
     "events": "events",
     "import": "leads",
     "imports": "leads",
+    "inbox": "events",
     "leads": "search",
     "migrate": "migrate",
     "segment": "segments",

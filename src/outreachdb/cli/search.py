@@ -1,7 +1,8 @@
-"""Commands of the room ``leads``: search, and one lead."""
+"""Commands about leads: search, one lead, and why it got a mail or none."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated
 
 import typer
@@ -11,8 +12,9 @@ from outreachdb.cli.output import cell, emit, table
 from outreachdb.leads.search import MAX_LIMIT, find
 from outreachdb.leads.search import search as search_leads
 from outreachdb.segments import definition
+from outreachdb.sending import timeline
 
-commands = typer.Typer(help="Leads: search, show.", no_args_is_help=True)
+commands = typer.Typer(help="Leads: search, show, why.", no_args_is_help=True)
 COLUMNS = ("id", "email", "first_name", "last_name", "company_name", "country", "status")
 
 
@@ -47,3 +49,14 @@ def show(lead: Annotated[str, typer.Argument(help="An id or an e-mail address.")
     found = tenant_call(lambda tenant: find(tenant, lead))
     rows = [(name, str(value) if name == "id" else cell(value)) for name, value in found.items() if value is not None]
     emit({"lead": found}, table("", ("field", "value"), rows))
+
+
+@commands.command()
+def why(
+    lead: Annotated[str, typer.Argument(help="An id or an e-mail address.")],
+    campaign: Annotated[str, typer.Option("--campaign", "-c", help="Its name or id.")],
+) -> None:
+    """Tell in one timeline what became of a lead in a campaign, and why."""
+    told = tenant_call(lambda tenant: timeline.why(tenant, lead, campaign))
+    rows = [(each.at, each.kind, each.what) for each in told]
+    emit({"timeline": [dataclasses.asdict(each) for each in told]}, table("", ("at", "about", "what"), rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,8 +11,9 @@ import typer
 from outreachdb.cli import context
 from outreachdb.cli.output import emit, table
 from outreachdb.cli.progress import bar
+from outreachdb.errors import NotFound, UsageError
 from outreachdb.secrets import Keyring
-from outreachdb.sending import dispatch
+from outreachdb.sending import dispatch, timeline
 
 commands = typer.Typer(help="Sending: hand out due sends and deliver them by SMTP.", no_args_is_help=True)
 
@@ -19,11 +21,6 @@ commands = typer.Typer(help="Sending: hand out due sends and deliver them by SMT
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.add_typer(commands, name="send")
-    commands.callback()(_group)
-
-
-def _group() -> None:
-    """Keeps `run` a command of its own: Typer would fold a single one into its group."""
 
 
 @commands.command()
@@ -31,13 +28,22 @@ def run(
     once: Annotated[bool, typer.Option("--once", help="Stop when nothing is due; else run until stopped.")] = False,
     batch: Annotated[int, typer.Option(min=1, max=10_000, help="Sends to claim at a time.")] = 500,
     connections: Annotated[int, typer.Option(min=1, max=100, help="Connections to each mailbox's server.")] = 4,
+    maildir: Annotated[
+        Path | None, typer.Option(help="Write messages into this folder instead of sending; they count as sent.")
+    ] = None,
 ) -> None:
     """Deliver what is due; start as many of these as you like."""
     keyring = Keyring.load(context.settings())
     with bar("send") as progress:
         report = context.tenant_call(
             lambda tenant: dispatch.run(
-                tenant, keyring, once=once, batch=batch, connections=connections, progress=progress
+                tenant,
+                keyring,
+                once=once,
+                batch=batch,
+                connections=connections,
+                maildir=maildir,
+                progress=progress,
             )
         )
     names = ("sent", "failed", "deferred", "suppressed", "unknown", "seconds")
@@ -46,3 +52,43 @@ def run(
         typer.echo(f"outreachdb: mailbox {address} was given up: {problem}", err=True)
     if report.problems and not report.sent:
         raise typer.Exit(1)
+
+
+@commands.command()
+def unknown(
+    campaign: Annotated[str | None, typer.Option("--campaign", "-c", help="Only of this campaign, name or id.")] = None,
+    sends: Annotated[list[int] | None, typer.Option("--send", help="Only this send; may be repeated.")] = None,
+    decide: Annotated[
+        timeline.Decision | None, typer.Option(help="What becomes of them: sent, failed or resend.")
+    ] = None,
+) -> None:
+    """List sends of which nobody knows whether they left, or decide about them; none is ever sent again by itself."""
+    rows = context.tenant_call(lambda tenant: timeline.unknown(tenant, campaign))
+    if sends:
+        missing = set(sends) - {row["send_id"] for row in rows}
+        if missing:
+            raise NotFound(f"not unknown: send {', '.join(map(str, sorted(missing)))}", hint="outreachdb send unknown")
+        rows = [row for row in rows if row["send_id"] in sends]
+    if decide is None:
+        columns = ("send_id", "campaign", "step", "recipient", "mailbox", "begun_at", "last_error")
+        emit({"unknown": rows}, table("", columns, [tuple(row[name] for name in columns) for row in rows]))
+        return
+    count = context.tenant_call(lambda tenant: timeline.decide(tenant, rows, decide))
+    emit({"decided": count, "decision": decide}, f"{count:,} sends: {decide}")
+
+
+@commands.command()
+def limit(
+    mails: Annotated[int | None, typer.Option(min=1, help="At most so many mails to a lead ...")] = None,
+    days: Annotated[int, typer.Option(min=1, max=366, help="... in so many days.")] = 7,
+    none: Annotated[bool, typer.Option("--none", help="Lift the limit.")] = False,
+) -> None:
+    """Show or set the workspace's frequency cap, which holds for all campaigns together."""
+    if none and mails is not None:
+        raise UsageError("--none and --mails exclude each other")
+    if none or mails is not None:
+        wanted = None if mails is None else timeline.Limits(mails, days)
+        context.tenant_call(lambda tenant: timeline.set_limits(tenant, wanted))
+    found = context.tenant_call(timeline.limits)
+    text = f"a lead gets at most {found.sends} mails in {found.days} days" if found else "no limit"
+    emit({"mails": found.sends if found else None, "days": found.days if found else None}, text)

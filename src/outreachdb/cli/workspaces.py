@@ -38,4 +38,22 @@ def list_() -> None:
 def show(name: str) -> None:
     """Show a workspace."""
     found = database_call(lambda pools: workspaces.show(pools, name))
-    emit(dataclasses.asdict(found), table("", ("name", "id", "created"), [(found.name, found.id, found.created_at)]))
+    emit(
+        dataclasses.asdict(found),
+        table(
+            "",
+            ("name", "id", "created", "read limit, ms"),
+            [(found.name, found.id, found.created_at, found.read_limit_ms)],
+        ),
+    )
+
+
+@commands.command()
+def limit(
+    name: str,
+    milliseconds: Annotated[int, typer.Argument(min=0, help="0 is no limit.")],
+) -> None:
+    """Limit how long one statement of a search or a segment may run."""
+    found = database_call(lambda pools: workspaces.limit(pools, name, milliseconds))
+    told = f"{found.read_limit_ms:,} ms" if found.read_limit_ms else "no limit"
+    emit(dataclasses.asdict(found), f"workspace {found.name}: searches and segments, {told} for each statement")

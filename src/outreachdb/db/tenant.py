@@ -72,13 +72,18 @@ async def session(
     workspace_id: int | None = None,
     workload: Workload = "web",
     doing: str = "talking to the database",
+    limit_ms: int = 0,
 ) -> AsyncIterator[Session]:
-    """A transaction as ``role``; commits on leaving, rolls back on an error, and gives errors of our own tree."""
+    """A transaction as ``role``; commits on leaving, rolls back on an error, and gives errors of our own tree.
+
+    A statement may run for ``limit_ms`` milliseconds (0: for ever), as a tenant's also no longer than the settings say.
+    """
     settings: list[sql.Composed] = [sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role))]
     if workspace_id is not None:
         settings.append(sql.SQL("SET LOCAL app.workspace_id = {}").format(sql.Literal(str(workspace_id))))
-    limit = pools.settings.statement_timeout_ms
-    if limit and role == APP_ROLE:
+    limits = [limit_ms, pools.settings.statement_timeout_ms if role == APP_ROLE else 0]
+    limit = min((each for each in limits if each), default=0)
+    if limit:
         settings.append(sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(limit)))
     try:
         async with pools.connection(workload) as connection:
@@ -89,17 +94,34 @@ async def session(
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A workspace and the pools to reach it; rooms take one of these."""
+    """A workspace and the pools to reach it; rooms take one of these.
+
+    ``read_limit_ms`` is how long one statement of a search or a segment may run in this workspace; 0 is no limit.
+    """
 
     pools: Pools
     workspace_id: int
     name: str
+    read_limit_ms: int = 30_000
 
     def session(
         self, workload: Workload = "web", *, doing: str = "reading the workspace"
     ) -> AbstractAsyncContextManager[Session]:
         """A tenant transaction (``async with``): row-level security keeps it inside the workspace."""
         return session(self.pools, role=APP_ROLE, workspace_id=self.workspace_id, workload=workload, doing=doing)
+
+    def reading(
+        self, workload: Workload = "web", *, doing: str = "reading the workspace"
+    ) -> AbstractAsyncContextManager[Session]:
+        """A tenant transaction whose statements end at the workspace's time limit, for what people compose freely."""
+        return session(
+            self.pools,
+            role=APP_ROLE,
+            workspace_id=self.workspace_id,
+            workload=workload,
+            doing=doing,
+            limit_ms=self.read_limit_ms,
+        )
 
     def trusted(
         self, workload: Workload = "jobs", *, doing: str = "working on the workspace"

@@ -15,6 +15,7 @@ from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import APP_ROLE, Tenant, session
 from outreachdb.errors import NotFound, Unauthorized
 from outreachdb.events import webhooks
+from outreachdb.events.delivery import Delivery
 from outreachdb.events.ingest import IngestReport, ingest_parsed
 from outreachdb.secrets import Keyring
 
@@ -75,17 +76,20 @@ async def revoke(tenant: Tenant, endpoint_id: int) -> None:
 
 
 async def receive(
-    pools: Pools, keyring: Keyring, provider: str, token: str, headers: Mapping[str, str], body: bytes
+    pools: Pools, keyring: Keyring, provider: str, token: str, headers: Mapping[str, str], body: bytes, url: str
 ) -> IngestReport:
     """Take in one delivery of a webhook: address, then signature, then content, then storage.
 
     Raises NotFound for an unknown address, Unauthorized for a bad signature, InvalidInput for a body that is not the
-    provider's; nothing is stored then. ``headers`` have lower-case names.
+    provider's; nothing is stored then. ``headers`` have lower-case names; ``url`` is where the provider called, as far
+    as we can see: the setting ``public_url`` knows better.
     """
     adapter = webhooks.adapter(provider)
     tenant, key = await _find(pools, keyring, provider, token)
     window = timedelta(seconds=pools.settings.webhook_replay_seconds)
-    adapter.verify(headers, body, key, datetime.now(UTC), window)
+    public = pools.settings.public_url
+    called = f"{public.rstrip('/')}/webhooks/{provider}/{token}" if public else url
+    adapter.verify(Delivery(headers, body, called, datetime.now(UTC), window), key)
     return await ingest_parsed(tenant, keyring, adapter.parse(body, headers.get("content-type")))
 
 

@@ -49,6 +49,15 @@ SELECT w.provider FROM outreach.webhook_endpoints AS w WHERE w.workspace_id = %(
 -- query: find_endpoint
 -- Every delivery: the token's hash leads to the provider's key.
 
+-- name: pk_inboxes
+-- query: inbox_password
+-- Each poll reads one inbox's password and notes how far it got.
+
+-- name: uq_inboxes_folder
+-- Whether a folder is read already.
+SELECT i.id FROM outreach.inboxes AS i
+WHERE i.workspace_id = %(workspace_id)s AND i.imap_host = %(imap_host)s AND i.username = %(username)s AND i.folder = %(folder)s;
+
 -- name: pk_lead_activities
 -- One activity by its id.
 SELECT a.activity_type

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import structlog
 from psycopg import errors as pg
 
+from outreachdb.db.pools import Pools
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import OutreachDBError
@@ -26,11 +28,27 @@ ATTEMPTS = 8
 # Readers add up what is not folded: a few thousand deltas cost them milliseconds.
 FOLD_FROM = 5_000
 FOLD_AT_MOST = 50_000
+LOOK_EVERY = 1_000
 Q = Queries("outreachdb.events")
 log = structlog.get_logger(__name__)
 
 # A send or lead that is deleted while its event comes in breaks a foreign key once; the second time it is unknown.
 _TRY_AGAIN = (pg.SerializationFailure, pg.DeadlockDetected, pg.ForeignKeyViolation, pg.LockNotAvailable)
+
+
+@dataclass(slots=True)
+class _State:
+    """What this process knows of a database; whatever is wrong here costs a second try, not an event."""
+
+    months: set[tuple[int, int]] = field(default_factory=set)
+    stored: dict[int, int] = field(default_factory=dict)
+
+
+_STATES: WeakKeyDictionary[Pools, _State] = WeakKeyDictionary()
+
+
+def _state(tenant: Tenant) -> _State:
+    return _STATES.setdefault(tenant.pools, _State())
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +99,22 @@ async def ingest(tenant: Tenant, keyring: Keyring, events: Iterable[NormalEvent]
     report = IngestReport()
     waiting = list(events)
     for start in range(0, len(waiting), CHUNK):
-        report += await _ingest_chunk(tenant, keyring, waiting[start : start + CHUNK])
-        await _fold(tenant)
+        chunk = await _ingest_chunk(tenant, keyring, waiting[start : start + CHUNK])
+        await _fold(tenant, chunk.stored)
+        report += chunk
     return report
 
 
-async def _fold(tenant: Tenant) -> None:
-    """Keep the deltas few; the events are stored, so that trouble here is for the next to mend."""
+async def _fold(tenant: Tenant, stored: int) -> None:
+    """Keep the deltas few; the events are stored, so that trouble here is for the next to mend.
+
+    Looking costs a transaction, so that small batches look every now and then only.
+    """
+    known = _state(tenant)
+    known.stored[tenant.workspace_id] = known.stored.get(tenant.workspace_id, 0) + stored
+    if known.stored[tenant.workspace_id] < LOOK_EVERY:
+        return
+    known.stored[tenant.workspace_id] = 0
     try:
         async with tenant.session("jobs", doing="folding rollups") as session:
             await session.execute(Q.fold, {"least": FOLD_FROM, "limit": FOLD_AT_MOST})
@@ -100,9 +127,12 @@ async def _ingest_chunk(tenant: Tenant, keyring: Keyring, events: Sequence[Norma
         [_row(tenant.workspace_id, keyring, event) for event in events], allow_nan=False, separators=(",", ":")
     )
     instants = [event.timestamp for event in events]
+    months = {(instant.year, instant.month) for instant in instants}
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            await _prepare_months(tenant, min(instants), max(instants))
+            if attempt > 1 or not _state(tenant).months.issuperset(months):
+                await _prepare_months(tenant, min(instants), max(instants))
+                _state(tenant).months.update(months)
             async with tenant.session("jobs", doing="storing delivery events") as session:
                 counts = await session.one(Q.store, {"events": rows})
             return IngestReport(**counts) if counts else IngestReport()
@@ -139,8 +169,19 @@ def _row(workspace_id: int, keyring: Keyring, event: NormalEvent) -> dict[str, A
         "url": event.url,
         "raw": event.raw,
     }
-    reference = message_id.parse(keyring, event.message_id) if event.message_id else None
+    if event.prefetched:
+        row["prefetched"] = True
+    reference = _reference(keyring, event)
     if reference is not None and reference.workspace_id == workspace_id:
         row["send_id"] = reference.send_id
         row["month"] = reference.month_start.date().isoformat()
     return row
+
+
+def _reference(keyring: Keyring, event: NormalEvent) -> message_id.MessageReference | None:
+    """By the message id, else by a Message-ID of ours that the provider returns in a header, tag or variable."""
+    found = message_id.parse(keyring, event.message_id) if event.message_id else None
+    if found is None and event.raw:
+        returned = message_id.find(keyring, json.dumps(event.raw))
+        found = message_id.parse(keyring, returned) if returned else None
+    return found

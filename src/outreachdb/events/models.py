@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, SmallInteger, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, SmallInteger, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -89,6 +89,33 @@ class WebhookEndpoint(Base):
     token_hash: Mapped[bytes]
     key_encrypted: Mapped[bytes | None]
     settings: Mapped[Document]
+    created_at: Mapped[CreatedAt]
+
+
+class Inbox(Base):
+    """A mailbox that is read for replies and reports: how far it was read, by IMAP's own count (RFC 3501, 2.3.1.1)."""
+
+    __tablename__ = "inboxes"
+    __table_args__ = (
+        workspace_key(),
+        UniqueConstraint("workspace_id", "imap_host", "username", "folder", name="uq_inboxes_folder"),
+        one_of("security", "plain", "starttls", "tls"),
+        CheckConstraint("imap_port BETWEEN 1 AND 65535", name="imap_port_range"),
+    )
+
+    workspace_id: Mapped[WorkspaceId]
+    id: Mapped[SerialId]
+    address: Mapped[str]
+    imap_host: Mapped[str]
+    imap_port: Mapped[int] = mapped_column(server_default="993")
+    security: Mapped[str] = mapped_column(server_default="tls")
+    username: Mapped[str]
+    password_encrypted: Mapped[bytes]
+    folder: Mapped[str] = mapped_column(server_default="INBOX")
+    uid_validity: Mapped[int | None]
+    last_uid: Mapped[int] = mapped_column(server_default="0")
+    polled_at: Mapped[datetime | None]
+    problem: Mapped[str | None]
     created_at: Mapped[CreatedAt]
 
 

@@ -6,8 +6,9 @@
 -- is settled as sent by any event that only a mail that left can have. Idempotent: an event that is
 -- there already changes nothing, in whatever order events arrive.
 --
--- p_events: array of objects {event_key, created_at, event, provider, severity, recipient, message_id, reason, url, raw, send_id,
--- month}; the first four are required; send_id counts only with month, any date in the month (UTC) of the send's created_at.
+-- p_events: array of objects {event_key, created_at, event, provider, severity, recipient, message_id, reason, url, raw,
+-- prefetched, send_id, month}; the first four are required; send_id counts only with month, any date in the month (UTC) of the
+-- send's created_at. What a machine opened or clicked (prefetched) is stored and counted apart, as "prefetched": no person did it.
 -- The caller has made the months of the batch before (outreach.ensure_partitions).
 -- received = stored + duplicates + rejected; unknown counts stored events whose send is not in this workspace.
 CREATE OR REPLACE FUNCTION outreach.batch_update_email_status(p_events jsonb)
@@ -22,6 +23,8 @@ AS $$
 DECLARE
     ws constant bigint := outreach.required_workspace();
     arrived constant timestamptz := statement_timestamp();
+    known constant text[] := ARRAY['queued', 'sent', 'delivered', 'deferred', 'opened', 'clicked', 'replied', 'bounced', 'complained',
+                                   'unsubscribed', 'subscribed', 'rejected', 'failed', 'autoresponded', 'unknown'];
     horizon timestamptz;
     months record;
     sends record;
@@ -81,6 +84,11 @@ BEGIN
         begun := begun || sends.begun;
     END LOOP;
 
+    IF 'unknown' = ANY (statuses) THEN
+        PERFORM outreach.ensure_partitions('message_log', b.first, arrived)
+        FROM (SELECT least(min(u), arrived) AS first FROM unnest(begun) AS u) AS b;
+    END IF;
+
     -- A generic plan would take the arrays for ten elements long. Not for the statements below: their foreign keys' checks would
     -- be planned anew for every row.
     SET LOCAL plan_cache_mode = force_custom_plan;
@@ -90,38 +98,52 @@ BEGIN
     ), given AS MATERIALIZED (
         SELECT e.*,
                CASE WHEN e.event_key IS NULL OR e.created_at IS NULL OR e.event IS NULL OR e.provider IS NULL THEN 'incomplete'
+                    WHEN e.event <> ALL (known) THEN 'unknown_event'
+                    WHEN e.severity NOT IN ('hard', 'soft') THEN 'unknown_severity'
                     WHEN e.created_at < horizon THEN 'too_old'
                     WHEN e.created_at > arrived + interval '1 day' THEN 'in_the_future'
                END AS refusal
         FROM jsonb_to_recordset(p_events) AS e (
             event_key text, created_at timestamptz, event text, provider text, severity text, recipient text,
-            message_id text, reason text, url text, raw jsonb, send_id bigint)
+            message_id text, reason text, url text, raw jsonb, prefetched boolean, send_id bigint)
     ), added AS (
         -- In key order: two batches with the same events would wait for each other otherwise.
         INSERT INTO outreach.email_events (
             workspace_id, event_key, created_at, received_at, event, severity, provider, send_id, campaign_id, lead_id, step,
-            recipient, message_id, reason, url, raw)
+            recipient, message_id, reason, url, raw, prefetched)
         SELECT ws, g.event_key, g.created_at, arrived, g.event, g.severity, g.provider, f.send_id, f.campaign_id, f.lead_id,
-               f.step, g.recipient, g.message_id, g.reason, g.url, g.raw
+               f.step, g.recipient, g.message_id, g.reason, g.url, g.raw, coalesce(g.prefetched, false)
         FROM given AS g
         LEFT JOIN found AS f ON f.send_id = g.send_id
         WHERE g.refusal IS NULL
         ORDER BY g.created_at, g.event_key
         ON CONFLICT (workspace_id, event_key, created_at) DO NOTHING
         RETURNING email_events.created_at, email_events.event, email_events.severity, email_events.send_id,
-                  email_events.recipient, email_events.reason, email_events.url
+                  email_events.recipient, email_events.reason, email_events.url, email_events.prefetched,
+                  CASE WHEN email_events.event IN ('replied', 'autoresponded') THEN email_events.raw END AS raw
     ), told AS MATERIALIZED (
-        SELECT a.created_at, timezone('UTC', a.created_at)::date AS day, a.event, a.severity, a.reason, a.url, f.*
+        SELECT a.created_at, timezone('UTC', a.created_at)::date AS day,
+               CASE WHEN a.prefetched AND a.event IN ('opened', 'clicked') THEN 'prefetched' ELSE a.event END AS event,
+               a.severity, a.reason, a.url, a.recipient, a.raw, f.*
         FROM added AS a
         JOIN found AS f ON f.send_id = a.send_id
     ), settled AS MATERIALIZED (
         -- Sends of which nobody knew whether they left, and whose mail was seen now.
-        SELECT t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, coalesce(t.begun_at, min(t.created_at)) AS sent_at
+        SELECT t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.address, t.begun_at,
+               coalesce(t.begun_at, min(t.created_at)) AS sent_at
         FROM told AS t
         WHERE t.status = 'unknown'
           AND (t.event IN ('delivered', 'opened', 'clicked', 'replied', 'complained', 'unsubscribed')
                OR t.event = 'bounced' AND t.severity IS DISTINCT FROM 'soft')
-        GROUP BY t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.begun_at
+        GROUP BY t.send_id, t.campaign_id, t.step, t.lead_id, t.mailbox_id, t.address, t.begun_at
+    ), logged AS (
+        -- Their worker did not live to log them.
+        INSERT INTO outreach.message_log (
+            workspace_id, created_at, lead_id, campaign_id, send_id, sender, recipient, response)
+        SELECT ws, coalesce(s.begun_at, arrived), s.lead_id, s.campaign_id, s.send_id, b.address, s.address,
+               'settled by an event'
+        FROM settled AS s
+        LEFT JOIN outreach.mailboxes AS b ON b.workspace_id = ws AND b.id = s.mailbox_id
     ), firsts AS (
         INSERT INTO analytics.people_first AS p (workspace_id, grain, key, kind, lead_id, first_at)
         SELECT ws, k.grain, k.key, t.event, t.lead_id, min(t.created_at)
@@ -194,10 +216,11 @@ BEGIN
         GROUP BY t.lead_id
     ), unwanted AS (
         -- An unknown message counts too: whoever complains is not mailed again, whichever system wrote to them.
-        SELECT a.event AS reason, coalesce(f.address, a.recipient) AS target
+        SELECT CASE a.event WHEN 'failed' THEN 'bounced' ELSE a.event END AS reason,
+               coalesce(f.address, a.recipient) AS target
         FROM added AS a
         LEFT JOIN found AS f ON f.send_id = a.send_id
-        WHERE a.event IN ('complained', 'unsubscribed') OR (a.event = 'bounced' AND a.severity = 'hard')
+        WHERE a.event IN ('complained', 'unsubscribed') OR (a.event IN ('bounced', 'failed') AND a.severity = 'hard')
     ), activities AS (
         INSERT INTO outreach.lead_activities (
             workspace_id, created_at, lead_id, activity_type, campaign_id, send_id, details)
@@ -206,6 +229,14 @@ BEGIN
         FROM told AS t
         WHERE t.event IN (
             'opened', 'clicked', 'replied', 'autoresponded', 'bounced', 'complained', 'unsubscribed', 'subscribed')
+    ), inbound AS (
+        -- What recipients wrote; their subject is in what the poller kept of the mail.
+        INSERT INTO outreach.message_log (
+            workspace_id, created_at, lead_id, campaign_id, send_id, direction, message_id, sender, subject)
+        SELECT ws, t.created_at, t.lead_id, t.campaign_id, t.send_id, 'inbound', t.raw ->> 'message_id', t.recipient,
+               t.raw ->> 'subject'
+        FROM told AS t
+        WHERE t.event IN ('replied', 'autoresponded')
     ), outcome AS (
         SELECT count(*) AS stored, count(*) FILTER (WHERE a.send_id IS NULL) AS unknown FROM added AS a
     ), refused AS (

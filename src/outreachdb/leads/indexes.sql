@@ -19,6 +19,7 @@ WHERE c.workspace_id = %(workspace_id)s AND c.name_key = %(nameless_key)s AND c.
 SELECT c.id, c.domain FROM outreach.companies AS c WHERE c.workspace_id = %(workspace_id)s AND c.name_key = %(name_key)s;
 
 -- name: ix_companies_renewal_month
+-- claim: R0 companies by renewal month: unknown -> 31 ms
 -- Companies whose contract is renewed soon (R0: idx_company_renewal_month).
 SELECT c.id, c.name
 FROM outreach.companies AS c
@@ -51,6 +52,8 @@ FROM outreach.leads AS l
 WHERE l.workspace_id = %(workspace_id)s AND l.company_id = %(company_id)s;
 
 -- name: ix_leads_created_at
+-- claim: R1 leads created in a range, 100,000 leads: 800-1500 ms -> 10-20 ms
+-- claim: R1 newest leads, 100,000 leads: 1000-2000 ms -> 15-30 ms
 -- The newest leads, page by page, and leads created in a range (R1, R2).
 SELECT l.id, l.email, l.created_at
 FROM outreach.leads AS l
@@ -59,6 +62,7 @@ ORDER BY l.created_at DESC, l.id DESC
 LIMIT %(limit)s;
 
 -- name: ix_leads_updated_at
+-- claim: R4 range of instants: 200 ms -> 10 ms
 -- What changed last, for whoever follows the list (R4).
 SELECT l.id, l.email, l.updated_at
 FROM outreach.leads AS l
@@ -75,6 +79,7 @@ ORDER BY l.created_at DESC
 LIMIT %(limit)s;
 
 -- name: ix_leads_industry_created
+-- claim: R1 leads of an industry, 100,000 leads: 500-1000 ms -> 5-15 ms
 -- Leads of an industry, newest first (R1: the composite that it recommends).
 SELECT l.id, l.email, l.created_at
 FROM outreach.leads AS l
@@ -83,12 +88,14 @@ ORDER BY l.created_at DESC
 LIMIT %(limit)s;
 
 -- name: ix_leads_company_name
--- Leads by the company's name as written in the list (R1).
+-- Leads by the company's name as written in the list (R1), and lists in its order, page by page.
 SELECT l.id, l.email
 FROM outreach.leads AS l
-WHERE l.workspace_id = %(workspace_id)s AND l.company_name = %(company_name)s;
+WHERE l.workspace_id = %(workspace_id)s AND l.company_name = %(company_name)s
+ORDER BY l.id;
 
 -- name: ix_leads_verification
+-- claim: R0 addresses to check: unknown -> 31 ms
 -- Which addresses to check next, those never checked first (R0: idx_verif_status_checked).
 SELECT l.id, l.email
 FROM outreach.leads AS l
@@ -105,11 +112,12 @@ ORDER BY l.profile_checked_at NULLS FIRST
 LIMIT %(limit)s;
 
 -- name: ix_leads_score_created
+-- claim: R4 filter and sort by two columns: 1000 ms -> 50 ms
 -- The best leads first (R4: with its WHERE clause); any threshold (R1).
 SELECT l.id, l.email, l.qualification_score
 FROM outreach.leads AS l
 WHERE l.workspace_id = %(workspace_id)s AND l.qualification_score >= %(score)s::real
-ORDER BY l.qualification_score DESC, l.created_at DESC
+ORDER BY l.qualification_score DESC, l.created_at DESC, l.id DESC
 LIMIT %(limit)s;
 
 -- name: ix_leads_qualified_at
@@ -117,7 +125,7 @@ LIMIT %(limit)s;
 SELECT l.id, l.email, l.qualified_at
 FROM outreach.leads AS l
 WHERE l.workspace_id = %(workspace_id)s AND l.qualified_at >= %(since)s
-ORDER BY l.qualified_at DESC
+ORDER BY l.qualified_at DESC, l.id DESC
 LIMIT %(limit)s;
 
 -- name: gin_leads_tags
@@ -161,19 +169,45 @@ SELECT l.id
 FROM outreach.leads AS l
 WHERE l.workspace_id = %(workspace_id)s AND l.created_at >= %(day)s AND l.created_at < %(next_day)s;
 
+-- left out: ix_leads_industry_created_at (leads, (industry, created_at)) served by ix_leads_industry_created
+-- R1's future composite, in its own order; ours leads with the workspace and is read newest first.
+SELECT l.id
+FROM outreach.leads AS l
+WHERE l.workspace_id = %(workspace_id)s AND l.industry = %(industry)s AND l.created_at >= %(since)s
+ORDER BY l.created_at DESC
+LIMIT %(limit)s;
+
+-- left out: gin_leads_tags_alone (leads, gin (tags)) served by gin_leads_tags
+-- as: trusted
+-- R2's index on tags alone: without the workspace in front, a common tag of a big workspace is read for each small one.
+SELECT count(*) FROM outreach.leads AS l WHERE l.workspace_id = %(small_workspace)s AND l.tags @> %(common_tags)s::text[];
+
+-- left out: gin_leads_custom_fields_alone (leads, gin (custom_fields)) served by gin_leads_custom_fields
+-- as: trusted
+-- R1's, R2's and R4's index on the documents alone, of the class that also answers which keys are there; segments ask for values, for
+-- which paths are smaller and faster.
+SELECT count(*)
+FROM outreach.leads AS l
+WHERE l.workspace_id = %(workspace_id)s AND l.custom_fields @> %(custom_fields)s::jsonb;
+
 -- left out: ix_leads_contact_email (leads, (contact_email)) served by uq_leads_email_key
+-- tried: (email)
+-- asked: SELECT l.id FROM outreach.leads AS l WHERE l.workspace_id = %(workspace_id)s AND l.email = %(email)s
 -- R1's look-up by address; the unique key answers it in any case of letters.
 SELECT l.id FROM outreach.leads AS l WHERE l.workspace_id = %(workspace_id)s AND l.email_key = %(email_key)s;
 
 -- left out: idx_leads_workspace_email (leads, (workspace_id, email)) served by uq_leads_email_key
+-- asked: SELECT l.id, l.email FROM outreach.leads AS l WHERE l.workspace_id = %(workspace_id)s AND l.email = %(email)s
 -- R3's look-up by address within the workspace.
 SELECT l.id, l.email FROM outreach.leads AS l WHERE l.workspace_id = %(workspace_id)s AND l.email_key = %(email_key)s;
 
 -- left out: ix_leads_email_hash (leads, hash (email)) served by uq_leads_email_key
+-- asked: SELECT l.id FROM outreach.leads AS l WHERE l.workspace_id = %(workspace_id)s AND l.email = %(email)s
 -- R2's exact look-up; a hash index can't be unique nor lead with the workspace, and the unique key is there anyway.
 SELECT l.id FROM outreach.leads AS l WHERE l.workspace_id = %(workspace_id)s AND l.email_key = %(email_key)s;
 
 -- left out: ix_leads_workspace_status_email (leads, (workspace_id, status, email)) served by uq_leads_email_key
+-- asked: SELECT l.id FROM outreach.leads AS l WHERE l.workspace_id = %(workspace_id)s AND l.status = %(lead_status)s AND l.email = %(email)s
 -- R2's first composite; who knows the address needs no status to find the one lead, and lists of a status are read
 -- newest first (ix_leads_status_created).
 SELECT l.id
@@ -195,6 +229,7 @@ ORDER BY l.qualification_score DESC
 LIMIT %(limit)s;
 
 -- left out: ix_leads_active (leads, (created_at) WHERE status = 'active') served by ix_leads_status_created
+-- tried: (created_at) WHERE status = 'verified'
 -- R2's and R4's partial index; our vocabulary has no such word, its nearest is "verified", and each status is one range of
 -- the other index.
 SELECT l.id
@@ -209,6 +244,7 @@ LIMIT %(limit)s;
 SELECT l.id, l.email FROM outreach.leads AS l WHERE l.workspace_id = %(workspace_id)s AND l.status = 'unsubscribed';
 
 -- left out: idx_leads_hot (leads, (workspace_id, updated_at DESC) WHERE status = 'verified' AND last_contacted_at > ...) served by ix_lead_engagement_last_contacted
+-- tried: none
 -- R3's predicate depends on today's date, which an index can't hold; the time of the last contact lives in
 -- lead_engagement, where a send does not rewrite the lead's many index entries.
 SELECT e.lead_id, e.last_contacted_at, l.email
@@ -221,6 +257,7 @@ LIMIT %(limit)s;
 
 -- left out: ix_leads_search (leads, gin (to_tsvector('english', company_name || ' ' || notes))) served by gin_leads_search
 -- as: trusted
+-- asked: SELECT l.id FROM outreach.leads AS l WHERE l.workspace_id = %(workspace_id)s AND to_tsvector('english', company_name || ' ' || notes) @@ plainto_tsquery('english', 'company 7777')
 -- R4's full text: people look for parts of names and addresses, which whole English words don't match. Companies are found by
 -- the trigram index; notes are in no index, a condition on them reads the workspace's leads.
 SELECT l.id
@@ -275,6 +312,17 @@ WHERE c.workspace_id = %(workspace_id)s AND c.import_id = %(import_id)s;
 -- name: ix_import_changes_lead_id
 -- Which imports changed a lead; erasing a person takes the before-images along.
 SELECT c.import_id FROM outreach.import_changes AS c WHERE c.workspace_id = %(workspace_id)s AND c.lead_id = %(lead_id)s;
+
+-- name: pk_search_words
+-- A word that is known already is not learned again.
+SELECT w.word FROM outreach.search_words AS w WHERE w.workspace_id = %(workspace_id)s AND w.word = %(word)s;
+
+-- name: gin_search_words
+-- as: trusted
+-- The words that are spelt like one that no lead contains.
+SELECT w.word
+FROM outreach.search_words AS w
+WHERE w.workspace_id = %(workspace_id)s AND w.word OPERATOR(public.%%) %(misspelt)s;
 
 -- name: pk_suppressions
 -- One suppression by its id.

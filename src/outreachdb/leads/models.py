@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Computed, Index, SmallInteger, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Computed, Index, SmallInteger, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from outreachdb.db.models import (
@@ -34,12 +35,14 @@ LEAD_STATUSES = (
     "bounced",
     "archived",
 )
+EMAIL_FLAGS = ("disposable", "role")
 EMAIL_STATUSES = ("unchecked", "valid", "risky", "invalid", "unknown")
 SUPPRESSION_REASONS = ("unsubscribed", "bounced", "complained", "blocked", "erased", "imported", "manual")
 
 # The sources' pattern also took white space and control characters; ours refuses both.
 EMAIL_SHAPE = r"^[^@\s[:cntrl:]]+@[^@\s[:cntrl:]]+\.[^@\s[:cntrl:]]+$"
 URL_SHAPE = "^https?://"
+PHONE_SHAPE = r"^\+[1-9][0-9]{6,14}$"
 SEARCH_TEXT = (
     "lower(coalesce(first_name, '') || ' ' || coalesce(last_name, '') || ' ' || "
     "coalesce(email, '') || ' ' || coalesce(company_name, ''))"
@@ -92,8 +95,10 @@ class Lead(Base):
         UniqueConstraint("workspace_id", "email_key", name="uq_leads_email_key"),
         one_of("status", *LEAD_STATUSES),
         one_of("email_status", *EMAIL_STATUSES),
+        CheckConstraint("email_flags <@ ARRAY['disposable', 'role']", name="email_flags_known"),
         CheckConstraint(f"email ~ '{EMAIL_SHAPE}'", name="email_format"),
         CheckConstraint("length(email) <= 254", name="email_length"),
+        CheckConstraint(f"phone_e164 ~ '{PHONE_SHAPE}'", name="phone_e164_format"),
         CheckConstraint("qualification_score BETWEEN 0 AND 100", name="qualification_score_range"),
         CheckConstraint("qualification_latency_ms >= 0", name="qualification_latency_positive"),
         _url("company_website"),
@@ -110,7 +115,7 @@ class Lead(Base):
         Index("ix_leads_updated_at", "workspace_id", text("updated_at DESC"), text("id DESC")),
         Index("ix_leads_status_created", "workspace_id", "status", text("created_at DESC")),
         Index("ix_leads_industry_created", "workspace_id", "industry", text("created_at DESC")),
-        Index("ix_leads_company_name", "workspace_id", "company_name"),
+        Index("ix_leads_company_name", "workspace_id", "company_name", "id"),
         Index("ix_leads_verification", "workspace_id", "email_status", text("email_checked_at NULLS FIRST")),
         Index("ix_leads_profile_checked_at", "workspace_id", text("profile_checked_at NULLS FIRST")),
         Index(
@@ -118,12 +123,14 @@ class Lead(Base):
             "workspace_id",
             text("qualification_score DESC"),
             text("created_at DESC"),
+            text("id DESC"),
             postgresql_where=text("qualification_score IS NOT NULL"),
         ),
         Index(
             "ix_leads_qualified_at",
             "workspace_id",
             text("qualified_at DESC"),
+            text("id DESC"),
             postgresql_where=text("qualified_at IS NOT NULL"),
         ),
         Index("gin_leads_tags", "workspace_id", "tags", postgresql_using="gin"),
@@ -144,7 +151,9 @@ class Lead(Base):
     email_key: Mapped[str | None] = mapped_column(Computed("lower(email)", persisted=True))
     first_name: Mapped[str | None]
     last_name: Mapped[str | None]
+    # As given; and in international form where that is certain.
     phone: Mapped[str | None]
+    phone_e164: Mapped[str | None]
     title: Mapped[str | None]
     company_id: Mapped[int | None]
     company_name: Mapped[str | None]
@@ -165,6 +174,8 @@ class Lead(Base):
     qualified_at: Mapped[datetime | None]
     email_status: Mapped[str] = mapped_column(server_default="unchecked")
     email_checked_at: Mapped[datetime | None]
+    # What is worth knowing before mailing; NULL where nothing is.
+    email_flags: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
     profile_checked_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[CreatedAt]
@@ -209,7 +220,7 @@ class Import(Base):
     __tablename__ = "imports"
     __table_args__ = (
         workspace_key(),
-        one_of("status", "running", "done", "failed", "cancelled", "undone"),
+        one_of("status", "running", "done", "applied", "failed", "cancelled", "undone"),
         one_of("on_conflict", "update", "fill", "skip"),
         CheckConstraint(
             "status NOT IN ('done', 'undone') OR rows_read = inserted + updated + skipped + rejected", name="balance"
@@ -221,6 +232,8 @@ class Import(Base):
     workspace_id: Mapped[WorkspaceId]
     id: Mapped[SerialId]
     file_name: Mapped[str]
+    # Where a resumed import finds its rows again; NULL where they came through a pipe or from an application.
+    source_path: Mapped[str | None]
     file_sha256: Mapped[bytes | None]
     format: Mapped[str | None]
     encoding: Mapped[str | None]
@@ -229,6 +242,8 @@ class Import(Base):
     mapping: Mapped[Document]
     on_conflict: Mapped[str] = mapped_column(server_default="update")
     status: Mapped[str] = mapped_column(server_default="running")
+    # Each attempt begins at nothing; its number tells the process that works on the import from one given up for dead.
+    attempts: Mapped[int] = mapped_column(server_default=text("1"))
     rows_read: Mapped[Counter]
     inserted: Mapped[Counter]
     updated: Mapped[Counter]
@@ -241,6 +256,23 @@ class Import(Base):
     error: Mapped[str | None]
     started_at: Mapped[CreatedAt]
     finished_at: Mapped[datetime | None]
+
+
+class ImportMapping(Base):
+    """A mapping under a name: column of the file -> target; used by itself for files with the same ``header``."""
+
+    __tablename__ = "import_mappings"
+    __table_args__ = (
+        workspace_key(),
+        CheckConstraint("jsonb_typeof(mapping) = 'object'", name="mapping_object"),
+    )
+
+    workspace_id: Mapped[WorkspaceId]
+    name: Mapped[str] = mapped_column(primary_key=True)
+    header: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    mapping: Mapped[dict[str, Any]]
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[CreatedAt]
 
 
 class ImportReject(Base):
@@ -268,6 +300,19 @@ class ImportChange(Base):
     import_id: Mapped[KeyPart]
     lead_id: Mapped[KeyPart]
     before: Mapped[dict[str, Any]]
+
+
+class SearchWord(Base):
+    """Each word of a workspace's names, companies and mail domains once: among them a misspelt word finds its like."""
+
+    __tablename__ = "search_words"
+    __table_args__ = (
+        workspace_key(),
+        Index("gin_search_words", "workspace_id", text("word gin_trgm_ops"), postgresql_using="gin"),
+    )
+
+    workspace_id: Mapped[WorkspaceId]
+    word: Mapped[str] = mapped_column(primary_key=True)
 
 
 class Suppression(Base):

@@ -1,19 +1,50 @@
 -- name: begin_import
 INSERT INTO outreach.imports
-    (workspace_id, file_name, file_sha256, format, encoding, delimiter, header_line, mapping, on_conflict, started_at)
-VALUES (%(workspace_id)s, %(file_name)s, %(file_sha256)s, %(format)s, %(encoding)s, %(delimiter)s, %(header_line)s,
-        %(mapping)s, %(on_conflict)s, %(now)s)
-RETURNING id
+    (workspace_id, file_name, source_path, file_sha256, format, encoding, delimiter, header_line, mapping, on_conflict,
+     started_at)
+VALUES (%(workspace_id)s, %(file_name)s, %(source_path)s, %(file_sha256)s, %(format)s, %(encoding)s, %(delimiter)s,
+        %(header_line)s, %(mapping)s, %(on_conflict)s, %(now)s)
+RETURNING id, attempts
+
+-- name: take_up_import
+-- The same file with the same options, stopped before it was done: it goes on under its number. One that says "running"
+-- may have begun a moment ago and hold its row in the next, see hold_import.
+UPDATE outreach.imports
+SET status = 'running', attempts = attempts + 1, error = NULL, file_name = %(file_name)s,
+    source_path = %(source_path)s, started_at = %(now)s, finished_at = NULL
+WHERE workspace_id = %(workspace_id)s
+  AND id = (
+      SELECT id FROM outreach.imports
+      WHERE workspace_id = %(workspace_id)s AND file_sha256 = %(file_sha256)s AND mapping = %(mapping)s
+        AND on_conflict = %(on_conflict)s
+        AND (status IN ('failed', 'cancelled')
+             OR (status = 'running' AND started_at < %(now)s::timestamptz - interval '2 seconds'))
+      ORDER BY id DESC LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
+RETURNING id, attempts
+
+-- name: wait_for_import
+-- The server needs some seconds to notice that a client was killed; until then its transaction holds the row.
+SET LOCAL lock_timeout = '10s'
+
+-- name: resume_import
+UPDATE outreach.imports
+SET status = 'running', attempts = attempts + 1, error = NULL, file_name = %(file_name)s,
+    source_path = coalesce(%(source_path)s, source_path), started_at = %(now)s, finished_at = NULL
+WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s AND status IN ('running', 'failed', 'cancelled')
+RETURNING id, attempts
 
 -- name: hold_import
--- The lock on this row is the sign of life of whoever works on the import: see end_dead_imports.
-SELECT id FROM outreach.imports
-WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s
-FOR NO KEY UPDATE
+-- The lock on this row is the sign of life of whoever works on the import: see end_dead_imports. "failed" may it have
+-- become in the instant before; with another number of attempts it belongs to somebody else by now.
+UPDATE outreach.imports
+SET status = 'running', error = NULL, finished_at = NULL
+WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s AND attempts = %(attempts)s
+  AND status IN ('running', 'failed')
+RETURNING id
 
 -- name: finish_import
 UPDATE outreach.imports
-SET status = 'done', error = NULL, rows_read = %(rows_read)s, inserted = %(inserted)s, updated = %(updated)s,
+SET status = 'done', rows_read = %(rows_read)s, inserted = %(inserted)s, updated = %(updated)s,
     skipped = %(skipped)s, rejected = %(rejected)s, first_lead_id = %(first_lead_id)s, last_lead_id = %(last_lead_id)s,
     finished_at = %(finished_at)s
 WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s
@@ -21,31 +52,40 @@ WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s
 -- name: fail_import
 UPDATE outreach.imports
 SET status = %(status)s, error = %(error)s, finished_at = %(finished_at)s
-WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s AND status = 'running'
+WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s AND attempts = %(attempts)s AND status = 'running'
+
+-- name: status_of_import
+SELECT status FROM outreach.imports WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s
 
 -- name: end_dead_imports
 -- An import that runs and whose row nobody holds lost its client or its server; its transaction left nothing behind.
+-- One that began a moment ago takes hold of its row in the next.
 UPDATE outreach.imports
-SET status = 'failed', error = 'the importing process ended before it was done', finished_at = %(now)s
+SET status = 'failed', error = 'the importing process ended before it was done; nothing was stored',
+    finished_at = %(now)s
 WHERE workspace_id = %(workspace_id)s
   AND id IN (
       SELECT id FROM outreach.imports
       WHERE workspace_id = %(workspace_id)s AND status = 'running'
+        AND started_at < %(now)s::timestamptz - interval '2 seconds'
       ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
 
 -- name: refresh_statistics
 SELECT outreach.refresh_statistics(t) FROM unnest(ARRAY['leads', 'companies']) AS t
 
+-- name: learn_search_words
+SELECT outreach.learn_search_words(%(import_id)s)
+
 -- name: list_imports
-SELECT id, file_name, status, on_conflict, rows_read, inserted, updated, skipped, rejected, error, started_at, finished_at
+SELECT id, file_name, status, attempts, on_conflict, rows_read, inserted, updated, skipped, rejected, error, started_at, finished_at
 FROM outreach.imports
 WHERE workspace_id = %(workspace_id)s
 ORDER BY started_at DESC, id DESC
 LIMIT %(limit)s
 
 -- name: find_import
-SELECT id, file_name, encode(file_sha256, 'hex') AS file_sha256, format, encoding, delimiter, header_line, mapping,
-       on_conflict, status, rows_read, inserted, updated, skipped, rejected, first_lead_id, last_lead_id, error,
+SELECT id, file_name, source_path, encode(file_sha256, 'hex') AS file_sha256, format, encoding, delimiter, header_line, mapping,
+       on_conflict, status, attempts, rows_read, inserted, updated, skipped, rejected, first_lead_id, last_lead_id, error,
        started_at, finished_at
 FROM outreach.imports
 WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s
@@ -89,9 +129,9 @@ FROM outreach.search_leads_optimized(
     %(query)s::text, %(filters)s::jsonb, %(sort)s::text, %(rows)s::integer, %(cursor)s::text) AS s
 
 -- name: find_lead
-SELECT l.id, l.email, l.first_name, l.last_name, l.phone, l.title, l.company_id, l.company_name, l.company_website,
+SELECT l.id, l.email, l.first_name, l.last_name, l.phone, l.phone_e164, l.title, l.company_id, l.company_name, l.company_website,
        l.linkedin_url, l.industry, l.country, l.city, l.timezone, l.source, l.source_key, l.status, l.tags,
-       l.custom_fields, l.notes, l.qualification_score, l.qualified_at, l.email_status, l.email_checked_at,
+       l.custom_fields, l.notes, l.qualification_score, l.qualified_at, l.email_status, l.email_flags, l.email_checked_at,
        l.profile_checked_at, l.created_at, l.updated_at, e.level AS engagement, e.last_contacted_at, e.last_opened_at,
        e.last_clicked_at, e.last_replied_at, e.sent_count, e.open_count, e.click_count, e.reply_count, e.bounce_count
 FROM outreach.leads AS l
@@ -100,3 +140,30 @@ WHERE l.workspace_id = %(workspace_id)s
   AND l.id = coalesce(%(id)s::bigint, (
       SELECT k.id FROM outreach.leads AS k
       WHERE k.workspace_id = %(workspace_id)s AND k.email_key = %(email_key)s::text))
+
+-- name: save_mapping
+INSERT INTO outreach.import_mappings AS m (workspace_id, name, header, mapping)
+VALUES (%(workspace_id)s, %(name)s, %(header)s, %(mapping)s)
+ON CONFLICT (workspace_id, name) DO UPDATE
+    SET header = excluded.header, mapping = excluded.mapping, updated_at = excluded.updated_at
+
+-- name: find_mapping
+SELECT name, header, mapping FROM outreach.import_mappings
+WHERE workspace_id = %(workspace_id)s AND name = %(name)s
+
+-- name: find_mapping_of_header
+-- The newest of the mappings that were saved for exactly these columns.
+SELECT name, header, mapping FROM outreach.import_mappings
+WHERE workspace_id = %(workspace_id)s AND header = %(header)s::text[]
+ORDER BY updated_at DESC, name
+LIMIT 1
+
+-- name: list_mappings
+SELECT name, header, mapping, created_at, updated_at FROM outreach.import_mappings
+WHERE workspace_id = %(workspace_id)s
+ORDER BY name
+
+-- name: delete_mapping
+DELETE FROM outreach.import_mappings
+WHERE workspace_id = %(workspace_id)s AND name = %(name)s
+RETURNING name

@@ -1,16 +1,5 @@
 -- requires: 0010
 
--- Why a text is no e-mail address, or NULL if it is one (or is NULL). The shape that ck_leads_email_format asks for, and
--- what every mail system agrees on: no quoted local parts, no empty labels, no domain that ends in digits.
-CREATE OR REPLACE FUNCTION outreach.email_problem(p_email text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE
-    WHEN p_email ~ '^[^][@\s[:cntrl:]()<>,;:\\".]+(\.[^][@\s[:cntrl:]()<>,;:\\".]+)*@([^\s[:cntrl:]!-/:-@[-`{-~]+(-+[^\s[:cntrl:]!-/:-@[-`{-~]+)*\.)+[^\s[:cntrl:]!-/:-@[-`{-~0-9][^\s[:cntrl:]!-,./:-@[-`{-~]*[^\s[:cntrl:]!-/:-@[-`{-~]$'
-        AND length(p_email) <= 254 AND strpos(p_email, '@') <= 65 THEN NULL
-    WHEN length(p_email) > 254 THEN 'longer than the 254 characters that an address may have'
-    WHEN p_email IS NOT NULL THEN 'not an e-mail address'
-END;
-
 -- A web address with its scheme: as given, or with https:// before what looks like a host; NULL for anything else.
 CREATE OR REPLACE FUNCTION outreach.normal_url(p_url text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -70,6 +59,37 @@ CREATE OR REPLACE FUNCTION outreach.suppressed_status(p_reason text) RETURNS tex
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN p_reason IN ('unsubscribed', 'complained') THEN 'unsubscribed' WHEN p_reason = 'bounced' THEN 'bounced' END;
 
+-- The form in which a suppression is stored: lower case; "@example.com" is the domain. NULL if it is neither. Takes every
+-- address that ck_leads_email_format lets into the table: whoever is in there can be suppressed.
+CREATE OR REPLACE FUNCTION outreach.suppression_target(p_text text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN p_text ~ '^\s*@?[^\s[:cntrl:]@,;]+\.[^\s[:cntrl:]@,;]+\s*$' THEN ltrim(lower(btrim(p_text, E' \t\r\n')), '@')
+    WHEN p_text ~ '^\s*[^@\s[:cntrl:]]+@[^@\s[:cntrl:]]+\.[^@\s[:cntrl:]]+\s*$' THEN lower(btrim(p_text, E' \t\r\n'))
+END;
+
+-- Stores suppressions, each with its reason, in the order of targets: whoever suppresses locks these rows first and leads
+-- after them, so that nobody waits in a circle. What is suppressed for good already keeps its reason. Returns how many are
+-- new.
+CREATE OR REPLACE FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) RETURNS bigint
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH stored AS (
+        INSERT INTO outreach.suppressions AS s (workspace_id, target, reason, source)
+        SELECT DISTINCT ON (w.target) outreach.current_workspace(), w.target, w.reason, $3
+        FROM (SELECT outreach.suppression_target(g.target) AS target, g.reason FROM unnest($1, $2) AS g (target, reason)) AS w
+        ORDER BY w.target, w.reason DESC
+        ON CONFLICT (workspace_id, target) DO UPDATE
+            SET reason = excluded.reason, source = excluded.source, expires_at = NULL
+            WHERE s.expires_at IS NOT NULL
+        RETURNING s.id
+    )
+    SELECT count(*) FROM stored
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.store_suppressions(text[], text[], text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.store_suppressions(text[], text[], text) TO outreachdb_trusted;
+
 -- Suppresses addresses and whole domains (without their subdomains) of the session's workspace for good, and sets the
 -- status of the leads they hit in the same statement. A target that is suppressed for good already keeps its reason.
 -- added: new targets; leads: leads whose status changed.
@@ -85,6 +105,7 @@ DECLARE
     workspace CONSTANT bigint := outreach.current_workspace();
     status_now CONSTANT text := outreach.suppressed_status(suppress.reason);
     wrong text;
+    new bigint;
 BEGIN
     IF workspace IS NULL THEN
         RAISE EXCEPTION 'no workspace is set' USING ERRCODE = 'invalid_parameter_value';
@@ -94,16 +115,11 @@ BEGIN
         RAISE EXCEPTION 'neither an e-mail address nor a domain: %', coalesce(wrong, 'NULL')
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    new := outreach.store_suppressions(
+        suppress.targets, array_fill(suppress.reason, ARRAY[coalesce(cardinality(suppress.targets), 0)]), suppress.source);
     RETURN QUERY
     WITH wanted AS (
         SELECT DISTINCT outreach.suppression_target(t) AS target FROM unnest(suppress.targets) AS t
-    ), stored AS (
-        INSERT INTO outreach.suppressions AS s (workspace_id, target, reason, source)
-        SELECT workspace, w.target, suppress.reason, suppress.source FROM wanted AS w ORDER BY w.target
-        ON CONFLICT (workspace_id, target) DO UPDATE
-            SET reason = excluded.reason, source = excluded.source, expires_at = NULL
-            WHERE s.expires_at IS NOT NULL
-        RETURNING s.id
     ), hit AS (
         SELECT l.id FROM outreach.leads AS l JOIN wanted AS w ON l.email_key = w.target
         WHERE l.workspace_id = workspace AND w.target LIKE '%@%' AND status_now IS NOT NULL
@@ -121,18 +137,10 @@ BEGIN
         FROM locked AS k WHERE l.workspace_id = workspace AND l.id = k.id
         RETURNING l.id
     )
-    SELECT (SELECT count(*) FROM stored), (SELECT count(*) FROM changed);
+    SELECT new, (SELECT count(*) FROM changed);
 END
 $$;
 
--- The form in which a suppression is stored: lower case; "@example.com" is the domain. NULL if it is neither. Takes every
--- address that ck_leads_email_format lets into the table: whoever is in there can be suppressed.
-CREATE OR REPLACE FUNCTION outreach.suppression_target(p_text text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE
-    WHEN p_text ~ '^\s*@?[^\s[:cntrl:]@,;]+\.[^\s[:cntrl:]@,;]+\s*$' THEN ltrim(lower(btrim(p_text, E' \t\r\n')), '@')
-    WHEN p_text ~ '^\s*[^@\s[:cntrl:]]+@[^@\s[:cntrl:]]+\.[^@\s[:cntrl:]]+\s*$' THEN lower(btrim(p_text, E' \t\r\n'))
-END;
 REVOKE EXECUTE ON FUNCTION outreach.suppress(text[], text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.suppress(text[], text, text) TO outreachdb_app, outreachdb_trusted;
 

@@ -1,10 +1,12 @@
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Search. Three ways, tried in this order, none of which asks the statistics how large the workspace is (what was imported a
 -- minute ago looks empty to them, and (SELECT $1) hides it even where they know it):
---   in order  reads at most 5000 leads in the order of the sort. Whatever is common fills its page here, and a small
---             workspace is read to its end, so that it never pays for the index entries of a big neighbour;
+--   in order  reads 5000 leads in the order of the sort, and up to 40000 where those promise that the page is filled then.
+--             Whatever is common fills its page here, and a small workspace is read to its end, so that it never pays for the
+--             index entries of a big neighbour;
 --   by index  only for what the first way found to be rare: all matches through trigrams or the filter's indexes, then sorted;
---   similar   nothing contains the text: the nearest spellings, best first, one page.
+--   similar   nothing contains the text: its words are spelt as the nearest of the workspace's own words are (search_words), and
+--             the two ways above find the leads with those; best first, one page.
 -- Each page begins behind the last row seen (keyset), so a deep page costs what the first does.
 -- They call the compiler of segments (outreach.segment_condition), which is replayed after this file.
 
@@ -73,42 +75,174 @@ BEGIN
 END
 $$;
 
--- Ids of the leads that meet p_condition, in the order of p_keys, behind the key p_after.
+-- How a collection by index names the workspace. Its list of entries is as long as it has leads: one that holds most of the table
+-- is left out of the index scan (as an expression that no index has) and compared afterwards. Statistics decide about the
+-- cost alone; without them the index looks at both. VOLATILE because EXPLAIN is refused elsewhere; it reads no row.
+CREATE OR REPLACE FUNCTION outreach.search_scope(p_workspace bigint) RETURNS text
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    plan jsonb;
+BEGIN
+    -- Under row-level security pg_stats shows nothing, but the planner knows.
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %L::bigint', p_workspace) INTO plan;
+    RETURN CASE WHEN (plan #>> '{0,Plan,Plan Rows}')::real
+            > 0.3 * (SELECT c.reltuples FROM pg_class AS c WHERE c.oid = 'outreach.leads'::regclass)
+        THEN 'l.workspace_id + 0 = (SELECT $1)' ELSE 'l.workspace_id = (SELECT $1)' END;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.search_scope(bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.search_scope(bigint) TO outreachdb_trusted;
+
+-- Ids of the leads that meet p_condition, in the order of p_keys, behind the key p_after; p_text says that trigrams answer the
+-- condition.
 CREATE OR REPLACE FUNCTION outreach.search_part(
-    p_workspace bigint, p_condition text, p_keys text[], p_down boolean, p_after text[], p_rows integer) RETURNS bigint[]
+    p_workspace bigint, p_condition text, p_text boolean, p_keys text[], p_down boolean, p_after text[], p_rows integer)
+RETURNS bigint[]
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     step constant integer := 5000;
+    further integer;
     ordered text := (SELECT string_agg('l.' || k || CASE WHEN p_down THEN ' DESC' ELSE '' END, ', ') FROM unnest(p_keys) AS k);
-    scope text := 'l.workspace_id = (SELECT $1)'
-        || CASE WHEN p_keys[1] IN ('created_at', 'updated_at', 'id') THEN '' ELSE format(' AND l.%I IS NOT NULL', p_keys[1]) END
+    inside constant text := 'l.workspace_id = (SELECT $1)';
+    behind constant text := CASE WHEN p_keys[1] IN ('created_at', 'updated_at', 'id') THEN '' ELSE format(' AND l.%I IS NOT NULL', p_keys[1]) END
         || CASE WHEN p_after IS NULL THEN '' ELSE format(' AND (%s) %s (%s)',
             (SELECT string_agg('l.' || k, ', ') FROM unnest(p_keys) AS k), CASE WHEN p_down THEN '<' ELSE '>' END,
             (SELECT string_agg(format('%L::%s', p_after[n], outreach.search_type(k)), ', ' ORDER BY n)
              FROM unnest(p_keys) WITH ORDINALITY AS u (k, n))) END;
+    walk constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s '
+        'ORDER BY %s LIMIT %s) AS l WHERE %s LIMIT %s) AS f';
     found bigint[];
 BEGIN
-    found := outreach.search_in_order(format(
-        'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s ORDER BY %s LIMIT %s) AS l '
-        'WHERE %s LIMIT %s) AS f', scope, ordered, step, p_condition, p_rows), p_workspace);
+    found := outreach.search_in_order(format(walk, inside || behind, ordered, step, p_condition, p_rows), p_workspace);
     IF cardinality(found) = p_rows OR p_condition = 'true' OR outreach.search_in_order(format(
         'SELECT array_agg(f.id) FROM (SELECT l.id FROM outreach.leads AS l WHERE %s ORDER BY %s OFFSET %s LIMIT 1) AS f',
-        scope, ordered, step), p_workspace) IS NULL
+        inside || behind, ordered, step), p_workspace) IS NULL
     THEN
         RETURN coalesce(found, '{}');
+    END IF;
+    -- One in four hundred or more: the rest of the page is nearer than all matches are.
+    further := step * p_rows / greatest(cardinality(found), 1) * 3 / 2;
+    IF cardinality(found) * 400 >= step AND further <= 40000 THEN
+        found := outreach.search_in_order(format(walk, inside || behind, ordered, further, p_condition, p_rows), p_workspace);
+        IF cardinality(found) = p_rows THEN
+            RETURN found;
+        END IF;
     END IF;
     -- OFFSET 0: first what matches, then the order; walking in the order once more is what has just failed.
     found := outreach.search_by_index(format(
         'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s AND (%s) OFFSET 0) AS l '
-        'ORDER BY %s LIMIT %s) AS f', scope, p_condition, ordered, p_rows), p_workspace);
+        'ORDER BY %s LIMIT %s) AS f', CASE WHEN p_text THEN outreach.search_scope(p_workspace) ELSE inside END || behind,
+        p_condition, ordered, p_rows), p_workspace);
     RETURN coalesce(found, '{}');
 END
 $$;
 
--- Nearest spellings, best first. The threshold is a setting of pg_trgm; it is put back, and an error rolls it back.
+-- The words of the workspace that are spelt most like this one, best first, at most five. Trigrams say little of two letters that
+-- changed places, so letters that only one of the words has count against it as well.
+CREATE OR REPLACE FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) RETURNS text[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    -- Asked before the setting is: it is unknown until the library is loaded.
+    before constant text := public.show_limit()::text;
+    found text[];
+BEGIN
+    -- What is left of the trigrams when two letters in the middle changed places.
+    PERFORM set_config('pg_trgm.similarity_threshold', CASE WHEN length(p_word) >= 10 THEN '0.45' WHEN length(p_word) >= 8 THEN '0.35'
+        WHEN length(p_word) = 7 THEN '0.3' WHEN length(p_word) = 6 THEN '0.25' ELSE '0.2' END, true);
+    SELECT array_agg(w.word ORDER BY w.score DESC, w.word) INTO found
+    FROM (
+        SELECT w.word, w.score, max(w.score) OVER () AS best
+        FROM (
+            SELECT w.word, public.similarity(w.word, p_word) - abs(length(w.word) - length(p_word)) * 0.05
+                - (length(translate(w.word, p_word, '')) + length(translate(p_word, w.word, ''))) * 0.1 AS score
+            FROM outreach.search_words AS w
+            WHERE w.workspace_id = (SELECT p_workspace) AND w.word OPERATOR(public.%) p_word
+              AND abs(length(w.word) - length(p_word)) <= 3) AS w
+        ORDER BY w.score DESC, w.word
+        LIMIT 5) AS w
+    WHERE w.score > 0 AND w.score >= w.best * 0.7;
+    PERFORM set_config('pg_trgm.similarity_threshold', before, true);
+    RETURN coalesce(found, '{}');
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.search_spellings(bigint, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.search_spellings(bigint, text) TO outreachdb_trusted;
+
+-- What p_query may have meant: its words as words of the workspace are spelt, in the three nearest ways; NULL where a word is like
+-- none. Words of three characters and less are taken as they stand. Each way is one look into the index, with all its words.
+CREATE OR REPLACE FUNCTION outreach.search_alike(p_workspace bigint, p_query text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    word text;
+    spelt text[];
+    ways text[] := '{""}';
+    ranks bigint[] := '{0}';
+BEGIN
+    FOREACH word IN ARRAY regexp_split_to_array(p_query, '[^[:alnum:]]+') LOOP
+        CONTINUE WHEN word = '' OR length(word) < 4 AND word !~ '[[:alpha:]]';
+        spelt := CASE WHEN length(word) < 4 THEN ARRAY[word] ELSE outreach.search_spellings(p_workspace, word) END;
+        SELECT array_agg(n.way ORDER BY n.rank, n.way), array_agg(n.rank ORDER BY n.rank, n.way) INTO ways, ranks
+        FROM (
+            SELECT ltrim(w.way || ' ' || s.word) AS way, w.rank + s.n AS rank
+            FROM unnest(ways, ranks) AS w (way, rank), unnest(spelt) WITH ORDINALITY AS s (word, n)
+            ORDER BY rank, way
+            LIMIT 3) AS n;
+        IF ways IS NULL THEN
+            RETURN NULL;
+        END IF;
+    END LOOP;
+    RETURN (SELECT string_agg('(' || outreach.search_condition(w) || ')', ' OR ') FROM unnest(nullif(ways, '{""}')) AS w);
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN NULL;  -- nothing but words too short to be looked for
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.search_alike(bigint, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.search_alike(bigint, text) TO outreachdb_trusted;
+
+-- Leads that the query may have meant, those that are most like it first; of many the newest two hundred are looked at. A
+-- workspace that has learned no words is asked for similar texts instead, a thousand candidates at most.
 CREATE OR REPLACE FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer)
+RETURNS bigint[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    alike text;
+    found bigint[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM outreach.search_words AS w WHERE w.workspace_id = p_workspace) THEN
+        RETURN outreach.search_similar_texts(p_workspace, p_query, p_condition, p_rows);
+    END IF;
+    alike := outreach.search_alike(p_workspace, p_query);
+    IF alike IS NULL THEN
+        RETURN '{}';
+    END IF;
+    found := outreach.search_part(p_workspace, format('(%s) AND (%s)', alike, p_condition), true, '{created_at,id}', true,
+        NULL, greatest(p_rows, 200));
+    RETURN ARRAY(
+        SELECT l.id
+        FROM unnest(found) WITH ORDINALITY AS f (id, n)
+        CROSS JOIN LATERAL (
+            SELECT e.id, lower(concat_ws(' ', e.first_name, e.last_name, e.email, e.company_name)) AS named
+            FROM outreach.leads AS e WHERE e.workspace_id = (SELECT p_workspace) AND e.id = f.id OFFSET 0) AS l
+        ORDER BY public.word_similarity(p_query, l.named) DESC, f.n
+        LIMIT p_rows);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.search_similar(bigint, text, text, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.search_similar(bigint, text, text, integer) TO outreachdb_trusted;
+
+-- Texts that are most like the query as a whole, best first. The threshold is a setting of pg_trgm; it is put back, and an error rolls it back.
+CREATE OR REPLACE FUNCTION outreach.search_similar_texts(p_workspace bigint, p_query text, p_condition text, p_rows integer)
 RETURNS bigint[]
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -216,7 +350,7 @@ DECLARE
     keys constant text[] := CASE ltrim(sort, '-')
         WHEN 'id' THEN '{id}' WHEN 'created_at' THEN '{created_at,id}' WHEN 'updated_at' THEN '{updated_at,id}'
         WHEN 'score' THEN '{qualification_score,created_at,id}' WHEN 'qualified_at' THEN '{qualified_at,id}'
-        WHEN 'email' THEN '{email_key,id}' WHEN 'company_name' THEN '{company_name,id}' END;
+        WHEN 'email' THEN '{email_key}' WHEN 'company_name' THEN '{company_name,id}' END;
     rest constant text[] := CASE WHEN keys[1] NOT IN ('id', 'created_at', 'updated_at') THEN '{created_at,id}'::text[] END;
     search constant text := md5(jsonb_build_array(sort, wanted, filters)::text);
     start integer := 0;
@@ -240,13 +374,13 @@ BEGIN
         FROM outreach.search_cursor_read(search_leads_optimized.cursor, search, keys, rest) AS c;
     END IF;
     IF start = 0 THEN
-        found := outreach.search_part(ws, condition, keys, down, after, max_rows);
+        found := outreach.search_part(ws, condition, wanted IS NOT NULL, keys, down, after, max_rows);
         after := NULL;
         with_value := cardinality(found);
     END IF;
     IF rest IS NOT NULL AND cardinality(found) < max_rows THEN
-        found := found || outreach.search_part(ws, format('l.%I IS NULL AND (%s)', keys[1], condition), rest, down, after,
-            max_rows - cardinality(found));
+        found := found || outreach.search_part(ws, format('l.%I IS NULL AND (%s)', keys[1], condition), wanted IS NOT NULL, rest,
+            down, after, max_rows - cardinality(found));
     END IF;
     IF found = '{}' AND wanted IS NOT NULL AND search_leads_optimized.cursor IS NULL THEN
         kind := 'similar';

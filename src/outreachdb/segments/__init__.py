@@ -1,5 +1,52 @@
 """Segments: a definition in JSON, compiled to SQL in the database."""
 
-from outreachdb.segments.segments import Segment, SegmentCount, count, create, find, listed, preview
+from outreachdb.segments.actions import Action, ActionReport, ActionUndo, apply
+from outreachdb.segments.actions import listed as actions
+from outreachdb.segments.actions import undo as undo_action
+from outreachdb.segments.explaining import Explanation, Proposal, explain
+from outreachdb.segments.export import Exported, export
+from outreachdb.segments.history import Change, Version, history, revert
+from outreachdb.segments.segments import (
+    Segment,
+    SegmentCount,
+    Usage,
+    breakdown,
+    count,
+    create,
+    delete,
+    find,
+    listed,
+    preview,
+    update,
+    usage,
+)
 
-__all__ = ["Segment", "SegmentCount", "count", "create", "find", "listed", "preview"]
+__all__ = [
+    "Action",
+    "ActionReport",
+    "ActionUndo",
+    "Change",
+    "Explanation",
+    "Exported",
+    "Proposal",
+    "Segment",
+    "SegmentCount",
+    "Usage",
+    "Version",
+    "actions",
+    "apply",
+    "breakdown",
+    "count",
+    "create",
+    "delete",
+    "explain",
+    "export",
+    "find",
+    "history",
+    "listed",
+    "preview",
+    "revert",
+    "undo_action",
+    "update",
+    "usage",
+]

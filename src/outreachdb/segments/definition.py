@@ -1,7 +1,8 @@
 """Segment definitions: read from JSON, checked before the database sees them, errors that point at the spot.
 
-The meaning of fields and operators is in ``routines*.sql`` alone (``outreach.segment_condition``), and so are the
-errors about them; here the shape and the limits are checked, which is what JSON from anywhere can get wrong.
+The meaning of fields, operators and values is in ``routines*.sql`` alone (``outreach.segment_condition``), and so are
+the errors about it; here shape, names and limits are checked, which is what JSON from anywhere can get wrong. The
+context of an error holds the JSON pointer of the spot as ``path``.
 """
 
 from __future__ import annotations
@@ -12,9 +13,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    RootModel,
+    Tag,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from outreachdb.errors import InvalidInput
+from outreachdb.segments import fields
 
 MAX_DEPTH = 32
 MAX_BYTES = 256 * 1024
@@ -59,6 +73,11 @@ Event = Literal[
     "unsubscribed",
     "autoresponded",
 ]
+FieldName = Annotated[
+    str,
+    Field(json_schema_extra={"anyOf": [{"enum": sorted(fields.FIELDS)}, {"pattern": r"^custom\.[\s\S]"}]}),
+]
+FIELDS_HINT = "a field of leads, tags, engagement, suppressed, company.<field>, or custom.<column name>"
 Scalar = Annotated[str | int | float | bool, Field(union_mode="left_to_right")]
 
 
@@ -69,9 +88,35 @@ class _Strict(BaseModel):
 class Condition(_Strict):
     """``{"field": "country", "op": "in", "value": ["US", "GB"]}``."""
 
-    field: str
+    field: Annotated[
+        FieldName | Annotated[list[str], Field(min_length=2, max_length=32)],
+        Field(description='A field, "custom.<column name>", or the keys of a custom field: ["custom", "a", "b"].'),
+    ]
     op: Operator
     value: Scalar | list[Scalar] | None = None
+
+    @field_validator("field", mode="wrap")
+    @classmethod
+    def _known(cls, given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        if isinstance(given, str | list) and fields.operators(given) is None:
+            near = fields.nearest(given) if isinstance(given, str) else None
+            hint = f'did you mean "{near}"?' if near else FIELDS_HINT
+            raise PydanticCustomError(
+                "no_field", "there is no field {field}", {"field": json.dumps(given)[:100], "hint": hint}
+            )
+        return handler(given)
+
+    @field_validator("op")
+    @classmethod
+    def _fits(cls, op: str, info: ValidationInfo) -> str:
+        offered = fields.operators(info.data["field"]) if "field" in info.data else None
+        if offered is not None and op not in offered:
+            field = info.data["field"] if isinstance(info.data["field"], str) else ".".join(info.data["field"])
+            hint = f"this field takes {', '.join(offered)}"
+            raise PydanticCustomError(
+                "no_fit", '"{op}" does not go with the field {field}', {"op": op, "field": field[:100], "hint": hint}
+            )
+        return op
 
 
 class Behaviour(_Strict):
@@ -174,7 +219,13 @@ def check(definition: Any) -> dict[str, Any]:
         Definition.model_validate(definition)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise InvalidInput(f"segment: {_spot(definition, first['loc'])}: {_problem(first)}") from None
+        steps = _steps(definition, first["loc"])
+        spot = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
+        raise InvalidInput(
+            f"segment: {spot or 'definition'}: {_problem(first)}",
+            hint=first.get("ctx", {}).get("hint"),
+            path="".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in steps),
+        ) from None
     checked: dict[str, Any] = definition
     return checked
 
@@ -240,32 +291,39 @@ def _children(node: Mapping[str, Any]) -> list[Any]:
     return parts
 
 
-def _spot(definition: Any, location: tuple[int | str, ...]) -> str:
+def _steps(definition: Any, location: tuple[int | str, ...]) -> list[int | str]:
     """Pydantic's location without its own marks (tags of the union, types of a value)."""
-    spot, node = "", definition
+    steps: list[int | str] = []
+    node = definition
     for part in location:
         if isinstance(part, int) and isinstance(node, list):
-            spot, node = f"{spot}[{part}]", node[part] if part < len(node) else None
+            node = node[part] if part < len(node) else None
         elif isinstance(node, Mapping) and part in node:
-            spot, node = f"{spot}.{part}", node[part]
+            node = node[part]
         elif isinstance(node, Mapping) and part in {"field", "op", "value"}:
-            spot, node = f"{spot}.{part}", None
-    return spot.lstrip(".") or "definition"
+            node = None
+        else:
+            continue
+        steps.append(part)
+    return steps
 
 
 def _problem(error: Any) -> str:
-    kind, message = error["type"], str(error["msg"])
-    if kind == "extra_forbidden":
-        return "unknown key"
-    if kind == "missing":
-        return "is missing"
-    if "value" in error["loc"]:
-        return "must be a text, a number, true or false, or a list of them"
-    if kind == "literal_error" and "event" in error["loc"]:
+    kind, message, place = error["type"], str(error["msg"]), error["loc"]
+    told = {
+        "extra_forbidden": "unknown key",
+        "missing": "is missing",
+        "no_field": message,
+        "no_fit": message,
+        "literal_error": f"no such operator; there are {', '.join(get_args(Operator))}",
+    }
+    if kind == "literal_error" and "event" in place:
         return f"no such event; there are {', '.join(get_args(Event))}"
-    if kind == "literal_error":
-        return f"no such operator; there are {', '.join(get_args(Operator))}"
-    return message[0].lower() + message[1:]
+    if kind not in told and "value" in place:
+        return "must be a text, a number, true or false, or a list of them"
+    if "field" in place and "condition" in place:
+        told.setdefault(kind, "must be a field's name or a list of keys")
+    return told.get(kind, message[0].lower() + message[1:])
 
 
 def _too_deep() -> InvalidInput:

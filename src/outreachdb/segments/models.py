@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from outreachdb.db.models import Base, CreatedAt, SerialId, WorkspaceId, workspace_key
+from outreachdb.db.models import Base, CreatedAt, KeyPart, SerialId, WorkspaceId, tenant_key, workspace_key
 
 
 class Segment(Base):
@@ -27,5 +27,24 @@ class Segment(Base):
     version: Mapped[int] = mapped_column(server_default="1")
     last_count: Mapped[int | None]
     last_counted_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[CreatedAt]
+
+
+class SegmentVersion(Base):
+    """Every definition that a segment ever had, the one in force included, and who wrote it."""
+
+    __tablename__ = "segment_versions"
+    __table_args__ = (
+        tenant_key("segment_id", "segments", owned=True),
+        CheckConstraint("jsonb_typeof(definition) = 'object'", name="definition_object"),
+    )
+
+    workspace_id: Mapped[WorkspaceId]
+    segment_id: Mapped[KeyPart]
+    version: Mapped[KeyPart]
+    definition: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    changed_by: Mapped[str]
+    note: Mapped[str | None]
+    changed_at: Mapped[CreatedAt]

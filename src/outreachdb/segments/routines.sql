@@ -30,13 +30,15 @@ RETURN CASE
     THEN (p_value #>> '{}')::numeric
 END;
 
+-- The spot is told twice: for people in the message, and as a JSON pointer in the detail.
 CREATE OR REPLACE FUNCTION outreach.segment_error(p_path text, p_problem text, p_hint text DEFAULT '') RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RAISE EXCEPTION '%: %', coalesce(nullif(ltrim(p_path, '.'), ''), 'definition'), p_problem
-        USING ERRCODE = 'invalid_parameter_value', HINT = p_hint;
+        USING ERRCODE = 'invalid_parameter_value', HINT = p_hint,
+            DETAIL = translate(regexp_replace(p_path, '\(.*$', ''), '.[]', '//');
 END
 $$;
 
@@ -74,7 +76,8 @@ BEGIN
 END
 $$;
 
--- An ISO date (the whole day, UTC) or an instant, as the range from its first to the instant after its last moment.
+-- An ISO date or "today" (the whole day, UTC) or an instant ("now", "30 days ago", "in 2 weeks"), as the range from its first
+-- to the instant after its last moment.
 CREATE OR REPLACE FUNCTION outreach.segment_instant(p_value jsonb, p_path text) RETURNS tstzrange
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -82,20 +85,26 @@ SET timezone = 'UTC'
 SET datestyle = 'ISO, YMD'
 AS $$
 DECLARE
-    written text := p_value #>> '{}';
+    written text := CASE WHEN p_value = '"today"' THEN to_char(now(), 'YYYY-MM-DD') ELSE p_value #>> '{}' END;
+    relative text[] := regexp_match(written, '^(?:(in) )?([0-9]{1,4} (?:minute|hour|day|week|month|year)s?)(?: (ago))?$');
     instant timestamptz;
 BEGIN
-    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR written !~
-        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[-+][0-9]{2}(:?[0-9]{2})?)?)?$'
+    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR (written <> 'now' AND num_nonnulls(relative[1], relative[3]) <> 1
+        AND written !~
+        '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[-+][0-9]{2}(:?[0-9]{2})?)?)?$')
     THEN
-        PERFORM outreach.segment_error(p_path, 'must be a date such as 2026-01-31 or 2026-01-31T12:00:00Z');
+        PERFORM outreach.segment_error(p_path,
+            'must be a date such as 2026-01-31 or 2026-01-31T12:00:00Z, or a text such as "30 days ago"');
     END IF;
     BEGIN
-        instant := written::timestamptz;
+        instant := CASE WHEN written = 'now' THEN now()
+            WHEN relative[3] IS NOT NULL THEN now() - relative[2]::interval
+            WHEN relative[1] IS NOT NULL THEN now() + relative[2]::interval
+            ELSE written::timestamptz END;
     EXCEPTION WHEN datetime_field_overflow OR invalid_datetime_format OR invalid_time_zone_displacement_value THEN
         PERFORM outreach.segment_error(p_path, format('there is no date %s', written));
     END;
-    IF length(written) = 10 THEN
+    IF length(written) = 10 AND relative IS NULL THEN
         RETURN tstzrange(instant, instant + interval '1 day', '[)');
     END IF;
     RETURN tstzrange(instant, instant, '[]');
@@ -113,7 +122,7 @@ BEGIN
     IF jsonb_typeof(p_value) = 'number' AND written ~ '^[0-9]{1,4}$' THEN
         RETURN make_interval(days => written::integer);
     END IF;
-    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR written !~ '^[0-9]{1,4} (minute|hour|day|week|month|year)s?$' THEN
+    IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' OR written !~ '^([0-9]{1,4} (minute|hour|day|week|month)|[0-9]{1,3} year)s?$' THEN
         PERFORM outreach.segment_error(p_path || '.value', 'must be a number of days or a text such as "30 days"');
     END IF;
     RETURN written::interval;
@@ -251,72 +260,15 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION outreach.segment_tags_test(p_op text, p_value jsonb, p_path text) RETURNS text
+CREATE OR REPLACE FUNCTION outreach.segment_tags_test(p_field text, p_op text, p_value jsonb, p_path text) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF p_op = 'is_set' THEN
-        RETURN 'l.tags <> ''{}''::text[]';
+        RETURN format('l.%I <> ''{}''::text[]', p_field);
     END IF;
-    RETURN format('l.tags %s %L::text[]', CASE p_op WHEN 'has_all' THEN '@>' ELSE '&&' END,
+    RETURN format('l.%I %s %L::text[]', p_field, CASE p_op WHEN 'has_all' THEN '@>' ELSE '&&' END,
         outreach.segment_texts(p_value, p_path));
 END
 $$;
-
--- Containment is what the index on custom_fields answers; 1000 and "1000" are the same to people, so both are tried.
-CREATE OR REPLACE FUNCTION outreach.segment_custom_equals(p_key text, p_value jsonb) RETURNS text
-LANGUAGE sql STABLE
-RETURN format('(l.custom_fields @> %L::jsonb', jsonb_build_object(p_key, p_value))
-    || CASE
-        WHEN jsonb_typeof(p_value) IN ('number', 'boolean')
-        THEN format(' OR l.custom_fields @> %L::jsonb', jsonb_build_object(p_key, p_value #>> '{}'))
-        WHEN outreach.json_number(p_value) IS NOT NULL
-        THEN format(' OR l.custom_fields @> %L::jsonb', jsonb_build_object(p_key, outreach.json_number(p_value)))
-        ELSE ''
-    END || ')';
-
-CREATE OR REPLACE FUNCTION outreach.segment_custom_test(p_key text, p_op text, p_value jsonb, p_path text) RETURNS text
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-SET timezone = 'UTC'
-AS $$
-DECLARE
-    col text := format('(l.custom_fields ->> %L)', p_key);
-    -- Dates in lists are ISO texts: compared by the day, as text, which no bad value can upset.
-    day text := format('CASE WHEN %1$s ~ ''^[0-9]{4}-[0-9]{2}-[0-9]{2}'' THEN left(%1$s, 10) COLLATE "C" END', col);
-BEGIN
-    IF p_op = 'is_set' THEN
-        RETURN format('%s <> ''''', col);
-    ELSIF p_op = 'equals' THEN
-        IF jsonb_typeof(p_value) NOT IN ('string', 'number', 'boolean') THEN
-            PERFORM outreach.segment_error(p_path || '.value', 'must be a text, a number, true or false');
-        END IF;
-        RETURN outreach.segment_custom_equals(p_key, p_value);
-    ELSIF p_op = 'in' THEN
-        PERFORM outreach.segment_texts(p_value, p_path);
-        RETURN (SELECT '(' || string_agg(outreach.segment_custom_equals(p_key, e), ' OR ') || ')'
-                FROM jsonb_array_elements(p_value) AS e);
-    ELSIF p_op = 'matches' THEN
-        RETURN format('%s ~* %L', col, outreach.segment_regex(p_value, p_path));
-    ELSIF p_op IN ('contains', 'starts_with', 'ends_with') THEN
-        IF jsonb_typeof(p_value) IS DISTINCT FROM 'string' THEN
-            PERFORM outreach.segment_error(p_path || '.value', 'must be a text');
-        END IF;
-        RETURN format('lower(%s) LIKE %L', col, outreach.segment_like(p_op, p_value #>> '{}'));
-    ELSIF p_op = 'within_last' THEN
-        RETURN format('%s BETWEEN to_char((now() AT TIME ZONE ''UTC'') - %L::interval, ''YYYY-MM-DD'') '
-            'AND to_char(now() AT TIME ZONE ''UTC'', ''YYYY-MM-DD'')', day, outreach.segment_duration(p_value, p_path));
-    ELSIF p_op IN ('before', 'after') THEN
-        RETURN format('%s %s %L', day, CASE p_op WHEN 'before' THEN '<' ELSE '>' END,
-            to_char(lower(outreach.segment_instant(p_value, p_path || '.value')), 'YYYY-MM-DD'));
-    ELSIF p_op = 'between' AND jsonb_typeof(p_value -> 0) = 'string' AND jsonb_array_length(p_value) = 2 THEN
-        RETURN format('%s BETWEEN %L AND %L', day,
-            to_char(lower(outreach.segment_instant(p_value -> 0, p_path || '.value[0]')), 'YYYY-MM-DD'),
-            to_char(lower(outreach.segment_instant(p_value -> 1, p_path || '.value[1]')), 'YYYY-MM-DD'));
-    END IF;
-    RETURN outreach.segment_number_test(
-        format('outreach.json_number(l.custom_fields -> %L)', p_key), 'numeric', p_op, p_value, p_path);
-END
-$$;
-

@@ -1,4 +1,4 @@
-"""Saved segments: create, list, count, look inside."""
+"""Saved segments and what can be asked of a segment: count, look inside, break down."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from outreachdb.db.queries import Queries
-from outreachdb.db.tenant import Row, Tenant
-from outreachdb.errors import InvalidInput, NotFound
+from outreachdb.db.tenant import Row, Session, Tenant
+from outreachdb.errors import Conflict, InvalidInput, NotFound
+from outreachdb.segments import cost, plans
 from outreachdb.segments import definition as definitions
 
 Q = Queries("outreachdb.segments")
 MAX_NAME = 200
+SAMPLE = {"blocks": 100, "rows": 50}
+FACETS = ("status", "country", "industry", "engagement")
 
 NameOrDefinition = str | Mapping[str, Any]
 
@@ -31,38 +34,104 @@ class Segment:
     version: int
     last_count: int | None
     last_counted_at: datetime | None
+    last_used_at: datetime | None
     created_at: datetime
+    updated_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentCount:
-    """How many leads a segment holds."""
+    """How many leads a segment holds; an estimate is made from a sample."""
 
     count: int
     estimated: bool
     seconds: float
 
 
-async def create(tenant: Tenant, name: str, definition: Mapping[str, Any]) -> Segment:
-    """Save a segment; raises InvalidInput where the definition is wrong, Conflict when the name is taken."""
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a segment is used by: campaigns (id, name, run, status, launched_at) and segments (id, name)."""
+
+    campaigns: list[Row]
+    segments: list[Row]
+
+
+async def create(
+    tenant: Tenant,
+    name: str,
+    definition: Mapping[str, Any],
+    *,
+    by: str = "",
+    note: str | None = None,
+    confirmed: bool = False,
+) -> Segment:
+    """Save a segment as version 1, written by ``by``.
+
+    Raises InvalidInput where the definition is wrong, Conflict when the name is taken, TooCostly over the budget.
+    """
     name = check_name(name, "segment")
     checked = Jsonb(definitions.check(dict(definition)))
-    async with tenant.session(doing=f"creating the segment {name}") as session:
-        await session.execute(Q.check_definition, {"definition": checked})
-        row = await session.one(
-            Q.create_segment, {"workspace_id": tenant.workspace_id, "name": name, "definition": checked}
-        )
-    assert row is not None  # noqa: S101  (INSERT ... RETURNING gives a row or raises)
-    return Segment(**row)
+    values = {"workspace_id": tenant.workspace_id, "name": name, "definition": checked, "by": by, "note": note}
+    async with tenant.reading(doing=f"creating the segment {name}") as session:
+        await session.execute(Q.check_segment, values | {"id": None})
+        await cost.guard(session, tenant, checked, confirmed=confirmed)
+        return await _saved(session, Q.create_segment, values)
+
+
+async def update(
+    tenant: Tenant,
+    name: str,
+    definition: Mapping[str, Any],
+    *,
+    by: str = "",
+    note: str | None = None,
+    confirmed: bool = False,
+) -> Segment:
+    """Give a segment a new definition, as its next version; the same definition again changes nothing.
+
+    Raises NotFound, InvalidInput (also where the segment would be made of itself, or another one no longer make sense),
+    TooCostly over the budget.
+    """
+    checked = Jsonb(definitions.check(dict(definition)))
+    async with tenant.reading(doing=f"changing the segment {name}") as session:
+        found = await _locked(session, tenant, name)
+        if found.definition == checked.obj:
+            return found
+        values = {"workspace_id": tenant.workspace_id, "id": found.id, "name": found.name, "definition": checked}
+        await session.execute(Q.check_segment, values)
+        await cost.guard(session, tenant, checked, confirmed=confirmed)
+        changed = await _saved(session, Q.update_segment, values | {"by": by, "note": note, "now": datetime.now(UTC)})
+        await session.execute(Q.check_users, values)
+        return changed
+
+
+async def delete(tenant: Tenant, name: str) -> Segment:
+    """Delete a segment with its history; raises NotFound, and Conflict while a campaign or a segment uses it."""
+    async with tenant.session(doing=f"deleting the segment {name}") as session:
+        found = await _locked(session, tenant, name)
+        used = await _usage(session, tenant, found)
+        users = [f"campaign {each['name']}" for each in used.campaigns] + [
+            f"segment {each['name']}" for each in used.segments
+        ]
+        if users:
+            some = ", ".join(users[:5]) + (", ..." if len(users) > 5 else "")
+            raise Conflict(f"the segment {name} is used by {some}", hint="change or delete these first")
+        await session.execute(Q.delete_segment, {"workspace_id": tenant.workspace_id, "id": found.id})
+    return found
+
+
+async def usage(tenant: Tenant, name: str) -> Usage:
+    """Which campaigns and segments use a segment; raises NotFound."""
+    found = await find(tenant, name)
+    async with tenant.session(doing=f"looking for users of the segment {name}") as session:
+        return await _usage(session, tenant, found)
 
 
 async def find(tenant: Tenant, name: str) -> Segment:
     """A saved segment; raises NotFound."""
     async with tenant.session(doing=f"looking up the segment {name}") as session:
         row = await session.one(Q.find_segment, {"workspace_id": tenant.workspace_id, "name": name})
-    if row is None:
-        raise NotFound(f"no segment named {name!r}", hint="outreachdb segment list")
-    return Segment(**row)
+    return _found(row, name)
 
 
 async def listed(tenant: Tenant) -> list[Segment]:
@@ -71,11 +140,19 @@ async def listed(tenant: Tenant) -> list[Segment]:
         return [Segment(**row) for row in await session.all(Q.list_segments, {"workspace_id": tenant.workspace_id})]
 
 
-async def count(tenant: Tenant, segment: NameOrDefinition) -> SegmentCount:
-    """Count the leads of a saved segment or of a definition, exactly."""
+async def count(
+    tenant: Tenant, segment: NameOrDefinition, *, estimate: bool = False, confirmed: bool = False
+) -> SegmentCount:
+    """Count the leads of a saved segment or of a definition: exactly, or from a sample where ``estimate`` allows it.
+
+    Raises TooCostly where an exact count would take longer than the budget and is not ``confirmed``.
+    """
     definition = Jsonb(await resolve(tenant, segment))
-    started = time.perf_counter()
-    async with tenant.session("analytics", doing="counting the segment") as session:
+    async with tenant.reading("analytics", doing="counting the segment") as session:
+        if estimate:
+            return await estimated(session, tenant, definition)
+        await cost.guard(session, tenant, definition, confirmed=confirmed)
+        started = time.perf_counter()
         found: int = await session.value(Q.count_leads, {"definition": definition})
         seconds = time.perf_counter() - started
         if isinstance(segment, str):
@@ -85,10 +162,30 @@ async def count(tenant: Tenant, segment: NameOrDefinition) -> SegmentCount:
 
 
 async def preview(tenant: Tenant, segment: NameOrDefinition, *, rows: int = 20, after: int = 0) -> list[Row]:
-    """The first leads of a segment by id, those after the id ``after``; id, names, company, status and tags of each."""
+    """The first leads of a segment by id, those after the id ``after``, each with all its fields."""
     definition = Jsonb(await resolve(tenant, segment))
-    async with tenant.session(doing="looking into the segment") as session:
-        return await session.all(Q.preview_leads, {"definition": definition, "rows": rows, "after": after})
+    async with tenant.reading(doing="looking into the segment") as session:
+        found = await session.all(Q.preview_leads, {"definition": definition, "rows": rows, "after": after})
+        if isinstance(segment, str):
+            await note_use(session, tenant, segment)
+    return found
+
+
+async def breakdown(
+    tenant: Tenant, segment: NameOrDefinition, *, top: int = 10, confirmed: bool = False
+) -> dict[str, Any]:
+    """``count`` of the segment's leads, and by status, country, industry and engagement the ``top`` values.
+
+    Each is a list of ``{"value", "leads"}``, the most first; None is the empty value. Raises TooCostly like a count.
+    """
+    definition = Jsonb(await resolve(tenant, segment))
+    async with tenant.reading("analytics", doing="breaking the segment down") as session:
+        await cost.guard(session, tenant, definition, confirmed=confirmed)
+        rows = await session.all(Q.breakdown, {"definition": definition, "top": top})
+    found: dict[str, Any] = {"count": sum(row["leads"] for row in rows if row["kind"] == "all")}
+    for facet in FACETS:
+        found[facet] = [{"value": row["value"], "leads": row["leads"]} for row in rows if row["kind"] == facet]
+    return found
 
 
 async def resolve(tenant: Tenant, segment: NameOrDefinition) -> dict[str, Any]:
@@ -98,9 +195,49 @@ async def resolve(tenant: Tenant, segment: NameOrDefinition) -> dict[str, Any]:
     return definitions.check(dict(segment))
 
 
+async def note_use(session: Session, tenant: Tenant, name: str) -> None:
+    """Remember that a saved segment was used now."""
+    values = {"workspace_id": tenant.workspace_id, "name": name, "now": datetime.now(UTC)}
+    await session.execute(Q.note_use, values)
+
+
 def check_name(name: str, kind: str) -> str:
     """A name as people type it: not empty, one line, trimmed."""
     name = name.strip()
     if not name or len(name) > MAX_NAME or not name.isprintable():
         raise InvalidInput(f"{name[:40]!r} can't name a {kind}", hint=f"1 to {MAX_NAME} printable characters")
     return name
+
+
+async def estimated(session: Session, tenant: Tenant, definition: Jsonb) -> SegmentCount:
+    """What a sample of the leads says; the planner where it holds no member, the truth where it is all of them."""
+    started = time.perf_counter()
+    row = await session.one(Q.sample_leads, {"definition": definition, **SAMPLE})
+    assert row is not None  # noqa: S101  (the function gives a row or raises)
+    whole = row["looked"] >= row["leads"]
+    found = row["members"] if whole else round(row["leads"] * row["members"] / max(1, row["looked"]))
+    if not whole and row["members"] == 0:
+        explained = (await cost.estimate(session, tenant, definition)).explained
+        found = round(min(row["leads"] / max(1, row["looked"]), plans.members(explained or {"Plan": {}})))
+    return SegmentCount(found, estimated=not whole, seconds=round(time.perf_counter() - started, 4))
+
+
+async def _locked(session: Session, tenant: Tenant, name: str) -> Segment:
+    return _found(await session.one(Q.lock_segment, {"workspace_id": tenant.workspace_id, "name": name}), name)
+
+
+async def _saved(session: Session, query: str, values: Mapping[str, Any]) -> Segment:
+    row = await session.one(query, values)
+    assert row is not None  # noqa: S101  (the statement gives a row or raises)
+    return Segment(**row)
+
+
+async def _usage(session: Session, tenant: Tenant, segment: Segment) -> Usage:
+    values = {"workspace_id": tenant.workspace_id, "id": segment.id, "name": segment.name}
+    return Usage(await session.all(Q.campaigns_of_segment, values), await session.all(Q.segments_of_segment, values))
+
+
+def _found(row: Row | None, name: str) -> Segment:
+    if row is None:
+        raise NotFound(f"no segment named {name!r}", hint="outreachdb segment list")
+    return Segment(**row)

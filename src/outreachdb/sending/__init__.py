@@ -1,6 +1,28 @@
-"""The ledger of sends: scheduling them, handing them out and delivering them by SMTP."""
+"""The ledger of sends: scheduling them, handing them out, delivering them, and telling why."""
 
+from outreachdb.sending.checking import check_templates, send_test
 from outreachdb.sending.dispatch import SendReport, run
-from outreachdb.sending.schedule import Launch, launch
+from outreachdb.sending.forecasting import Forecast, forecast
+from outreachdb.sending.schedule import Launch, add, launch, next_run, plan
+from outreachdb.sending.timeline import Happening, Limits, decide, limits, set_limits, unknown, why
 
-__all__ = ["Launch", "SendReport", "launch", "run"]
+__all__ = [
+    "Forecast",
+    "Happening",
+    "Launch",
+    "Limits",
+    "SendReport",
+    "add",
+    "check_templates",
+    "decide",
+    "forecast",
+    "launch",
+    "limits",
+    "next_run",
+    "plan",
+    "run",
+    "send_test",
+    "set_limits",
+    "unknown",
+    "why",
+]

@@ -13,19 +13,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import structlog
 
-from outreachdb.campaigns.campaigns import secret_context
-from outreachdb.campaigns.templates import StepTemplates
 from outreachdb.db.queries import Queries
-from outreachdb.db.tenant import Row, Tenant
+from outreachdb.db.tenant import Tenant
 from outreachdb.errors import InvalidInput, OutreachDBError, UsageError
 from outreachdb.progress import Progress, silent
 from outreachdb.secrets import Keyring
-from outreachdb.sending import message_id
+from outreachdb.sending import links, message_id, rendering, schedule
+from outreachdb.sending.checking import open_mailbox
 from outreachdb.sending.ledger import Ledger, Send
+from outreachdb.sending.maildir import MaildirLine, MaildirOutbox
 from outreachdb.sending.message import Message, build
 from outreachdb.sending.smtp import Line, Mailbox, MailboxUnusable, Outbox, Outcome
 
@@ -39,6 +40,7 @@ IDLE_SECONDS = 2.0
 FOLD_FROM = 1_000  # deltas, by a worker that stays
 RELEASE_EVERY = 30.0
 UNUSABLE_FOR = 60.0
+DISTANCE_SECONDS = 5.0  # a run that ends when nothing is due waits so long for a mailbox that keeps its distance
 
 
 @dataclass(slots=True)
@@ -65,15 +67,17 @@ async def run(
     batch: int = 500,
     connections: int = 4,
     lease: timedelta = LEASE,
+    maildir: Path | None = None,
     progress: Progress = silent,
 ) -> SendReport:
     """Send what is due: until nothing is (``once``), or until cancelled.
 
-    ``connections`` are those to each mailbox's server at the same time. Any number of workers may run at once.
+    ``connections`` are those to each mailbox's server at the same time. Any number of workers may run at once. With
+    ``maildir`` messages are written into that folder instead of sent; the ledger counts them as sent all the same.
     """
     if not (1 <= batch <= 10_000 and 1 <= connections <= 100):
         raise UsageError("a batch takes 1 to 10000 sends, a mailbox 1 to 100 connections")
-    worker = _Worker(tenant, keyring, Ledger(tenant, lease), connections, progress)
+    worker = _Worker(tenant, keyring, Ledger(tenant, lease), connections, maildir, progress)
     started = time.perf_counter()
     try:
         await worker.work(batch, once=once)
@@ -86,17 +90,28 @@ async def run(
 class _Worker:
     """One run."""
 
-    def __init__(self, tenant: Tenant, keyring: Keyring, ledger: Ledger, connections: int, progress: Progress) -> None:
+    def __init__(
+        self,
+        tenant: Tenant,
+        keyring: Keyring,
+        ledger: Ledger,
+        connections: int,
+        maildir: Path | None,
+        progress: Progress,
+    ) -> None:
         self.tenant = tenant
         self.keyring = keyring
         self.ledger = ledger
         self.connections = connections
+        self.maildir = maildir
+        self.links = links.links_of(tenant, keyring)
         self.progress = progress
         self.report = SendReport()
         self.stopping = False
         self.total: int | None = None
-        self.steps: dict[tuple[int, int], StepTemplates] = {}
-        self.outboxes: dict[int, Outbox] = {}
+        self.steps: rendering.Templates = {}
+        self.tracked: dict[int, list[str]] = {}
+        self.outboxes: dict[int, Outbox | MaildirOutbox] = {}
         self.unusable_until: dict[int, float] = {}
         self.chunks: set[asyncio.Task[None]] = set()
 
@@ -107,6 +122,7 @@ class _Worker:
         while True:
             if time.monotonic() - released > RELEASE_EVERY:
                 self.report.unknown += (await self.ledger.release_expired()).get("unknown", 0)
+                await schedule.launch_due(self.tenant)
                 released = time.monotonic()
             sends, others = await self.ledger.claim(batch, self._given_up())
             self.report.suppressed += sum(1 for row in others if row["verdict"] == "cancelled")
@@ -119,6 +135,10 @@ class _Worker:
             if self.chunks:
                 # Their outcomes may make the next step of a sequence due.
                 await self._settle(await_all=True)
+                continue
+            distance = await self.ledger.next_distance()
+            if distance is not None and distance <= DISTANCE_SECONDS:
+                await asyncio.sleep(min(distance + 0.01, IDLE_SECONDS))
                 continue
             await self.ledger.complete()
             await self._fold(1 if once else FOLD_FROM)
@@ -185,7 +205,9 @@ class _Worker:
                 results += await self._deliver(line, ready, messages)
             await self._record(results)
 
-    async def _deliver(self, line: Line, sends: Sequence[Send], messages: dict[int, Message]) -> list[dict[str, Any]]:
+    async def _deliver(
+        self, line: Line | MaildirLine, sends: Sequence[Send], messages: dict[int, Message]
+    ) -> list[dict[str, Any]]:
         verdicts = await self.ledger.begin(sends)
         self.report.suppressed += sum(1 for row in verdicts.values() if row["verdict"] == "cancelled")
         begun = [send for send in sends if send.send_id in verdicts and verdicts[send.send_id]["verdict"] == "begun"]
@@ -219,36 +241,47 @@ class _Worker:
                 self.keyring, self.tenant.workspace_id, send.send_id, send.created_at, mailbox.domain
             )
             try:
-                rendered = self.steps[send.campaign_id, send.step].render(send.lead)
-                messages[send.send_id] = build(
-                    mailbox.display_name, mailbox.address, send.recipient, rendered, identity
-                )
+                messages[send.send_id] = self._message(send, mailbox, identity)
             except InvalidInput as error:
                 failed.append(_result(send, Outcome("failed", f"template: {error.detail}")))
             except (ValueError, LookupError) as error:
                 failed.append(_result(send, Outcome("failed", f"the message can't be built: {error}")))
         return messages, failed
 
+    def _message(self, send: Send, mailbox: Mailbox, identity: str) -> Message:
+        templates = self.steps[send.campaign_id, send.step, send.variant]
+        if self.links is None:
+            rendered, headers = templates.render(send.lead), None
+        else:
+            own = links.MessageLinks(self.links, send.send_id, send.created_at)
+            track = self.tracked[send.campaign_id]
+            rendered = templates.render(send.lead | own.values)
+            rendered = own.tracked(rendered, opens="opens" in track, clicks="clicks" in track)
+            headers = own.headers
+        return build(
+            mailbox.display_name, mailbox.address, send.recipient, rendered, identity, headers, relay=mailbox.smtp_host
+        )
+
     async def _load(self, sends: Sequence[Send]) -> None:
         """Templates and mailboxes that this run has not met yet."""
-        campaigns = {send.campaign_id for send in sends if (send.campaign_id, send.step) not in self.steps}
+        campaigns = {send.campaign_id for send in sends} - self.tracked.keys()
         mailboxes = {send.mailbox_id for send in sends} - self.outboxes.keys()
-        if not campaigns and not mailboxes:
-            return
         key = {"workspace_id": self.tenant.workspace_id}
-        async with self.tenant.session("jobs", doing="reading templates and mailboxes") as session:
-            steps = await session.all(Q.steps, key | {"campaigns": list(campaigns)})
-            boxes = await session.all(Q.mailboxes, key | {"mailboxes": list(mailboxes)})
-        for row in steps:
-            templates = StepTemplates(row["subject"], row["body_text"], row["body_html"])
-            self.steps[row["campaign_id"], row["step"]] = templates
-        for row in boxes:
-            self.outboxes[row["id"]] = Outbox(self._open(row), self.connections)
+        if campaigns:
+            self.steps |= await rendering.load(self.tenant, list(campaigns))
+            async with self.tenant.session("jobs", doing="reading campaigns") as session:
+                rows = await session.all(Q.tracking, key | {"campaigns": list(campaigns)})
+            self.tracked |= {row["id"]: row["track"] or [] for row in rows}
+        if mailboxes:
+            async with self.tenant.session("jobs", doing="reading mailboxes") as session:
+                boxes = await session.all(Q.mailboxes, key | {"mailboxes": list(mailboxes)})
+            for row in boxes:
+                self.outboxes[row["id"]] = self._outbox(open_mailbox(self.tenant, self.keyring, row))
 
-    def _open(self, row: Row) -> Mailbox:
-        sealed = row.pop("password_encrypted")
-        context = secret_context(self.tenant.workspace_id, row["address"])
-        return Mailbox(**row, password=self.keyring.decrypt(sealed, context=context) if sealed else None)
+    def _outbox(self, box: Mailbox) -> Outbox | MaildirOutbox:
+        if self.maildir is not None:
+            return MaildirOutbox(box, self.maildir)
+        return Outbox(box, self.connections, links.tls_context(self.tenant.pools.settings))
 
 
 def _chunks(sends: Sequence[Send]) -> list[list[Send]]:

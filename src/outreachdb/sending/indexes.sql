@@ -23,10 +23,12 @@ LIMIT %(limit)s;
 
 -- name: ix_email_sends_due
 -- as: trusted
--- What a mailbox has to send next: the claim.
+-- What a mailbox has to send next of a campaign: the claim. The campaign stands before the time, so that a large one does
+-- not hold up those that share its mailboxes.
 SELECT s.id
 FROM outreach.email_sends AS s
-WHERE s.workspace_id = %(workspace_id)s AND s.mailbox_id = %(mailbox_id)s AND s.status = 'scheduled'
+WHERE s.workspace_id = %(workspace_id)s AND s.mailbox_id = %(mailbox_id)s AND s.campaign_id = %(campaign_id)s
+  AND s.status = 'scheduled'
   AND s.scheduled_at <= %(now)s AND s.created_at = %(running_at)s
 ORDER BY s.scheduled_at
 LIMIT %(limit)s;
@@ -77,3 +79,11 @@ LIMIT %(limit)s;
 -- Pruning to the day, over all workspaces: whole months go as partitions, this finds the rest (R0). Rows arrive in the order
 -- of time.
 DELETE FROM outreach.message_log AS m WHERE m.created_at < %(horizon)s;
+
+-- name: pk_sending_limits
+-- The frequency cap of a workspace: asked by every claim and launch; covers the foreign key to workspaces.
+SELECT f.frequency_sends, f.frequency_days FROM outreach.sending_limits AS f WHERE f.workspace_id = %(workspace_id)s;
+
+-- name: pk_campaign_leads
+-- Whom earlier runs of a campaign mailed; covers the foreign key to workspaces.
+SELECT x.lead_id FROM outreach.campaign_leads AS x WHERE x.workspace_id = %(workspace_id)s AND x.name = %(campaign_name)s;

@@ -20,6 +20,7 @@ from outreachdb.errors import OutreachDBError
 Q = Queries("outreachdb.sending")
 RECORD_ATTEMPTS = 6
 FOLD_AT_MOST = 50_000
+BUSY_ATTEMPTS, BUSY_SECONDS = 100, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Send:
     created_at: datetime
     campaign_id: int
     step: int
+    variant: str | None
     lead_id: int
     mailbox_id: int
     recipient: str
@@ -45,10 +47,18 @@ class Ledger:
         self.worker = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
     async def claim(self, n: int, skip: Sequence[int]) -> tuple[list[Send], list[Row]]:
-        """Claimed sends, and the rows that were cancelled or put off instead; both empty when nothing is due."""
+        """Claimed sends, and the rows that were cancelled or put off instead; both empty when nothing is due.
+
+        Where other claims hold all that might be due, it is asked for again for a while.
+        """
         given = {"n": n, "worker": self.worker, "lease": self.lease, "skip": list(skip)}
-        async with self.tenant.session("jobs", doing="claiming sends") as session:
-            rows = await session.all(Q.claim_sends, given)
+        for _ in range(BUSY_ATTEMPTS):
+            async with self.tenant.session("jobs", doing="claiming sends") as session:
+                rows = await session.all(Q.claim_sends, given)
+            if not (rows and rows[0]["verdict"] == "busy"):
+                break
+            rows = []
+            await asyncio.sleep(BUSY_SECONDS)
         claimed = [row for row in rows if row["verdict"] == "claimed"]
         others = [row for row in rows if row["verdict"] != "claimed"]
         return [Send(**{name: row[name] for name in Send.__slots__}) for row in claimed], others
@@ -99,6 +109,12 @@ class Ledger:
         """Fold rollups when at least ``least`` deltas are waiting, so many as one short transaction takes."""
         async with self.tenant.session("jobs", doing="folding rollups") as session:
             await session.execute(Q.fold, {"least": least, "limit": FOLD_AT_MOST})
+
+    async def next_distance(self) -> float | None:
+        """Seconds until a mailbox with something due has kept its distance; ``None`` where none is waiting."""
+        async with self.tenant.session("jobs", doing="asking for mailboxes that wait") as session:
+            seconds: float | None = await session.value(Q.seconds_to_next_distance)
+        return seconds
 
     async def due(self) -> int:
         """How many sends are due now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from email.utils import format_datetime, formataddr
 from typing import Any
 
 from outreachdb.campaigns.templates import Rendered
+from outreachdb.sending import relays
 
 # SendGrid returns a unique argument with every event, the Message-ID not with opens, clicks and complaints. Always
 # sent: a relay may pass on to SendGrid, which takes the header out; to anybody else it says what Message-ID says.
@@ -36,8 +38,20 @@ class Message:
     international: bool
 
 
-def build(name: str | None, address: str, recipient: str, rendered: Rendered, message_id: str) -> Message:
-    """Build a text, or text and HTML, message; raises ValueError where an address can't stand in a header."""
+def build(
+    name: str | None,
+    address: str,
+    recipient: str,
+    rendered: Rendered,
+    message_id: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    relay: str | None = None,
+) -> Message:
+    """Build a text, or text and HTML, message; raises ValueError where an address can't stand in a header.
+
+    ``relay`` is the host that takes it: some return our Message-ID only from a header of their own.
+    """
     international = not (recipient.isascii() and address.isascii())
     if international:
         message = EmailMessage(policy=SMTPUTF8)
@@ -51,10 +65,12 @@ def build(name: str | None, address: str, recipient: str, rendered: Rendered, me
         message["Subject"] = Header(rendered.subject, None if rendered.subject.isascii() else "utf-8")
     message["Date"] = format_datetime(datetime.now(UTC))
     message["Message-ID"] = message_id
+    for header, value in (headers or {}).items():
+        message[header] = value
     message.set_content(_sendable(rendered.text), content_manager=raw_data_manager)
     if rendered.html is not None:
         message.add_alternative(_sendable(rendered.html), subtype="html", content_manager=raw_data_manager)
-    content = _argument(message_id) + message.as_bytes()
+    content = _argument(message_id) + relays.line(relay, message_id) + message.as_bytes()
     return Message(recipient, message_id, rendered.subject, content, international)
 
 

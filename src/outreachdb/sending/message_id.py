@@ -13,6 +13,7 @@ SIGNATURE_BYTES = 12
 _SHAPE = re.compile(
     r"<?\s*(o1\.(\d{1,19})\.(\d{1,19})\.(\d{4})(0[1-9]|1[0-2]))\.([0-9a-f]{24})@[^\s<>@]+\s*>?", re.IGNORECASE
 )
+_SOMEWHERE = re.compile(r"o1\.\d{1,19}\.\d{1,19}\.\d{6}\.[0-9a-f]{24}@[A-Za-z0-9.-]{1,253}", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +40,9 @@ def parse(keyring: Keyring, text: str) -> MessageReference | None:
     if year == "0000" or not keyring.verify(PURPOSE, name.lower(), signature):
         return None
     return MessageReference(int(workspace), int(send), datetime(int(year), int(month), 1, tzinfo=UTC))
+
+
+def find(keyring: Keyring, text: str) -> str | None:
+    """The last Message-ID of ours anywhere in a text, such as a reply's ``References``, with angle brackets."""
+    found = (f"<{match[0]}>" for match in reversed(list(_SOMEWHERE.finditer(text))))
+    return next((each for each in found if parse(keyring, each) is not None), None)

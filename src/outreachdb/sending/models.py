@@ -17,6 +17,7 @@ from outreachdb.db.models import (
     monthly,
     one_of,
     tenant_key,
+    workspace_key,
 )
 
 SEND_STATUSES = ("scheduled", "claimed", "sent", "failed", "cancelled", "unknown")
@@ -54,6 +55,7 @@ class EmailSend(Base):
             "ix_email_sends_due",
             "workspace_id",
             "mailbox_id",
+            "campaign_id",
             "scheduled_at",
             postgresql_where=text("status = 'scheduled'"),
         ),
@@ -109,6 +111,32 @@ class SendExclusion(Base):
     lead_id: Mapped[KeyPart]
     reason: Mapped[str]
     created_at: Mapped[CreatedAt]
+
+
+class SendingLimits(Base):
+    """What a workspace allows itself: a lead gets at most so many mails in so many days, whatever the campaigns."""
+
+    __tablename__ = "sending_limits"
+    __table_args__ = (
+        workspace_key(),
+        CheckConstraint("frequency_sends > 0", name="frequency_sends_positive"),
+        CheckConstraint("frequency_days BETWEEN 1 AND 366", name="frequency_days_range"),
+    )
+
+    workspace_id: Mapped[WorkspaceId]
+    frequency_sends: Mapped[int]
+    frequency_days: Mapped[int]
+
+
+class CampaignLead(Base):
+    """Who was mailed by earlier runs of a campaign; outlives their sends. Filled when the next run is made."""
+
+    __tablename__ = "campaign_leads"
+    __table_args__ = (workspace_key(),)
+
+    workspace_id: Mapped[WorkspaceId]
+    name: Mapped[str] = mapped_column(primary_key=True)
+    lead_id: Mapped[KeyPart]
 
 
 class MessageLogEntry(Base):

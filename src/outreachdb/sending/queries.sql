@@ -2,6 +2,25 @@
 SELECT s.scheduled, s.excluded
 FROM outreach.bulk_schedule_email_sends(%(campaign_id)s, %(launched_at)s) AS s;
 
+-- name: add_leads
+SELECT s.scheduled, s.excluded FROM outreach.add_campaign_leads(%(campaign_id)s) AS s;
+
+-- name: next_run
+SELECT outreach.create_next_run(%(campaign_id)s);
+
+-- name: plan_launch
+UPDATE outreach.campaigns AS c SET settings = c.settings || jsonb_build_object('start', %(start)s::timestamptz)
+WHERE c.workspace_id = %(workspace_id)s AND c.id = %(campaign_id)s;
+
+-- name: due_launches
+SELECT c.id FROM outreach.campaigns AS c
+WHERE c.workspace_id = %(workspace_id)s AND c.status = 'scheduled'
+  AND coalesce((c.settings ->> 'start')::timestamptz, now()) <= now()
+ORDER BY c.id;
+
+-- name: seconds_to_next_distance
+SELECT outreach.seconds_to_next_distance();
+
 -- name: prepare_month
 SELECT outreach.ensure_partitions('email_sends', %(launched_at)s, %(launched_at)s);
 
@@ -9,7 +28,7 @@ SELECT outreach.ensure_partitions('email_sends', %(launched_at)s, %(launched_at)
 SELECT outreach.refresh_statistics('email_sends', %(launched_at)s);
 
 -- name: claim_sends
-SELECT c.send_id, c.created_at, c.campaign_id, c.step, c.lead_id, c.mailbox_id, c.recipient, c.verdict, c.reason, c.lead
+SELECT c.send_id, c.created_at, c.campaign_id, c.step, c.variant, c.lead_id, c.mailbox_id, c.recipient, c.verdict, c.reason, c.lead
 FROM outreach.claim_sends(%(n)s, %(worker)s, %(lease)s, %(skip)s::bigint[]) AS c;
 
 -- name: begin_sends
@@ -32,8 +51,9 @@ SELECT c AS campaign_id FROM outreach.complete_campaigns() AS c;
 SELECT outreach.fold_when_pending(%(least)s, %(limit)s);
 
 -- name: steps
-SELECT t.campaign_id, t.step, t.subject, t.body_text, t.body_html
+SELECT t.campaign_id, t.step, t.subject, t.body_text, t.body_html, t.variants, c.settings ->> 'missing' AS missing
 FROM outreach.campaign_steps AS t
+JOIN outreach.campaigns AS c ON c.workspace_id = t.workspace_id AND c.id = t.campaign_id
 WHERE t.workspace_id = %(workspace_id)s AND t.campaign_id = ANY (%(campaigns)s::bigint[]);
 
 -- name: mailboxes
@@ -48,3 +68,78 @@ WHERE s.workspace_id = %(workspace_id)s AND s.status = 'scheduled' AND s.schedul
   AND s.created_at = ANY (ARRAY(
       SELECT c.launched_at FROM outreach.campaigns AS c
       WHERE c.workspace_id = %(workspace_id)s AND c.status = 'running'));
+
+-- name: leads_to_check
+SELECT c.lead_id, c.email, c.lead FROM outreach.leads_to_check(%(campaign_id)s, %(all)s) AS c;
+
+-- name: timeline
+SELECT t.at, t.kind, t.what FROM outreach.lead_timeline(%(lead_id)s, %(campaign_id)s) AS t;
+
+-- name: unknown_sends
+SELECT s.id AS send_id, s.created_at, c.name AS campaign, s.step, s.lead_id, s.recipient, m.address AS mailbox, s.begun_at,
+       s.last_error
+FROM outreach.campaigns AS c
+JOIN outreach.email_sends AS s
+    ON s.workspace_id = c.workspace_id AND s.campaign_id = c.id AND s.created_at = c.launched_at AND s.status = 'unknown'
+JOIN outreach.mailboxes AS m ON m.workspace_id = s.workspace_id AND m.id = s.mailbox_id
+WHERE c.workspace_id = %(workspace_id)s AND (%(campaign_id)s::bigint IS NULL OR c.id = %(campaign_id)s)
+ORDER BY s.begun_at, s.id
+LIMIT %(limit)s;
+
+-- name: decide_unknown
+SELECT outreach.decide_unknown_sends(%(ids)s::bigint[], %(created_ats)s::timestamptz[], %(decision)s);
+
+-- name: forecast_sends
+SELECT f.mine, f.mailbox_id, f.step, f.zone, outreach.known_zone(f.zone, %(zone)s) AS clock, f.due, f.lately, f.sends
+FROM outreach.forecast_sends(%(campaign_id)s) AS f;
+
+-- name: forecast_mailboxes
+SELECT m.id, m.address, m.daily_cap, m.ramp_first, m.ramp_increase, m.ramp_from, m.min_spacing_ms, m.status,
+       coalesce(u.sent, 0) AS sent_today
+FROM outreach.campaign_mailboxes AS x
+JOIN outreach.mailboxes AS m ON m.workspace_id = x.workspace_id AND m.id = x.mailbox_id
+LEFT JOIN outreach.mailboxes_sent_today(ARRAY(
+    SELECT b.mailbox_id FROM outreach.campaign_mailboxes AS b
+    WHERE b.workspace_id = %(workspace_id)s AND b.campaign_id = %(campaign_id)s)) AS u ON u.mailbox_id = m.id
+WHERE x.workspace_id = %(workspace_id)s AND x.campaign_id = %(campaign_id)s
+ORDER BY m.id;
+
+-- name: forecast_campaign
+SELECT c.status, c.settings ->> 'start' AS start, c.window_from, c.window_to, c.window_days, c.window_zone,
+       f.frequency_sends, f.frequency_days
+FROM outreach.campaigns AS c
+LEFT JOIN outreach.sending_limits AS f ON f.workspace_id = c.workspace_id
+WHERE c.workspace_id = %(workspace_id)s AND c.id = %(campaign_id)s;
+
+-- name: forecast_steps
+SELECT t.step, t.delay_seconds FROM outreach.campaign_steps AS t
+WHERE t.workspace_id = %(workspace_id)s AND t.campaign_id = %(campaign_id)s
+ORDER BY t.step;
+
+-- name: put_limits
+INSERT INTO outreach.sending_limits (workspace_id, frequency_sends, frequency_days)
+VALUES (%(workspace_id)s, %(sends)s, %(days)s)
+ON CONFLICT (workspace_id) DO UPDATE
+SET frequency_sends = excluded.frequency_sends, frequency_days = excluded.frequency_days;
+
+-- name: drop_limits
+DELETE FROM outreach.sending_limits AS f WHERE f.workspace_id = %(workspace_id)s;
+
+-- name: limits
+SELECT f.frequency_sends, f.frequency_days FROM outreach.sending_limits AS f WHERE f.workspace_id = %(workspace_id)s;
+
+-- name: lead_for_test
+SELECT l.id AS lead_id, l.email, t.lead
+FROM outreach.leads AS l
+CROSS JOIN LATERAL outreach.lead_for_templates(l.workspace_id, l.id) AS t (lead)
+WHERE l.workspace_id = %(workspace_id)s AND l.id = %(lead_id)s;
+
+-- name: campaign_mailbox_ids
+SELECT x.mailbox_id FROM outreach.campaign_mailboxes AS x
+WHERE x.workspace_id = %(workspace_id)s AND x.campaign_id = %(campaign_id)s
+ORDER BY x.mailbox_id
+LIMIT 1;
+
+-- name: tracking
+SELECT c.id, c.settings -> 'track' AS track FROM outreach.campaigns AS c
+WHERE c.workspace_id = %(workspace_id)s AND c.id = ANY (%(campaigns)s::bigint[]);

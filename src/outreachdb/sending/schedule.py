@@ -1,4 +1,4 @@
-"""Launching a campaign: its sends are made in the database, all at once or not at all."""
+"""Launching a campaign and adding to it: sends are made in the database, all at once or not at all."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import structlog
 from psycopg import errors as pg
 
 from outreachdb.campaigns import campaigns
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Tenant
-from outreachdb.errors import InvalidInput
+from outreachdb.errors import Conflict, InvalidInput, OutreachDBError
+from outreachdb.sending import checking
 
 Q = Queries("outreachdb.sending")
+log = structlog.get_logger(__name__)
 LARGE = 500  # new sends that make the planner's statistics worth renewing: a new month has none at all
 
 
@@ -27,9 +30,12 @@ class Launch:
     seconds: float
 
 
-async def launch(tenant: Tenant, campaign: str | int, *, launched_at: datetime | None = None) -> Launch:
+async def launch(
+    tenant: Tenant, campaign: str | int, *, launched_at: datetime | None = None, check: bool = True
+) -> Launch:
     """Schedule every send of a campaign; ``launched_at`` (default: now) is the instant that its sends carry.
 
+    With ``check`` the templates are tried on the leads first: raises InvalidInput that names the lead that breaks one.
     Raises Conflict when it was launched already, also where another launch won by a moment.
     """
     instant = datetime.now(UTC) if launched_at is None else launched_at
@@ -37,12 +43,75 @@ async def launch(tenant: Tenant, campaign: str | int, *, launched_at: datetime |
         raise InvalidInput("launched_at has no time zone")
     found = await campaigns.find(tenant, campaign)
     started = time.perf_counter()
+    if check and found.status in {"draft", "scheduled"}:
+        await checking.check_templates(tenant, found.id)
     # A new month is attached in a transaction of its own, not held locked while the sends are written.
     async with tenant.trusted(doing="preparing the month") as session:
         await session.execute(Q.prepare_month, {"launched_at": instant})
+    return await _made(tenant, found, Q.schedule, instant, started)
+
+
+async def add(tenant: Tenant, campaign: str | int, *, check: bool = True) -> Launch:
+    """Schedule who entered the segment since the launch; nobody who is in the campaign is touched.
+
+    ``excluded`` counts those as ``already_in_campaign``. Raises Conflict unless the campaign is running or paused.
+    """
+    found = await campaigns.find(tenant, campaign)
+    started = time.perf_counter()
+    if check and found.launched_at is not None:
+        await checking.check_templates(tenant, found.id)
+    return await _made(tenant, found, Q.add_leads, found.launched_at, started)
+
+
+async def plan(tenant: Tenant, campaign: str | int, at: datetime) -> campaigns.Campaign:
+    """Have a draft launched at an instant, by the next worker that looks: its segment counts as it is then."""
+    if at.tzinfo is None:
+        raise InvalidInput("the instant has no time zone")
+    found = await campaigns.find(tenant, campaign)
+    await checking.check_templates(tenant, found.id)
+    async with tenant.session("jobs", doing=f"scheduling the campaign {found.name}") as session:
+        await session.execute(
+            Q.plan_launch, {"workspace_id": tenant.workspace_id, "campaign_id": found.id, "start": at}
+        )
+        try:
+            await session.execute(campaigns.Q.set_status, {"campaign_id": found.id, "status": "scheduled"})
+        except pg.ObjectNotInPrerequisiteState as error:
+            raise campaigns.refused(found.name, error) from None
+    return await campaigns.find(tenant, found.id)
+
+
+async def launch_due(tenant: Tenant) -> list[Launch]:
+    """Launch the scheduled campaigns whose time has come; what can't be launched is logged and stays scheduled."""
+    async with tenant.session("jobs", doing="looking for campaigns to launch") as session:
+        due = await session.all(Q.due_launches, {"workspace_id": tenant.workspace_id})
+    launched = []
+    for row in due:
+        try:
+            launched.append(await launch(tenant, row["id"], check=False))
+        except Conflict:
+            continue  # another worker was first
+        except OutreachDBError as error:
+            log.warning("a scheduled campaign can't be launched", campaign=row["id"], problem=str(error))
+    return launched
+
+
+async def next_run(tenant: Tenant, campaign: str | int) -> campaigns.Campaign:
+    """A draft with a closed campaign's name, steps and mailboxes; its launch leaves out whom any run mailed."""
+    found = await campaigns.find(tenant, campaign)
+    async with tenant.session("jobs", doing=f"making the next run of {found.name}") as session:
+        try:
+            made = await session.value(Q.next_run, {"campaign_id": found.id})
+        except pg.ObjectNotInPrerequisiteState as error:
+            raise campaigns.refused(found.name, error) from None
+    return await campaigns.find(tenant, int(made))
+
+
+async def _made(
+    tenant: Tenant, found: campaigns.Campaign, statement: str, instant: datetime | None, started: float
+) -> Launch:
     async with tenant.session("jobs", doing=f"launching the campaign {found.name}") as session:
         try:
-            row = await session.one(Q.schedule, {"campaign_id": found.id, "launched_at": instant})
+            row = await session.one(statement, {"campaign_id": found.id, "launched_at": instant})
         except pg.ObjectNotInPrerequisiteState as error:
             raise campaigns.refused(found.name, error) from None
     assert row is not None  # noqa: S101  (a function with one row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -57,8 +58,9 @@ class Mailbox:
 class Outbox:
     """A mailbox's open connections, at most ``connections`` in use at once."""
 
-    def __init__(self, mailbox: Mailbox, connections: int) -> None:
+    def __init__(self, mailbox: Mailbox, connections: int, tls: ssl.SSLContext | None = None) -> None:
         self.mailbox = mailbox
+        self._tls = tls
         self.unusable: str | None = None
         self._free = asyncio.Semaphore(connections)
         self._idle: list[aiosmtplib.SMTP] = []
@@ -85,6 +87,7 @@ class Outbox:
             start_tls=box.security == "starttls",
             username=box.username,
             password=box.password,
+            tls_context=None if box.security == "plain" else self._tls,
             local_hostname=await asyncio.to_thread(_own_name),
             timeout=TIMEOUT,
         )

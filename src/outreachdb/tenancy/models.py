@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from outreachdb.db.models import Base, CreatedAt, Document, No, PartitionInstant, SerialId, Texts, WorkspaceId, monthly
@@ -12,12 +12,17 @@ from outreachdb.db.models import Base, CreatedAt, Document, No, PartitionInstant
 
 class Workspace(Base):
     __tablename__ = "workspaces"
-    __table_args__ = (UniqueConstraint("name", name="uq_workspaces_name"),)
+    __table_args__ = (
+        UniqueConstraint("name", name="uq_workspaces_name"),
+        CheckConstraint("read_limit_ms BETWEEN 0 AND 2147483647", name="read_limit_range"),
+    )
 
     id: Mapped[SerialId]
     name: Mapped[str]
     settings: Mapped[Document]
     created_at: Mapped[CreatedAt]
+    # Milliseconds that one statement of a search or a segment may run; 0 is no limit.
+    read_limit_ms: Mapped[int] = mapped_column(server_default="30000")
 
 
 class ApiKey(Base):

@@ -22,6 +22,7 @@ class Workspace:
     id: int
     name: str
     created_at: datetime
+    read_limit_ms: int
 
 
 async def create(pools: Pools, name: str) -> Workspace:
@@ -48,7 +49,21 @@ async def show(pools: Pools, name: str) -> Workspace:
 async def tenant(pools: Pools, name: str) -> Tenant:
     """The tenant of a workspace, to open sessions with; raises NotFound."""
     found = await show(pools, name)
-    return Tenant(pools, found.id, found.name)
+    return Tenant(pools, found.id, found.name, found.read_limit_ms)
+
+
+async def limit(pools: Pools, name: str, read_limit_ms: int) -> Workspace:
+    """Set how many milliseconds one statement of a search or a segment may run, 0 for no limit; raises NotFound.
+
+    Tenants that are open keep the limit that they were opened with.
+    """
+    if not 0 <= read_limit_ms < 2**31:
+        raise InvalidInput("the limit must be 0 (none) or some milliseconds", hint="30000 is half a minute")
+    async with session(pools, role=TRUSTED_ROLE, doing=f"limiting the workspace {name}") as trusted:
+        row = await trusted.one(Q.set_read_limit, {"name": name, "read_limit_ms": read_limit_ms})
+    if row is None:
+        raise NotFound(f"no workspace named {name!r}", hint="outreachdb workspace list")
+    return Workspace(**row)
 
 
 async def listed(pools: Pools, *, after: str = "", limit: int = 1000) -> list[Workspace]:

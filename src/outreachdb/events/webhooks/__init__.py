@@ -1,23 +1,25 @@
 """Providers' webhooks: each module here is one provider, found by its name. Adding one is adding a file.
 
-A module has ``parse(body, content_type)`` and ``verify(headers, body, key, now, window)``; see :class:`Adapter`.
+A module has ``ABOUT``, ``parse(body, content_type)``, ``check_key(key)`` and ``verify(delivery, key)``; see
+:class:`Adapter`.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
-from datetime import datetime, timedelta
 from functools import cache
 from typing import Protocol, cast
 
 from outreachdb.errors import NotFound
+from outreachdb.events.delivery import About, Delivery
 from outreachdb.events.normal import Parsed
 
 
 class Adapter(Protocol):
     """What a provider's module offers."""
+
+    ABOUT: About
 
     def parse(self, body: bytes, content_type: str | None = None) -> Parsed:
         """The body's events; raises InvalidInput when it is not the provider's format at all."""
@@ -25,11 +27,8 @@ class Adapter(Protocol):
     def check_key(self, key: str) -> None:
         """Raise InvalidInput unless the text is a verification key of this provider."""
 
-    def verify(self, headers: Mapping[str, str], body: bytes, key: str, now: datetime, window: timedelta) -> None:
-        """Raise Unauthorized unless the body was signed with the key within ``window`` of ``now``.
-
-        ``headers`` have lower-case names.
-        """
+    def verify(self, delivery: Delivery, key: str) -> None:
+        """Raise Unauthorized unless the request was signed with the key, and recently where the signature tells."""
 
 
 @cache

@@ -1,15 +1,10 @@
-"""SendGrid's Event Webhook.
-
-Events: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
-Signature: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features
-"""
+"""SendGrid's Event Webhook."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -19,9 +14,22 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
 from outreachdb.errors import InvalidInput, Unauthorized
+from outreachdb.events.delivery import About, Delivery, decoded
 from outreachdb.events.normal import NormalEvent, Parsed, Severity, instant_of, load_json, normalise_each, text_of
 from outreachdb.sending.message import MESSAGE_ID_ARGUMENT
 
+ABOUT = About(
+    title="SendGrid",
+    events="https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event",
+    security=(
+        "https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/"
+        "getting-started-event-webhook-security-features"
+    ),
+    scheme="ECDSA (P-256, SHA-256) of timestamp and body",
+    key="the verification key (base64), or PEM",
+    batch="an array of events",
+    headers=("X-Twilio-Email-Event-Webhook-Signature", "X-Twilio-Email-Event-Webhook-Timestamp"),
+)
 SIGNATURE_HEADER = "x-twilio-email-event-webhook-signature"
 TIMESTAMP_HEADER = "x-twilio-email-event-webhook-timestamp"
 
@@ -54,24 +62,16 @@ def check_key(key: str) -> None:
     _public_key(key)
 
 
-def verify(headers: Mapping[str, str], body: bytes, key: str, now: datetime, window: timedelta) -> None:
+def verify(delivery: Delivery, key: str) -> None:
     """Check the ECDSA signature over timestamp + body and the age of the timestamp."""
-    signature, timestamp = headers.get(SIGNATURE_HEADER), headers.get(TIMESTAMP_HEADER)
+    signature, timestamp = delivery.headers.get(SIGNATURE_HEADER), delivery.headers.get(TIMESTAMP_HEADER)
     if not signature or not timestamp:
         raise Unauthorized("the webhook is not signed", hint="switch the Signed Event Webhook on at SendGrid")
     try:
-        signed = base64.b64decode(signature, validate=True)
-        _public_key(key).verify(signed, timestamp.encode() + body, ECDSA(SHA256()))
-    except (binascii.Error, ValueError, InvalidSignature):
+        _public_key(key).verify(decoded(signature), timestamp.encode() + delivery.body, ECDSA(SHA256()))
+    except InvalidSignature:
         raise Unauthorized("the webhook's signature is wrong") from None
-    try:
-        age = abs(now - instant_of(timestamp))
-    except InvalidInput:
-        raise Unauthorized("the webhook's timestamp is not a time") from None
-    if age > window:
-        raise Unauthorized(
-            "the webhook's signature has expired", hint=f"it is valid for {window.total_seconds():.0f} s"
-        )
+    delivery.must_be_fresh(timestamp, instant_of)
 
 
 def _normalise(item: dict[str, Any]) -> list[NormalEvent]:
@@ -94,6 +94,7 @@ def _normalise(item: dict[str, Any]) -> list[NormalEvent]:
             reason=text_of(item, "reason", "response"),
             url=text_of(item, "url"),
             raw=item,
+            prefetched=item.get("sg_machine_open") is True,
         )
     ]
 

@@ -2,7 +2,7 @@
 
 from outreachdb.leads.importing.fields import MappingTarget
 from outreachdb.leads.importing.report import ImportReport
-from outreachdb.leads.importing.run import import_file
+from outreachdb.leads.importing.run import import_file, import_rows, resume
 from outreachdb.leads.importing.runs import find, listed, rejects, write_rejects
 from outreachdb.leads.importing.undoing import Kept, UndoReport, undo
 
@@ -13,8 +13,10 @@ __all__ = [
     "UndoReport",
     "find",
     "import_file",
+    "import_rows",
     "listed",
     "rejects",
+    "resume",
     "undo",
     "write_rejects",
 ]

@@ -2,28 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from psycopg import sql
 
-from outreachdb.leads.importing.fields import FULL_NAME, ColumnMap
+from outreachdb.leads.importing.fields import FULL_NAME, STATUS_WORDS, ColumnMap
 from outreachdb.leads.models import LEAD_STATUSES
 
-# Fields that a cell fills as it is.
+# Fields that a cell fills with its text.
 PLAIN = ("first_name", "last_name", "phone", "title", "company_name", "industry", "country", "city", "timezone",
          "source", "notes")  # fmt: skip
 URLS = ("company_website", "linkedin_url")
-INDEXED = ("company_name", "industry", "source_key")
-INDEXED_LENGTH = 500  # characters; a B-tree entry has room for about 2,700 bytes
+NAMES = ("first_name", "last_name", FULL_NAME)
+# Characters. A B-tree entry has room for about 2,700 bytes; what is longer elsewhere is a cell that slipped.
+LIMITS = {
+    "first_name": 200, "last_name": 200, FULL_NAME: 400, "phone": 100, "title": 500, "company_name": 500,
+    "company_website": 2000, "linkedin_url": 2000, "industry": 500, "country": 200, "city": 200, "timezone": 100,
+    "source": 500, "source_key": 500, "notes": 100_000,
+}  # fmt: skip
 TAG_LENGTH = 200
 NULL = sql.SQL("NULL::text")
+_DAY, _MONTH, _YEAR = "(?:0?[1-9]|[12][0-9]|3[01])", "(?:0?[1-9]|1[0-2])", "(?:19|20)[0-9][0-9]"
+# Kinds of custom columns that are no text, and what every cell of such a column looks like. Numbers have at most 15
+# digits, which every reader of JSON keeps, and no leading zero. Dates in ISO form are ISO text already.
+PATTERNS = {
+    "number": r"(?:0|-?[1-9][0-9]{0,14}|-?(?:0|[1-9][0-9]{0,8})\.[0-9]{1,6})",
+    "boolean": "(?:[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee])",
+    "day.month.year": rf"{_DAY}\.{_MONTH}\.{_YEAR}",
+    "day/month/year": f"{_DAY}/{_MONTH}/{_YEAR}",
+    "month/day/year": f"{_MONTH}/{_DAY}/{_YEAR}",
+    "year/month/day": f"{_YEAR}/{_MONTH}/{_DAY}",
+}
+PAIRS = 40  # a function takes 100 arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What looking at all rows has shown: whether odd addresses are staged, and the kinds of custom columns."""
+
+    addresses: bool = False
+    kinds: Mapping[int, str] = field(default_factory=dict)
+
+
+NO_VERDICTS = Verdicts()
 
 
 class Cells:
     """The expressions for one file's columns; staged cells are ``r.c1, r.c2, ...``, fields have their own names."""
 
-    def __init__(self, columns: ColumnMap, delimiter: str) -> None:
+    def __init__(self, columns: ColumnMap, delimiter: str, verdicts: Verdicts = NO_VERDICTS) -> None:
         self._columns = columns
+        self._verdicts = verdicts
         self._delimiter = delimiter
         self._all = [self.cell(place) for place in range(len(columns.columns))]
 
@@ -34,26 +64,58 @@ class Cells:
 
     def fields(self) -> sql.Composed:
         """Select list that gives every field of a lead, with the types of the table."""
-        found: dict[str, sql.Composable] = {field: self._of(field) for field in ("email", *PLAIN)}
+        found: dict[str, sql.Composable] = {"email": self._of("email"), "address_problem": NULL}
+        if self._verdicts.addresses:
+            found["email"] = sql.SQL("CASE WHEN judged.given IS NULL THEN {} ELSE judged.email END").format(
+                found["email"]
+            )
+            found["address_problem"] = sql.SQL("judged.problem")
+        found |= {field: self._given(field) for field in PLAIN}
         found |= self._names()
-        found |= {field: _call("outreach.normal_url", self._of(field)) for field in URLS}
-        found |= {f"given_{field}": self._of(field) for field in (*URLS, "qualification_score", "tags")}
-        found["qualification_score"] = _call("outreach.score_of", self._of("qualification_score"))
-        found["status"] = _call("lower", self._of("status"))
+        found["phone_digits"] = _call("outreach.phone_digits", self._of("phone"))
+        found["phone_rule"] = sql.SQL("dialled.rule") if self._dials() else NULL
+        found |= {field: _call("outreach.normal_url", self._given(field)) for field in URLS}
+        found |= {f"given_{field}": self._given(field) for field in (*URLS, "qualification_score", "tags")}
+        found["qualification_score"] = _call("outreach.score_of", self._given("qualification_score"))
+        found["status"] = _call("lower", self._given("status"))
+        found["mark"] = self._mark()
         found["tags"] = sql.SQL("coalesce(tagged.tags, '{}'::text[])" if self._has("tags") else "'{}'::text[]")
         found["custom_fields"] = self._custom()
         found["source_key"] = self._source_key()
         return _listed(sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in found.items())
 
-    def joins(self, raw: sql.Identifier) -> sql.Composed:
-        """Joins that the fields need: a file has few different tag cells, so each is split once."""
-        if not self._has("tags"):
-            return sql.Composed([])
+    def joins(self, names: Mapping[str, sql.Identifier]) -> sql.Composed:
+        """Joins that the fields need: a file has few different tag cells and countries, so each is looked at once."""
+        once = sql.SQL(
+            " LEFT JOIN (SELECT cell, {function}(cell) AS {value}"
+            " FROM (SELECT DISTINCT {cell} AS cell FROM {raw} AS r) AS once OFFSET 0) AS {alias}"
+            " ON {alias}.cell = {cell}"
+        )
+        parts: list[sql.Composable] = []
+        if self._has("tags"):
+            tagged = {"function": "outreach.split_tags", "value": "tags", "alias": "tagged"}
+            parts.append(once.format(cell=self._of("tags"), raw=names["raw"], **_sqls(tagged)))
+        if self._dials():
+            dialled = {"function": "outreach.phone_rule", "value": "rule", "alias": "dialled"}
+            parts.append(once.format(cell=self._of("country"), raw=names["raw"], **_sqls(dialled)))
+        if self._verdicts.addresses:
+            judged = sql.SQL(" LEFT JOIN {} AS judged ON judged.given = {}")
+            parts.append(judged.format(names["addresses"], self._of("email")))
+        return sql.Composed(parts)
+
+    def typed(self) -> dict[str, str]:
+        """Custom column -> kind, for those that are no text."""
+        return {self._columns.columns[place]: kind for place, kind in self._verdicts.kinds.items()}
+
+    def marks(self) -> bool:
+        """Whether a column may say that somebody must not be mailed."""
+        return bool(self._columns.marks()) or self._has("status")
+
+    def is_kind(self, place: int, kind: str) -> sql.Composed:
+        """Aggregate that tells whether all cells of a column are of a kind of :data:`PATTERNS`."""
         return sql.SQL(
-            "LEFT JOIN (SELECT cell, outreach.split_tags(cell) AS tags"
-            " FROM (SELECT DISTINCT {cell} AS cell FROM {raw} AS r) AS once OFFSET 0) AS tagged"
-            " ON tagged.cell = {cell}"
-        ).format(cell=self._of("tags"), raw=raw)
+            "coalesce(bool_and({cell} ~ {pattern}) FILTER (WHERE outreach.given({cell}) IS NOT NULL), false)"
+        ).format(cell=self.cell(place), pattern=sql.Literal(f"^{PATTERNS[kind]}$"))
 
     def problem(self) -> sql.Composed:
         """What is wrong with a row, or NULL."""
@@ -91,19 +153,47 @@ class Cells:
         place = self._columns.position(field)
         return NULL if place is None else self.cell(place)
 
+    def _given(self, field: str) -> sql.Composable:
+        """The field's cell, NULL where it only says that there is nothing."""
+        if not self._has(field) or field in {"notes", "tags"}:
+            return self._of(field)
+        return _call("outreach.given_name" if field in NAMES else "outreach.given", self._of(field))
+
+    def _dials(self) -> bool:
+        return self._has("phone") and self._has("country")
+
+    def _mark(self) -> sql.Composable:
+        """Why the row must not be mailed, if its file says so."""
+        marks: list[sql.Composable] = [
+            _call("outreach.mark_of_word", self.cell(place)) if kind == STATUS_WORDS
+            else sql.SQL("outreach.mark_of_flag({}, {})").format(self.cell(place), sql.Literal(kind))
+            for place, kind in self._columns.marks()
+        ]  # fmt: skip
+        if self._has("status"):
+            marks.append(_call("outreach.mark_of_word", self._of("status")))
+        return sql.SQL("coalesce({})").format(_listed([*marks, NULL]))
+
     def _names(self) -> dict[str, sql.Composable]:
         if not self._has(FULL_NAME):
             return {}
-        full = self._of(FULL_NAME)
+        full = self._given(FULL_NAME)
         return {f"{part}_name": _call(f"outreach.{part}_of_name", full) for part in ("first", "last")}
 
     def _custom(self) -> sql.Composable:
-        custom = self._columns.custom()
-        if not custom:
-            return sql.SQL("'{}'::jsonb")
-        return sql.SQL("jsonb_strip_nulls(jsonb_object(ARRAY[{}], ARRAY[{}]))").format(
-            _listed(_literal(name) for _, name in custom), _listed(self.cell(place) for place, _ in custom)
-        )
+        kinds = self._verdicts.kinds
+        plain = [(place, name) for place, name in self._columns.custom() if place not in kinds]
+        typed = [(place, name) for place, name in self._columns.custom() if place in kinds]
+        parts: list[sql.Composable] = []
+        if plain:
+            names, cells = _listed(_literal(name) for _, name in plain), _listed(self.cell(place) for place, _ in plain)
+            parts.append(sql.SQL("jsonb_object(ARRAY[{}], ARRAY[{}])").format(names, cells))
+        for first in range(0, len(typed), PAIRS):
+            pairs = (
+                sql.SQL("{}, {}").format(_literal(name), _typed(self.cell(place), kinds[place]))
+                for place, name in typed[first : first + PAIRS]
+            )
+            parts.append(sql.SQL("jsonb_build_object({})").format(_listed(pairs)))
+        return sql.SQL("jsonb_strip_nulls({})").format(sql.SQL(" || ").join(parts)) if parts else sql.SQL("'{}'::jsonb")
 
     def _source_key(self) -> sql.Composed:
         """The external id, else for a row without address a hash of its cells; their order does not matter."""
@@ -113,28 +203,53 @@ class Cells:
         return sql.SQL(
             "coalesce({external}, CASE WHEN {email} IS NULL AND coalesce({mapped}) IS NOT NULL THEN"
             " 'sha256:' || encode(sha256(convert_to(array_to_string(ARRAY[{text}], chr(30)), 'UTF8')), 'hex') END)"
-        ).format(external=self._of("source_key"), email=self._of("email"), mapped=_listed([*mapped, NULL]), text=text)
+        ).format(
+            external=self._given("source_key"), email=self._of("email"), mapped=_listed([*mapped, NULL]), text=text
+        )
 
     def _checks(self) -> list[tuple[str, sql.Composable]]:
         """Field and reason (NULL where all is well) of each check that the file's columns need."""
-        checks: list[tuple[str, sql.Composable]] = [("email", sql.SQL("outreach.email_problem(email)"))]
+        checks: list[tuple[str, sql.Composable]] = [("email", sql.SQL("address_problem"))]
         checks += [(field, _refused(f"given_{field}", field, "not a web address")) for field in URLS]
         score = "qualification_score"
         checks.append((score, _refused(f"given_{score}", score, "not a score between 0 and 100")))
-        checks += [
-            (field, _when(f"length({field}) > {INDEXED_LENGTH}", f"longer than {INDEXED_LENGTH} characters"))
-            for field in INDEXED
-        ]
+        checks += [(field, _too_long(field, limit)) for field, limit in LIMITS.items() if field != FULL_NAME]
+        checks.append((FULL_NAME, _too_long("concat(first_name, last_name)", LIMITS[FULL_NAME])))
         long = f"EXISTS (SELECT FROM unnest(tags) AS tag WHERE length(tag) > {TAG_LENGTH})"
         reason = f"a tag is longer than {TAG_LENGTH} characters"
         checks.append(("tags", _when(f"length(given_tags) > {TAG_LENGTH} AND {long}", reason)))
         known = ", ".join(f"'{status}'" for status in LEAD_STATUSES)
-        checks.append(("status", _when(f"status NOT IN ({known})", "not a status")))
+        checks.append(("status", _when(f"mark IS NULL AND status NOT IN ({known})", "not a status")))
         return [check for check in checks if self._has(check[0])]
 
 
 def _refused(given: str, field: str, reason: str) -> sql.Composable:
     return _when(f"{given} IS NOT NULL AND {field} IS NULL", reason)
+
+
+def _too_long(value: str, limit: int) -> sql.Composable:
+    # Octets are there without counting; characters are counted only where there may be too many.
+    return _when(f"octet_length({value}) > {limit} AND length({value}) > {limit}", f"longer than {limit:,} characters")
+
+
+def _typed(cell: sql.Composable, kind: str) -> sql.Composable:
+    """A cell of a kind of :data:`PATTERNS` as JSON; dates become ISO text."""
+    value = _call("outreach.given", cell)
+    if kind in {"number", "boolean"}:
+        return sql.SQL("to_jsonb({}::{})").format(value, sql.SQL("numeric" if kind == "number" else "boolean"))
+    mark = next(character for character in kind if not character.isalpha())
+    parts = {part: place for place, part in enumerate(kind.split(mark), start=1)}
+    template = sql.SQL(
+        "to_jsonb(split_part({v}, {m}, {y}) || '-' || lpad(split_part({v}, {m}, {o}), 2, '0')"
+        " || '-' || lpad(split_part({v}, {m}, {d}), 2, '0'))"
+    )
+    places = (sql.Literal(parts[part]) for part in ("year", "month", "day"))
+    year, month, day = places
+    return template.format(v=value, m=sql.Literal(mark), y=year, o=month, d=day)
+
+
+def _sqls(parts: Mapping[str, str]) -> dict[str, sql.Composable]:
+    return {name: sql.SQL(part) for name, part in parts.items()}
 
 
 def _when(condition: str, reason: str) -> sql.Composable:

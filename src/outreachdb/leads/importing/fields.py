@@ -13,9 +13,13 @@ from outreachdb.leads.importing.synonyms import (
     FIRST_NAMES_BESIDE_NAME,
     FULL_NAME,
     LINK_WORDS,
+    MARK_HEADERS,
+    MARK_PREFIXES,
+    MARKS,
     NAME_WORDS,
     PLACES,
     SALUTATIONS,
+    STATUS_HEADERS,
     SYNONYMS,
     normalised,
     place_of,
@@ -27,10 +31,12 @@ __all__ = [
 ]  # fmt: skip
 
 CUSTOM = "custom."
+CUSTOM_TOO = "custom:"  # the same in other words
 # "status" is never taken by itself: at every tool it means something else. --map STATUS=status takes it.
 # What `imports rejects --csv` adds to a row; left out when the corrected file is imported.
 REJECT_COLUMNS = ("reject_row", "reject_column", "reject_reason")
-FIELDS = (*SYNONYMS, "status")
+FIELDS = (*SYNONYMS, "status", *MARKS)
+STATUS_WORDS = "words"
 GIVEN, KNOWN, LIKELY = (
     1.0,
     0.9,
@@ -64,6 +70,27 @@ class ColumnMap:
         found = enumerate(self.targets)
         return [(place, target.removeprefix(CUSTOM)) for place, target in found if target and target.startswith(CUSTOM)]
 
+    def marks(self) -> list[tuple[int, str]]:
+        """Position and meaning of each column that may say that somebody must not be mailed.
+
+        The meaning is a reason of a suppression, for columns that hold a yes, a date or a cause; or ``words`` for
+        columns whose words tell. Such a column stays a custom field, unless it is mapped to the mark itself.
+        """
+        found = []
+        for place, target in enumerate(self.targets):
+            plain = normalised(self.columns[place])
+            if target in MARKS:
+                found.append((place, target))
+            elif target is None or not target.startswith(CUSTOM):
+                continue
+            elif plain in MARK_HEADERS:
+                found.append((place, MARK_HEADERS[plain]))
+            elif plain.startswith(MARK_PREFIXES):
+                found.append((place, "unsubscribed"))
+            elif plain in STATUS_HEADERS:
+                found.append((place, STATUS_WORDS))
+        return found
+
     def pairs(self) -> list[tuple[str, MappingTarget]]:
         """Column and target, in the order of the file."""
         return list(zip(self.columns, self.targets, strict=True))
@@ -75,6 +102,7 @@ class ColumnMap:
     def preview(self, sample: Rows) -> list[dict[str, Any]]:
         """For each column: ``column``, ``target``, ``confidence`` and the first ``examples`` of its values."""
         sure = self.confidence or (0.0,) * len(self.columns)
+        marks = dict(self.marks())
         return [
             {
                 "column": column,
@@ -82,6 +110,7 @@ class ColumnMap:
                 "confidence": sure[place],
                 "examples": _values(sample, place)[:EXAMPLES],
             }
+            | ({"marks": marks[place]} if place in marks else {})
             for place, column in enumerate(self.columns)
         ]
 
@@ -226,6 +255,8 @@ def _column(names: Sequence[str], wanted: str) -> str:
 
 
 def _target(field: str) -> str:
+    if field.startswith(CUSTOM_TOO):
+        field = CUSTOM + field.removeprefix(CUSTOM_TOO)
     if field in FIELDS or (field.startswith(CUSTOM) and len(field) > len(CUSTOM)):
         return field
     raise UsageError(f"there is no field {field!r}", hint=f"one of {', '.join(FIELDS)}, or custom.NAME")

@@ -3,7 +3,7 @@
 -- statistics don't know (a workspace filled a minute ago) it expects one row, and loops over a million.
 
 -- name: create_raw
-CREATE UNLOGGED TABLE {raw} ({cells}, row_number bigint, problem text)
+CREATE TEMPORARY TABLE {raw} ({cells}, row_number bigint, problem text)
 
 -- name: sample_lightly
 SET LOCAL default_statistics_target = {target}
@@ -23,7 +23,7 @@ SELECT pg_advisory_xact_lock(hashtextextended('outreachdb.import', %(workspace_i
 -- One row per row of the file, typed and judged. "key" is what makes rows of one file the same lead, NULL in rows that
 -- are rejected or empty; "nth" is 1 in the row that speaks for its key. The sort leaves the table in the order of
 -- addresses, which keeps the unique index's inserts local. OFFSET 0 keeps expressions from being computed twice.
-CREATE UNLOGGED TABLE {clean} AS
+CREATE TEMPORARY TABLE {clean} AS
 SELECT *, CASE WHEN key IS NOT NULL THEN row_number() OVER (PARTITION BY key ORDER BY row_number {direction}) END AS nth
 FROM (
     SELECT *,
@@ -31,7 +31,8 @@ FROM (
            CASE WHEN problem IS NOT NULL AND unreadable IS NULL THEN {problem_column} END AS problem_column,
            CASE WHEN problem IS NULL THEN coalesce(email_key, chr(31) || source_key) END COLLATE "C" AS key
     FROM (
-        SELECT *, lower(email) AS email_key, coalesce(unreadable, {problem}) AS problem
+        SELECT *, lower(email) AS email_key, coalesce(unreadable, {problem}) AS problem,
+               coalesce(outreach.status_of_mark(mark), status) AS status_now, outreach.phone_e164(phone_digits, phone_rule) AS phone_e164
         FROM (
             SELECT r.row_number, r.problem AS unreadable, {fields}
             FROM {raw} AS r {joins}
@@ -137,7 +138,7 @@ LEFT JOIN labels ON labels.key = cells.key
 WHERE c.key = cells.key AND c.nth = 1
 
 -- name: create_match
-CREATE UNLOGGED TABLE {match} (row_number bigint, lead_id bigint)
+CREATE TEMPORARY TABLE {match} (row_number bigint, lead_id bigint)
 
 -- name: match_email
 -- Leads that this import itself made in an earlier round are no match: first_lead_id is the first of them.
@@ -166,7 +167,7 @@ TRUNCATE {match}
 
 -- name: create_firms
 -- The companies that the rows name, once each; {chosen} are the rows that may set a company.
-CREATE UNLOGGED TABLE {firms} AS
+CREATE TEMPORARY TABLE {firms} AS
 SELECT firm, website, name, outreach.web_domain(website) AS domain, lower(name) AS name_key, NULL::bigint AS company_id
 FROM (
     SELECT c.firm, c.company_website AS website, c.company_name AS name
@@ -220,14 +221,14 @@ WHERE f.domain IS NULL AND f.name IS NOT NULL AND c.name_key = f.name_key
 -- A suppressed address arrives with the status that its suppression asks for.
 WITH made AS (
     INSERT INTO outreach.leads (
-        workspace_id, email, first_name, last_name, phone, title, company_id, company_name, company_website,
+        workspace_id, email, first_name, last_name, phone, phone_e164, title, company_id, company_name, company_website,
         linkedin_url, industry, country, city, timezone, source, source_key, status, tags, custom_fields, notes,
-        qualification_score, created_at, updated_at)
-    SELECT %(workspace_id)s, c.email, c.first_name, c.last_name, c.phone, c.title, f.company_id, c.company_name,
+        qualification_score, email_flags, created_at, updated_at)
+    SELECT %(workspace_id)s, c.email, c.first_name, c.last_name, c.phone, c.phone_e164, c.title, f.company_id, c.company_name,
            c.company_website, c.linkedin_url, c.industry, c.country, c.city, c.timezone, c.source, c.source_key,
-           coalesce(outreach.suppressed_status(address.reason), outreach.suppressed_status(domain.reason), c.status,
+           coalesce(outreach.suppressed_status(address.reason), outreach.suppressed_status(domain.reason), c.status_now,
                     'new'),
-           c.tags, c.custom_fields, c.notes, c.qualification_score, %(now)s, %(now)s
+           c.tags, c.custom_fields, c.notes, c.qualification_score, outreach.email_flags(c.email_key), %(now)s, %(now)s
     FROM {clean} AS c
     LEFT JOIN {firms} AS f ON f.firm = c.firm
     LEFT JOIN outreach.suppressions AS address
@@ -237,14 +238,21 @@ WITH made AS (
         ON domain.workspace_id = %(workspace_id)s AND domain.target = split_part(c.email_key, '@', 2)
         AND (domain.expires_at IS NULL OR domain.expires_at > %(now)s)
     WHERE c.nth = 1 AND NOT EXISTS (SELECT FROM {match} AS m WHERE m.row_number = c.row_number)
+      AND c.ctid >= %(first_page)s::tid AND c.ctid < %(next_page)s::tid
     {on_conflict}
-    RETURNING id
+    RETURNING id, email_key IS NULL AS without_address, email_flags, phone_e164 IS NOT NULL AS phone, status
 )
-SELECT count(*) AS leads, min(id) AS first_id, max(id) AS last_id FROM made
+SELECT count(*) AS leads, min(id) AS first_id, max(id) AS last_id,
+       count(*) FILTER (WHERE without_address) AS without_address,
+       count(*) FILTER (WHERE 'role' = ANY (email_flags)) AS role,
+       count(*) FILTER (WHERE 'disposable' = ANY (email_flags)) AS disposable,
+       count(*) FILTER (WHERE phone) AS phones_normalised,
+       count(*) FILTER (WHERE status IN ('unsubscribed', 'bounced')) AS arrived_suppressed
+FROM made
 
 -- name: plan_updates
 -- What the matched leads become; locks those that change, in the order of ids, so that their before-images are exact.
-CREATE UNLOGGED TABLE {changed} AS
+CREATE TEMPORARY TABLE {changed} AS
 SELECT l.id AS lead_id, new.*
 FROM {match} AS m
 JOIN {clean} AS c ON c.row_number = m.row_number
@@ -255,24 +263,83 @@ WHERE {differs}
 ORDER BY l.id
 FOR NO KEY UPDATE OF l
 
+-- name: pages
+SELECT pg_relation_size({table}) / current_setting('block_size')::bigint AS pages
+
+-- name: changed_part
+-- Leads of a part of {changed}, which is in the order of ids: a range of ids is faster to find than a set.
+SELECT count(*) AS leads, min(lead_id) AS first_id, max(lead_id) AS last_id
+FROM {changed} AS n
+WHERE n.ctid >= %(first_page)s::tid AND n.ctid < %(next_page)s::tid
+
 -- name: store_before_images
 INSERT INTO outreach.import_changes (workspace_id, import_id, lead_id, before)
 SELECT %(workspace_id)s, %(import_id)s, l.id, to_jsonb(l)
 FROM outreach.leads AS l
 JOIN {changed} AS n ON n.lead_id = l.id
-WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint)
+WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.id BETWEEN %(first_id)s AND %(last_id)s
+  AND n.ctid >= %(first_page)s::tid AND n.ctid < %(next_page)s::tid
 
 -- name: update_leads
 UPDATE outreach.leads AS l
 SET {assignments}, updated_at = %(now)s
 FROM {changed} AS n
 WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.id = n.lead_id
+  AND l.id BETWEEN %(first_id)s AND %(last_id)s AND n.ctid >= %(first_page)s::tid AND n.ctid < %(next_page)s::tid
+
+-- name: store_marked
+-- What the file itself marks as unsubscribed, bounced or blocked, in whichever row. Whoever suppresses locks suppressions first and
+-- leads after them.
+SELECT outreach.store_suppressions(array_agg(c.email_key), array_agg(c.mark), {origin})
+FROM {clean} AS c
+WHERE c.problem IS NULL AND c.email_key IS NOT NULL AND c.mark IS NOT NULL
+HAVING count(*) > 0
+
+-- name: lock_marked
+-- All leads that the merge may change or a mark may hit, in one order: it is also that of outreach.suppress.
+SELECT count(*)
+FROM (SELECT FROM outreach.leads AS l
+      WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint)
+        AND l.id IN (SELECT m.lead_id FROM {match} AS m
+                     UNION ALL
+                     SELECT k.id
+                     FROM {clean} AS c
+                     JOIN outreach.leads AS k
+                         ON k.workspace_id = (SELECT %(workspace_id)s::bigint) AND k.email_key = c.email_key
+                     WHERE c.problem IS NULL AND c.mark IS NOT NULL
+                       AND k.created_at <> %(now)s)
+      ORDER BY l.id
+      FOR NO KEY UPDATE OF l) AS locked
 
 -- name: suppress_marked
--- What the file itself marks as unsubscribed or bounced, in whichever row.
+-- Sets the status of the leads that a mark hits and the merge has left alone; of several marks the gravest, which is the
+-- last in the alphabet.
 SELECT count(*)
-FROM (SELECT status, array_agg(DISTINCT email_key) AS targets
-      FROM {clean}
-      WHERE problem IS NULL AND email_key IS NOT NULL AND status IN ('unsubscribed', 'bounced')
-      GROUP BY status) AS marked,
-     LATERAL outreach.suppress(marked.targets, marked.status, {origin}) AS done
+FROM (SELECT mark, array_agg(email_key) AS targets
+      FROM (SELECT DISTINCT ON (email_key) email_key, mark
+            FROM {clean}
+            WHERE problem IS NULL AND email_key IS NOT NULL AND mark IS NOT NULL
+            ORDER BY email_key, mark DESC) AS strongest
+      GROUP BY mark) AS marked,
+     LATERAL outreach.suppress(marked.targets, marked.mark, {origin}) AS done
+
+-- name: count_suppressed
+-- Leads of the file that may not be mailed, by address or by domain, whoever said so.
+SELECT count(*)
+FROM {clean} AS c
+WHERE c.nth = 1
+  AND EXISTS (SELECT FROM outreach.suppressions AS s
+              WHERE s.workspace_id = (SELECT %(workspace_id)s::bigint)
+                AND s.target IN (c.email_key, split_part(c.email_key, '@', 2))
+                AND (s.expires_at IS NULL OR s.expires_at > %(now)s))
+
+-- name: sample_changes
+-- What would change in the first of the leads that are there already, field by field.
+SELECT l.id AS lead_id, l.email, new.key AS field, c.before -> new.key AS before, new.value AS after
+FROM (SELECT lead_id, before FROM outreach.import_changes
+      WHERE workspace_id = %(workspace_id)s AND import_id = %(import_id)s
+      ORDER BY lead_id LIMIT %(leads)s) AS c
+JOIN outreach.leads AS l ON l.workspace_id = %(workspace_id)s AND l.id = c.lead_id
+CROSS JOIN LATERAL jsonb_each(to_jsonb(l)) AS new
+WHERE new.value IS DISTINCT FROM c.before -> new.key AND new.key NOT IN ('updated_at', 'email_key', 'company_id')
+ORDER BY l.id, new.key

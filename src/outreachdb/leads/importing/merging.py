@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,17 +12,20 @@ from psycopg import sql
 
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Session
-from outreachdb.leads.importing import policy
+from outreachdb.leads.importing import judging, policy
 from outreachdb.leads.importing.cells import Cells
 from outreachdb.leads.importing.fields import ColumnMap
 from outreachdb.leads.importing.policy import OnConflict
-from outreachdb.progress import Progress
+from outreachdb.progress import Progress, silent
 
 M = Queries("outreachdb.leads.importing", "merge.sql")
 MERGE_ROUNDS = 5
 # The planner needs the sizes and the keys of staged rows; the sample that it takes by default reads ten times as many.
 STATISTICS_TARGET = 10
-KINDS = ("raw", "clean", "match", "firms", "changed")
+PART_ROWS = 50_000
+NOTED = ("without_address", "role", "disposable", "phones_normalised", "arrived_suppressed")
+SAMPLED_LEADS = 10  # whose changes a dry run shows
+KINDS = ("raw", "addresses", "clean", "match", "firms", "changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +43,14 @@ class Counts:
     rejected: int
     first_lead_id: int | None
     last_lead_id: int | None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Staging:
-    """The unlogged tables of one import, named in merge.sql; none outlives the import's transaction."""
+    """The temporary tables of one import, named in merge.sql; none outlives the import's transaction."""
 
     def __init__(self, import_id: int) -> None:
-        self.names = {kind: sql.Identifier("staging", f"import_{import_id}_{kind}") for kind in KINDS}
+        self.names = {kind: sql.Identifier("pg_temp", f"import_{import_id}_{kind}") for kind in KINDS}
 
     def statement(self, name: str, **parts: sql.Composable) -> sql.Composed:
         """A step of merge.sql with its names filled in."""
@@ -66,6 +71,7 @@ class Plan:
     delimiter: str
     on_conflict: OnConflict
     now: datetime
+    rehearsal: bool = False
 
 
 class Merge:
@@ -75,44 +81,56 @@ class Merge:
         self._session = session
         self._staging = staging
         self._plan = plan
-        self._cells = Cells(plan.columns, plan.delimiter)
+        self._cells = Cells(plan.columns, plan.delimiter)  # judged before it is used: see _clean
         self._values: dict[str, Any] = {
             "workspace_id": plan.workspace_id, "import_id": plan.import_id, "now": plan.now, "first_lead_id": None,
         }  # fmt: skip
         self._created: tuple[int | None, int | None] = (None, None)
+        self._progress: Progress = silent
+        self._noted = dict.fromkeys(NOTED, 0)
 
     async def run(self, progress: Progress) -> Counts:
         """Judge, deduplicate, link companies, insert, update; returns the counts."""
-        progress("checking", 0, 4)
+        self._progress = progress
+        progress("checking", 0)
         await self._clean()
         found = await self._counted()
         if found["rejected"]:
             await self._store_rejects()
-        progress("deduplicating", 1, 4)
+        progress("checking", found["rows_read"], found["rows_read"])
         await self._fold(found["repeated"])
-        progress("merging", 2, 4)
+        progress("matching", 0, found["keys"])
         await self._do("lock_workspace")
+        origin = sql.Literal(f"import {self._plan.import_id}")
+        marked = self._cells.marks() and await self._do("store_marked", origin=origin)
         await self._do("create_match")
         await self._match()
         await self._link_companies()
-        inserted = await self._insert((await self._counted())["keys"])
+        found = await self._counted()
+        progress("matching", found["keys"], found["keys"])
+        inserted = await self._insert(found["keys"])
         matched = await self._value("count_matched")
-        progress("merging", 3, 4)
+        if marked:
+            await self._do("lock_marked")
         updated = await self._update()
-        if self._plan.columns.position("status") is not None:
-            await self._do("suppress_marked", origin=sql.Literal(f"import {self._plan.import_id}"))
-        progress("merging", 4, 4)
+        if marked:
+            await self._do("suppress_marked", origin=origin)
+        progress("finishing", 0, found["rows_read"])
         found = await self._counted()
         skipped = found["unspoken"] + matched - updated
-        return Counts(found["rows_read"], inserted, updated, skipped, found["rejected"], *self._created)
+        return Counts(
+            found["rows_read"], inserted, updated, skipped, found["rejected"], *self._created, await self._details()
+        )
 
     async def _clean(self) -> None:
-        cells = self._cells
+        plan = self._plan
+        verdicts = await judging.judge(self._session, self._staging.names, self._cells, plan.columns)
+        cells = self._cells = Cells(plan.columns, plan.delimiter, verdicts)
         await self._do(
             "clean",
             direction=policy.direction(self._plan.on_conflict),
             fields=cells.fields(),
-            joins=cells.joins(self._staging.names["raw"]),
+            joins=cells.joins(self._staging.names),
             problem=cells.problem(),
             problem_column=cells.problem_column(),
         )
@@ -161,7 +179,9 @@ class Merge:
         """Insert the leads that are new; one that somebody else inserts meanwhile is matched instead."""
         inserted = 0
         for _ in range(MERGE_ROUNDS):
-            inserted += await self._insert_once()
+            missing = keys - inserted - await self._value("count_matched")
+            if missing:
+                inserted += await self._insert_once(missing)
             if inserted + await self._value("count_matched") >= keys:
                 break
             await self._do("forget_match")
@@ -171,26 +191,45 @@ class Merge:
             await self._store_rejects()
         return inserted
 
-    async def _insert_once(self) -> int:
+    async def _insert_once(self, missing: int) -> int:
         """Insert without looking for conflicts, which costs a tenth less; where there is one after all, with."""
         connection = await self._session.connection()
         if self._plan.columns.position("source_key") is None and self._created == (None, None):
             try:
                 async with connection.transaction():
-                    return await self._inserted(sql.SQL(""))
+                    return await self._inserted(missing, sql.SQL(""))
             except psycopg.errors.UniqueViolation:
                 pass
-        return await self._inserted(sql.SQL("ON CONFLICT DO NOTHING"))
+        return await self._inserted(missing, sql.SQL("ON CONFLICT DO NOTHING"))
 
-    async def _inserted(self, on_conflict: sql.SQL) -> int:
-        made = await self._session.one(self._staging.statement("insert_leads", on_conflict=on_conflict), self._values)
-        assert made is not None  # noqa: S101  (an aggregate has a row)
-        ids = [each for each in (*self._created, made["first_id"], made["last_id"]) if each is not None]
+    async def _inserted(self, missing: int, on_conflict: sql.SQL) -> int:
+        statement = self._staging.statement("insert_leads", on_conflict=on_conflict)
+        ids, done = [each for each in self._created if each is not None], 0
+        noted = dict.fromkeys(NOTED, 0)
+        async for part in self._parts("clean", missing):
+            self._progress("inserting", done, missing)
+            made = await self._session.one(statement, self._values | part)
+            assert made is not None  # noqa: S101  (an aggregate has a row)
+            done += made["leads"]
+            noted = {name: noted[name] + made[name] for name in NOTED}
+            ids += [each for each in (made["first_id"], made["last_id"]) if each is not None]
+        self._progress("inserting", done, missing)
+        self._noted = {name: self._noted[name] + noted[name] for name in NOTED}
         if ids:
             self._created = (min(ids), max(ids))
             self._values["first_lead_id"] = self._created[0]
-        count: int = made["leads"]
-        return count
+        return done
+
+    async def _parts(self, kind: str, rows: int) -> AsyncIterator[dict[str, str]]:
+        """Page ranges of a staging table, so many that about PART_ROWS of the rows fall into each.
+
+        A statement for each part costs no more than one for all, and tells in between how far it is.
+        """
+        table = sql.Literal(self._staging.names[kind].as_string())
+        pages = await self._session.value(self._staging.statement("pages", table=table))
+        step = -(-pages // max(1, round(rows / PART_ROWS)))
+        for first in range(0, pages, step):
+            yield {"first_page": f"({first},0)", "next_page": f"({first + step},0)"}
 
     async def _update(self) -> int:
         plan = self._plan
@@ -204,9 +243,31 @@ class Merge:
         )
         if changed:
             await self._analyze("changed")
-            await self._do("store_before_images")
-            await self._do("update_leads", assignments=policy.assignments())
+            await self._change(changed)
         return changed
+
+    async def _change(self, changed: int) -> None:
+        """Keep the before-images and update, part by part."""
+        done = 0
+        images = self._staging.statement("store_before_images")
+        update = self._staging.statement("update_leads", assignments=policy.assignments())
+        async for pages in self._parts("changed", changed):
+            self._progress("updating", done, changed)
+            part = await self._session.one(self._staging.statement("changed_part"), pages)
+            if part is not None and part["leads"]:
+                for statement in (images, update):
+                    await self._session.execute(statement, self._values | pages | part)
+                done += part["leads"]
+        self._progress("updating", done, changed)
+
+    async def _details(self) -> dict[str, Any]:
+        """What people want to know besides the counts; a rehearsal looks closer."""
+        found: dict[str, Any] = {"new_leads": self._noted, "typed_columns": self._cells.typed()}
+        if self._plan.rehearsal:
+            found["suppressed"] = await self._value("count_suppressed")
+            values = self._values | {"leads": SAMPLED_LEADS}
+            found["changes"] = await self._session.all(self._staging.statement("sample_changes"), values)
+        return found
 
     async def _counted(self) -> dict[str, int]:
         row = await self._session.one(self._staging.statement("count_clean"))

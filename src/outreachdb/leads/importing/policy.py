@@ -10,8 +10,9 @@ from outreachdb.errors import UsageError
 from outreachdb.leads.importing.cells import PLAIN, URLS
 
 OnConflict = Literal["update", "fill", "skip"]
-FOLDED = ("email", "email_key", *PLAIN, *URLS, "source_key", "qualification_score", "status")
-CHANGED = ("email", *PLAIN, *URLS, "company_id", "source_key", "qualification_score", "status", "tags", "custom_fields")
+FOLDED = ("email", "email_key", *PLAIN, *URLS, "source_key", "qualification_score", "status_now", "phone_e164")
+CHANGED = ("email", "email_flags", *PLAIN, "phone_e164", *URLS, "company_id", "source_key", "qualification_score",
+           "status", "tags", "custom_fields")  # fmt: skip
 
 _TAGS_JOINED = """CASE WHEN c.tags <@ l.tags THEN l.tags ELSE l.tags || ARRAY(
     SELECT tag FROM unnest(c.tags) WITH ORDINALITY AS given (tag, place) WHERE tag <> ALL (l.tags) ORDER BY place)
@@ -31,8 +32,12 @@ def direction(on_conflict: OnConflict) -> sql.SQL:
 
 def folded_cells() -> sql.Composed:
     """For each field the first filled cell of a key's rows."""
-    template = sql.SQL("(array_agg({f} ORDER BY nth) FILTER (WHERE {f} IS NOT NULL))[1] AS {f}")
-    return sql.SQL(", ").join(template.format(f=sql.Identifier(field)) for field in FOLDED)
+    template = sql.SQL("(array_agg({f} ORDER BY nth) FILTER (WHERE {given} IS NOT NULL))[1] AS {f}")
+    return sql.SQL(", ").join(
+        # Both forms of a number come from one row.
+        template.format(f=sql.Identifier(field), given=sql.Identifier(field.removesuffix("_e164")))
+        for field in FOLDED
+    )
 
 
 def folded_assignments() -> sql.Composed:
@@ -52,6 +57,16 @@ def new_values(on_conflict: OnConflict, workspace_id: int) -> sql.Composed:
     values["email"] = sql.SQL(
         f"CASE WHEN l.email_key = c.email_key THEN l.email ELSE coalesce({first}.email, {second}.email) END"
     )
+    values["email_flags"] = sql.SQL(
+        f"CASE WHEN coalesce({first}.email_key, {second}.email_key) = l.email_key"
+        " THEN l.email_flags ELSE outreach.email_flags(c.email_key) END"
+    )
+    values["phone_e164"] = sql.SQL(
+        "CASE WHEN l.phone IS NULL THEN c.phone_e164 ELSE l.phone_e164 END"
+        if fill
+        else "CASE WHEN c.phone IS NULL THEN l.phone_e164"
+        " WHEN c.phone = l.phone THEN coalesce(c.phone_e164, l.phone_e164) ELSE c.phone_e164 END"
+    )
     # A name alone says less than the company that the lead is linked to under that name.
     linked, named = ("l", "f") if fill else ("f", "l")
     values["company_id"] = sql.SQL(
@@ -65,8 +80,8 @@ def new_values(on_conflict: OnConflict, workspace_id: int) -> sql.Composed:
     ).format(sql.Literal(workspace_id))
     values["status"] = sql.SQL(
         "CASE WHEN l.status IN ('unsubscribed', 'bounced') THEN l.status"
-        " WHEN c.status IN ('unsubscribed', 'bounced') THEN c.status"
-        f" ELSE coalesce({first}.status, {second}.status) END"
+        " WHEN c.status_now IN ('unsubscribed', 'bounced') THEN c.status_now"
+        f" ELSE {'l.status' if fill else 'coalesce(c.status_now, l.status)'} END"
     )
     values["tags"] = sql.SQL("CASE WHEN l.tags = '{}' THEN c.tags ELSE l.tags END" if fill else _TAGS_JOINED)
     values["custom_fields"] = sql.SQL(f"{second}.custom_fields || {first}.custom_fields")

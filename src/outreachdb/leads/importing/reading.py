@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
@@ -22,6 +23,11 @@ from outreachdb.leads.importing.sources import ByteFile
 ROWS = 2000
 RECORD_ROWS = 500
 BLOCK_CHARS = 1 << 20  # fewer rows per block where rows are long, so that memory stays flat
+# Not white space to Unicode, and not to be seen either: soft hyphens, zero-width characters, direction marks.
+INVISIBLE = re.compile("[\u00ad\u180e\u200b-\u200f\u2060\ufeff]")
+EDGES = "".join(
+    character for code in range(0x3001) if (character := chr(code)).isspace() or INVISIBLE.match(character)
+) + "\ufeff"  # fmt: skip
 NUL_SHOWN = "\u2400"  # PostgreSQL's text can't hold NUL: the row is kept with the symbol for it
 
 
@@ -101,7 +107,7 @@ class RowReader:
     def _written(self, records: Sequence[Record]) -> str:
         out = io.StringIO(newline="")
         _writer(out).writerows(
-            [*map(str.strip, cells), number, problem or ""]
+            [*map(strip, cells), number, problem or ""]
             for number, (cells, problem) in enumerate(records, start=self._number + 1)
         )
         return out.getvalue()
@@ -130,15 +136,18 @@ class RowReader:
             rows = [row for row in rows if row]
         if not widths <= {0, self._width}:
             return None
-        strip = str.strip
-        number = self._number
-        out = io.StringIO(newline="")
-        _writer(out).writerows([*map(strip, row), place, ""] for place, row in enumerate(rows, start=number + 1))
-        text = out.getvalue()
+        text = self._stripped(rows, str.strip)
+        if not text.isascii() and INVISIBLE.search(text):
+            text = self._stripped(rows, strip)
         if "\x00" in text:
             return None
         self._number += len(rows)
         return text
+
+    def _stripped(self, rows: list[list[str]], how: Callable[[str], str]) -> str:
+        out = io.StringIO(newline="")
+        _writer(out).writerows([*map(how, row), place, ""] for place, row in enumerate(rows, start=self._number + 1))
+        return out.getvalue()
 
     def _slow(self) -> str:
         """Each row of the remembered lines by itself."""
@@ -161,7 +170,7 @@ class RowReader:
                 continue
             self._number += 1
             if problem is None:
-                writer.writerow([*map(str.strip, row), self._number, ""])
+                writer.writerow([*map(strip, row), self._number, ""])
             else:
                 raw = "".join(taken).rstrip("\r\n").replace("\x00", NUL_SHOWN)
                 writer.writerow([raw, *[""] * (self._width - 1), self._number, problem])
@@ -175,10 +184,15 @@ class RowReader:
         return None
 
 
+def strip(cell: str) -> str:
+    """The cell without white space and invisible characters around it."""
+    return cell.strip(EDGES) if not cell.isascii() else cell.strip()
+
+
 def _refused(record: Record) -> Record:
     """The record, with a reason where a cell can't be stored."""
     cells, problem = record
-    text = ",".join(filter(None, cells))
+    text = _as_csv(cells)
     shown = text.replace("\x00", NUL_SHOWN).encode("utf-8", "replace").decode()
     if "\x00" in text:
         problem = problem or "holds a NUL character"
@@ -187,6 +201,13 @@ def _refused(record: Record) -> Record:
     else:
         return record
     return [shown, *[""] * (len(cells) - 1)], problem
+
+
+def _as_csv(cells: Sequence[str]) -> str:
+    """The cells as a line, each in its place, so that the rejected row can be corrected."""
+    out = io.StringIO(newline="")
+    csv.writer(out, lineterminator="").writerow(cells)
+    return out.getvalue()
 
 
 def _is_unicode(text: str) -> bool:

@@ -21,6 +21,7 @@ from outreachdb.leads.importing.sources import ByteFile
 
 EXTRA = "pip install 'outreachdb[formats]'"
 BATCH = 2000
+NOT_JSON = ("not JSON", "not a JSON object")  # how the reasons of such lines begin
 WHOLE = 1e15  # a float below this that has no fraction is a whole number
 Record = tuple[list[str], str | None]  # the cells; or the row's text in the first one and what is wrong with it
 

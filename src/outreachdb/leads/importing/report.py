@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from outreachdb.leads.importing.fields import MappingTarget
@@ -13,7 +13,11 @@ from outreachdb.leads.importing.fields import MappingTarget
 class ImportReport:
     """Counts balance: ``rows_read = inserted + updated + skipped + rejected``; ``import_id`` is None in a dry run.
 
-    ``preview`` has ``column``, ``target``, ``confidence`` (0 to 1) and ``examples`` of each column.
+    ``preview`` has ``column``, ``target``, ``confidence`` (0 to 1) and ``examples`` of each column, and ``marks`` where
+    it may suppress. ``details`` has ``new_leads`` (``without_address``, ``role``, ``disposable``,
+    ``phones_normalised``, ``arrived_suppressed``) and ``typed_columns``; of a dry run also ``suppressed``, how many
+    leads of the file may not be mailed, and ``changes``, field by field, of the first leads that would change.
+    ``saved_mapping`` names the one used.
     """
 
     import_id: int | None
@@ -30,6 +34,8 @@ class ImportReport:
     mapping: dict[str, MappingTarget]
     dry_run: bool = False
     preview: Sequence[Mapping[str, Any]] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+    saved_mapping: str | None = None
 
     @property
     def rows_per_second(self) -> int:
@@ -42,6 +48,7 @@ class ImportReport:
         found: dict[str, Any] = {"import_id": self.import_id, "rows_read": self.rows_read, **counts}
         found |= {"seconds": round(self.seconds, 3), "rows_per_second": self.rows_per_second}
         if self.dry_run:
-            names = ("format", "encoding", "delimiter", "header_line", "mapping", "preview")
+            names = ("format", "encoding", "delimiter", "header_line", "mapping", "saved_mapping", "preview")
             found |= {name: getattr(self, name) for name in names}
+        found |= self.details
         return found

@@ -5,58 +5,177 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from psycopg.types.json import Jsonb
 
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Row, Session, Tenant
-from outreachdb.errors import InvalidInput, NotFound
+from outreachdb.errors import Conflict, InvalidInput, NotFound
 from outreachdb.leads.importing.detection import Dialect
 from outreachdb.leads.importing.fields import REJECT_COLUMNS, ColumnMap
 from outreachdb.leads.importing.merging import Counts
+from outreachdb.leads.importing.records import NOT_JSON
+from outreachdb.leads.importing.sources import is_stream
 
 Q = Queries("outreachdb.leads")
 PAGE = 5000
+NOTE_SECONDS = 5  # how long stopped work tries to say so; without a note the unlocked row tells
 
 
-async def begin(
-    session: Session, tenant: Tenant, dialect: Dialect, columns: ColumnMap, on_conflict: str, now: datetime
-) -> int:
-    """Note that an import runs; its id. Imports of the workspace whose process died are marked first."""
-    await session.execute(Q.end_dead_imports, {"workspace_id": tenant.workspace_id, "now": now})
-    found: int = await session.value(
-        Q.begin_import,
-        {
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the list of imports calls it, and where the rows can be read again; ``path`` is None for a pipe."""
+
+    name: str
+    path: Path | None = None
+    stamp: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, path: Path) -> Source:
+        """The source that a path names, as it is now."""
+        if is_stream(path) or not path.is_file():
+            return cls(path.name)
+        return cls(path.name, path.absolute(), _stamp(path))
+
+    def check_unchanged(self) -> None:
+        """Raise InvalidInput for a file that was written to while it was read: the hash on record would not be its."""
+        if self.path is not None and _stamp(self.path) != self.stamp:
+            raise InvalidInput(f"{self.path} was changed while it was imported; nothing was stored", hint="try again")
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What goes on record of an import that begins."""
+
+    dialect: Dialect
+    source: Source
+    columns: ColumnMap
+    on_conflict: str
+    now: datetime
+
+    def values(self, tenant: Tenant) -> dict[str, Any]:
+        """The columns of its row."""
+        dialect, path = self.dialect, self.source.path
+        return {
             "workspace_id": tenant.workspace_id,
-            "file_name": dialect.path.name,
+            "file_name": self.source.name,
+            "source_path": str(path) if path else None,
             "file_sha256": dialect.sha256,
             "format": dialect.format,
             "encoding": dialect.encoding,
             "delimiter": dialect.delimiter,
             "header_line": dialect.header_line,
-            "mapping": Jsonb(columns.pairs()),
-            "on_conflict": on_conflict,
-            "now": now,
-        },
+            "mapping": Jsonb(self.columns.pairs()),
+            "on_conflict": self.on_conflict,
+            "now": self.now,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on an import, until somebody else claims it: the number of the attempt tells."""
+
+    import_id: int
+    attempt: int
+
+
+class DoneMeanwhile(Conflict):
+    """The import was finished by another process."""
+
+
+async def begin(session: Session, tenant: Tenant, described: Described) -> Claim:
+    """Note that an import runs."""
+    return _claim(await session.one(Q.begin_import, described.values(tenant)))
+
+
+async def take_up(session: Session, tenant: Tenant, described: Described) -> Claim | None:
+    """Claim the same import where it was stopped, if there is one."""
+    row = await session.one(Q.take_up_import, described.values(tenant))
+    return _claim(row) if row else None
+
+
+async def resume(session: Session, tenant: Tenant, import_id: int, source: Source, now: datetime) -> Claim:
+    """Claim an import that stopped; raises Conflict while somebody works on it."""
+    values = {
+        "workspace_id": tenant.workspace_id, "import_id": import_id, "now": now, "file_name": source.name,
+        "source_path": str(source.path) if source.path else None,
+    }  # fmt: skip
+    await session.execute(Q.wait_for_import)
+    try:
+        row = await session.one(Q.resume_import, values)
+    except psycopg.errors.LockNotAvailable:
+        raise _busy(import_id) from None
+    if row is None:
+        raise DoneMeanwhile(f"import {import_id} was finished by another process")
+    return _claim(row)
+
+
+async def hold(session: Session, tenant: Tenant, claim: Claim) -> None:
+    """Lock the import's row for the rest of the transaction; raises Conflict if somebody else claimed it."""
+    values = {"workspace_id": tenant.workspace_id, "import_id": claim.import_id, "attempts": claim.attempt}
+    if await session.one(Q.hold_import, values) is None:
+        raise _busy(claim.import_id)
+
+
+async def end_dead(session: Session, tenant: Tenant, now: datetime) -> None:
+    """Mark the imports whose process died."""
+    await session.execute(Q.end_dead_imports, {"workspace_id": tenant.workspace_id, "now": now})
+
+
+def check_resumable(found: Row) -> None:
+    """Raise Conflict for an import that was undone."""
+    if found["status"] == "undone":
+        raise Conflict(
+            f"import {found['id']} can't be resumed: it was done and is undone",
+            hint="to have its leads again, import the file again",
+        )
+
+
+def recorded_path(found: Row) -> Path:
+    """Where the rows were; raises Conflict where they can't be read again, InvalidInput where the file is gone."""
+    way = f"outreachdb imports resume {found['id']} FILE"
+    if found["source_path"] is None:
+        raise Conflict(
+            f"import {found['id']} can't be resumed by itself: its rows came through a pipe or from an application",
+            hint=f"give the same data once more: {way}",
+        )
+    path = Path(found["source_path"])
+    if not path.exists():
+        raise InvalidInput(f"{path} is not there any more", hint=f"if it was moved: {way}")
+    return path
+
+
+def _claim(row: Row | None) -> Claim:
+    assert row is not None  # noqa: S101  (an INSERT ... RETURNING has a row)
+    return Claim(row["id"], row["attempts"])
+
+
+def _busy(import_id: int) -> Conflict:
+    return Conflict(
+        f"another process works on import {import_id}", hint="wait until it has ended, or stop it: then resume"
     )
-    return found
 
 
-async def hold(session: Session, tenant: Tenant, import_id: int) -> None:
-    """Lock the import's row for the rest of the transaction."""
-    await session.execute(Q.hold_import, {"workspace_id": tenant.workspace_id, "import_id": import_id})
-
-
-async def finish(session: Session, tenant: Tenant, import_id: int, counts: Counts) -> None:
+async def finish(session: Session, tenant: Tenant, claim: Claim, counts: Counts) -> None:
     """Store the counts; the transaction that holds the data commits them."""
     await session.execute(
         Q.finish_import,
         {
             "workspace_id": tenant.workspace_id,
-            "import_id": import_id,
+            "import_id": claim.import_id,
             "rows_read": counts.rows_read,
             "inserted": counts.inserted,
             "updated": counts.updated,
@@ -69,12 +188,14 @@ async def finish(session: Session, tenant: Tenant, import_id: int, counts: Count
     )
 
 
-async def fail(tenant: Tenant, import_id: int, error: str, *, cancelled: bool = False) -> None:
-    """Mark an import as failed or cancelled, with the reason."""
-    status = "cancelled" if cancelled else "failed"
-    values = {"workspace_id": tenant.workspace_id, "import_id": import_id, "status": status, "error": error}
+async def fail(tenant: Tenant, claim: Claim, error: str, *, cancelled: bool = False) -> str:
+    """Mark an attempt as failed or cancelled, with the reason; the import's status since."""
+    values = {"workspace_id": tenant.workspace_id, "import_id": claim.import_id, "attempts": claim.attempt}
+    ended = {"status": "cancelled" if cancelled else "failed", "error": error, "finished_at": datetime.now(UTC)}
     async with tenant.trusted(doing="noting that the import failed") as session:
-        await session.execute(Q.fail_import, values | {"finished_at": datetime.now(UTC)})
+        await session.execute(Q.fail_import, values | ended)
+        status: str = await session.value(Q.status_of_import, values)
+        return status
 
 
 async def renew_statistics(tenant: Tenant) -> None:
@@ -83,10 +204,16 @@ async def renew_statistics(tenant: Tenant) -> None:
         await session.execute(Q.refresh_statistics)
 
 
+async def learn_words(tenant: Tenant, import_id: int) -> None:
+    """Learn the words of an import's leads, among which a misspelt search finds its like."""
+    async with tenant.trusted(doing="learning the words of names and companies") as session:
+        await session.execute(Q.learn_search_words, {"import_id": import_id})
+
+
 async def listed(tenant: Tenant, limit: int = 50) -> list[Row]:
     """The newest imports; one whose process died shows as failed."""
     async with tenant.trusted(doing="looking for dead imports") as session:
-        await session.execute(Q.end_dead_imports, {"workspace_id": tenant.workspace_id, "now": datetime.now(UTC)})
+        await end_dead(session, tenant, datetime.now(UTC))
     async with tenant.session(doing="listing imports") as session:
         return await session.all(Q.list_imports, {"workspace_id": tenant.workspace_id, "limit": limit})
 
@@ -107,17 +234,20 @@ async def write_rejects(tenant: Tenant, import_id: int, path: Path) -> int:
     """Write the rejected rows as CSV under the file's own columns; returns how many.
 
     The last three columns tell row, column and reason; an import leaves them out, so the file can be corrected and
-    imported again. Cells that a row has beyond the header are joined in its last column.
+    imported again. Cells that a row has beyond the header are joined in its last column; a line that is no JSON stands
+    in the first.
     """
     found = await find(tenant, import_id)
     columns, delimiter = list(found["mapping"]), found["delimiter"] or ","
+    blank = [""] * (len(columns) - 1)
     count = 0
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow([*columns, *REJECT_COLUMNS])
             async for row in rejects(tenant, import_id):
-                cells = _fitted(row["raw"], delimiter, len(columns))
+                whole = row["reason"].startswith(NOT_JSON)
+                cells = _fitted(row["raw"], delimiter, len(columns)) if not whole else [row["raw"], *blank]
                 writer.writerow([*cells, row["row_number"], row["column_name"], row["reason"]])
                 count += 1
     except OSError as error:

@@ -108,6 +108,36 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "qualification_score": ("qualification score", "score", "lead score", "hubspot score"),
 }  # fmt: skip
 
+# Fields that a column may be mapped to by hand: a yes, a date or a cause in its cell suppresses the row's address.
+MARKS = ("unsubscribed", "bounced", "blocked")
+# Columns of exports that say by themselves who must not be mailed, and what they say.
+MARK_HEADERS = {
+    "email blacklisted": "blocked", "emailblacklisted": "blocked", "blacklisted": "blocked", "blocklisted": "blocked",
+    "blocked": "blocked", "do not contact": "blocked", "donotcontact": "blocked", "do not email": "blocked",
+    "dnc": "blocked", "dnc email": "blocked", "do not mail": "blocked", "suppressed": "blocked",
+    "unsub time": "unsubscribed", "unsubscribed": "unsubscribed", "unsubscribe": "unsubscribed",
+    "unsubscribed at": "unsubscribed", "unsubscribed on": "unsubscribed", "unsubscribe date": "unsubscribed",
+    "unsubscribe time": "unsubscribed", "unsubscribed time": "unsubscribed", "date unsubscribed": "unsubscribed",
+    "is unsubscribed": "unsubscribed", "unsubscribed from all email": "unsubscribed",
+    "unsubscribed from emails": "unsubscribed", "has opted out of email": "unsubscribed",
+    "email opt out": "unsubscribed", "opted out": "unsubscribed", "opt out": "unsubscribed",
+    "optout": "unsubscribed", "email opted out": "unsubscribed", "email optout": "unsubscribed",
+    "opt out date": "unsubscribed", "opted out at": "unsubscribed", "abgemeldet": "unsubscribed",
+    "abgemeldet am": "unsubscribed", "desinscrit": "unsubscribed", "desabonne": "unsubscribed",
+    "clean time": "bounced", "bounced": "bounced", "bounced at": "bounced", "bounce date": "bounced",
+    "hard bounced": "bounced", "hard bounce": "bounced", "email bounced": "bounced", "email bounced date": "bounced",
+    "email bounced reason": "bounced", "email hard bounce reason": "bounced",
+    "email hard bounce reason enumerated": "bounced", "is bounced": "bounced", "bounce reason": "bounced",
+}  # fmt: skip
+MARK_PREFIXES = ("opted out of email",)
+# Columns whose words may say it: "unsubscribed", "cleaned", "blocklisted", "hard bounce".
+STATUS_HEADERS = frozenset(
+    ("status", "subscriber status", "subscription status", "contact status", "email status", "member status",
+     "list status", "lead status", "marketing status", "email marketing status", "email subscription status",
+     "email marketing consent", "subscription", "optin status", "opt in status", "statut", "estado", "stato", "stan",
+     "campaign status", "e mail status")
+)  # fmt: skip
+
 # One word for the name, and which part of it is meant where another column holds the other part.
 NAME_WORDS = {
     "name": "last_name", "nom": "last_name", "naam": "last_name", "nome": "first_name", "nombre": "first_name",

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
 from psycopg import sql
 
 from outreachdb.db.queries import Queries
-from outreachdb.db.tenant import Row, Session, Tenant
-from outreachdb.errors import Conflict, NotFound
-from outreachdb.leads.importing import policy
-from outreachdb.leads.importing.merging import M
+from outreachdb.db.tenant import TRUSTED_ROLE, Row, Session, Tenant
+from outreachdb.errors import Conflict, NotFound, OutreachDBError
+from outreachdb.leads.importing import policy, runs
+from outreachdb.leads.importing.merging import PART_ROWS, M
+from outreachdb.progress import Progress, silent
 
 U = Queries("outreachdb.leads.importing", "undo.sql")
 WORK_MEM = "128MB"
+LARGE = 20_000  # leads after which the planner's statistics are worth renewing
 SAMPLES = 10  # ids shown for each reason
 REFUSED = {
     "undone": ("it is undone already", "to have its leads again, import the file again"),
@@ -51,28 +55,47 @@ class UndoReport:
         return {**counts, "kept": kept, "seconds": round(self.seconds, 3)}
 
 
-async def undo(tenant: Tenant, import_id: int) -> UndoReport:
+async def undo(tenant: Tenant, import_id: int, *, progress: Progress = silent) -> UndoReport:
     """Undo a finished import in one transaction; leads written or used since stay and are reported.
 
     Suppressions that the file asked for stay, and so does the status of leads that are unsubscribed or bounced by now.
+    Stopped or killed it has done nothing, and can be repeated.
     Raises NotFound, or Conflict for an import that is undone already or never ended well.
     """
     started = time.monotonic()
-    async with tenant.trusted(doing=f"undoing import {import_id}") as session:
-        work = _Undo(session, tenant, import_id)
-        await work.begin()
-        removed, restored, companies = await work.run()
-        kept = await work.finish()
+    try:
+        async with tenant.trusted(doing=f"undoing import {import_id}") as session:
+            work = _Undo(session, tenant, import_id, progress)
+            await work.begin()
+            removed, restored, companies = await work.run()
+            kept = await work.finish()
+    except asyncio.CancelledError:
+        raise asyncio.CancelledError(await _stopped(tenant, import_id)) from None
+    if removed + restored >= LARGE:
+        await runs.renew_statistics(tenant)
     return UndoReport(import_id, restored, removed, companies, kept, time.monotonic() - started)
+
+
+async def _stopped(tenant: Tenant, import_id: int) -> str:
+    """What is true of the import after its undo was stopped."""
+    try:
+        async with asyncio.timeout(runs.NOTE_SECONDS):
+            status = (await runs.find(tenant, import_id))["status"]
+    except (OutreachDBError, TimeoutError):
+        return f"the undo was stopped; outreachdb imports show {import_id} tells whether it was done"
+    if status == "undone":
+        return f"import {import_id} was undone before it could be stopped"
+    return f"the undo of import {import_id} was stopped; nothing was undone"
 
 
 class _Undo:
     """One undo; its locks are taken in the order of a merge: import, workspace, leads by id."""
 
-    def __init__(self, session: Session, tenant: Tenant, import_id: int) -> None:
+    def __init__(self, session: Session, tenant: Tenant, import_id: int, progress: Progress) -> None:
         self._session = session
+        self._progress = progress
         self._tenant = tenant
-        self._table = sql.Identifier("staging", f"undo_{import_id}")
+        self._table = sql.Identifier("pg_temp", f"undo_{import_id}")
         self._values: dict[str, Any] = {"workspace_id": tenant.workspace_id, "import_id": import_id}
         self._found: Row = {}
 
@@ -94,18 +117,74 @@ class _Undo:
 
     async def run(self) -> tuple[int, int, int]:
         """Judge, remove, restore; how many leads were removed, leads restored, companies removed."""
+        self._progress("looking", 0, self._found["inserted"] + self._found["updated"])
         await self._do("create_undo")
         self._listed = await self._do("list_created")
         await self._do("list_updated")
         await self._session.execute(sql.SQL("ANALYZE {}").format(self._table))
         await self._do("lock_leads")
         await self._do("judge_leads")
-        for table in await self._session.all(U.tables_of_leads):
-            await self._do("keep_used", table=_named(table), reason=sql.Literal(f"used in {table['name']}"))
-        removed = await self._do("remove_created")
+        if self._listed:
+            await self._session.execute(U.hold_references)
+            for table in await self._session.all(U.tables_of_leads):
+                await self._do("keep_used", table=_named(table), reason=sql.Literal(f"used in {table['name']}"))
+        parts = [part async for part in self._parts()]
+        removed = await self._remove(parts)
         await self._do("keep_where_taken")
-        restored = await self._do("restore_updated", assignments=_assignments())
+        restored = await self._restore(parts)
         return removed, restored, await self._remove_companies()
+
+    async def _parts(self) -> AsyncIterator[Row]:
+        """Parts of the table, so that there is something to tell in between; with the range of ids of each."""
+        rows = max(1, self._found["inserted"] + self._found["updated"])
+        table = sql.Literal(self._table.as_string())
+        pages = await self._session.value(sql.SQL(M.pages).format(table=table))
+        step = -(-pages // max(1, round(rows / PART_ROWS))) if pages else 1
+        for first in range(0, pages, step):
+            part = {"first_page": f"({first},0)", "next_page": f"({first + step},0)"}
+            yield part | (await self._session.one(self._statement("undo_part"), part) or {})
+
+    async def _remove(self, parts: Sequence[Row]) -> int:
+        """Delete what nobody uses.
+
+        A delete asks every table that refers to leads, partition by partition and lead by lead: that took twenty times
+        as long as the delete. keep_used has asked them all at once, of leads that are locked, so where the login may
+        say so the delete doesn't ask again.
+        """
+        total = await self._unkept("created")
+        asked = bool(total) and await self._session.value(U.nothing_else_refers)
+        if asked:
+            await self._checks("replica")
+        removed = 0
+        for part in parts:
+            self._progress("removing", removed, total)
+            if part["first_created"] is not None:
+                removed += await self._do("remove_created", part)
+        self._progress("removing", removed, total)
+        if asked:
+            await self._checks("origin")
+        return removed
+
+    async def _checks(self, role: LiteralString) -> None:
+        """Whether statements fire the triggers of foreign keys ("origin") or not ("replica")."""
+        await self._session.execute("SET LOCAL ROLE NONE")
+        await self._session.execute(sql.SQL("SET LOCAL session_replication_role = {}").format(sql.SQL(role)))
+        await self._session.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(TRUSTED_ROLE)))
+
+    async def _restore(self, parts: Sequence[Row]) -> int:
+        total = await self._unkept("updated")
+        restored = 0
+        for part in parts if total else ():
+            self._progress("restoring", restored, total)
+            if part["first_updated"] is not None:
+                restored += await self._do("restore_updated", part, assignments=_assignments())
+        self._progress("restoring", restored, total)
+        return restored
+
+    async def _unkept(self, kind: str) -> int:
+        row = await self._session.one(self._statement("count_unkept"))
+        count: int = row[kind] if row else 0
+        return count
 
     async def finish(self) -> tuple[Kept, ...]:
         """Mark the import as undone and tell what stays."""
@@ -126,8 +205,9 @@ class _Undo:
     def _statement(self, step: str, **parts: sql.Composable) -> sql.Composed:
         return sql.SQL(_text(step)).format(undo=self._table, **parts)
 
-    async def _do(self, step: str, **parts: sql.Composable) -> int:
-        return (await self._session.execute(self._statement(step, **parts), self._values)).rowcount
+    async def _do(self, step: str, more: Mapping[str, Any] | None = None, **parts: sql.Composable) -> int:
+        values = {**self._values, **(more or {})}
+        return (await self._session.execute(self._statement(step, **parts), values)).rowcount
 
 
 def _text(step: str) -> LiteralString:

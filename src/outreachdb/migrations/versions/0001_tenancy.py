@@ -60,6 +60,8 @@ def upgrade() -> None:
             "settings", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False
         ),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("read_limit_ms", sa.BigInteger(), server_default="30000", nullable=False),
+        sa.CheckConstraint("read_limit_ms BETWEEN 0 AND 2147483647", name="ck_workspaces_read_limit_range"),
         sa.PrimaryKeyConstraint("id", name="pk_workspaces"),
         sa.UniqueConstraint("name", name="uq_workspaces_name"),
         schema="outreach",

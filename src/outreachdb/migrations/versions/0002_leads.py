@@ -60,6 +60,7 @@ def upgrade() -> None:
         sa.Column("first_name", sa.Text(), nullable=True),
         sa.Column("last_name", sa.Text(), nullable=True),
         sa.Column("phone", sa.Text(), nullable=True),
+        sa.Column("phone_e164", sa.Text(), nullable=True),
         sa.Column("title", sa.Text(), nullable=True),
         sa.Column("company_id", sa.BigInteger(), nullable=True),
         sa.Column("company_name", sa.Text(), nullable=True),
@@ -85,6 +86,7 @@ def upgrade() -> None:
         sa.Column("qualified_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("email_status", sa.Text(), server_default="unchecked", nullable=False),
         sa.Column("email_checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("email_flags", postgresql.ARRAY(sa.Text()), nullable=True),
         sa.Column("profile_checked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -147,6 +149,7 @@ def upgrade() -> None:
         sa.Column("workspace_id", sa.BigInteger(), nullable=False),
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("file_name", sa.Text(), nullable=False),
+        sa.Column("source_path", sa.Text(), nullable=True),
         sa.Column("file_sha256", sa.LargeBinary(), nullable=True),
         sa.Column("format", sa.Text(), nullable=True),
         sa.Column("encoding", sa.Text(), nullable=True),
@@ -157,6 +160,7 @@ def upgrade() -> None:
         ),
         sa.Column("on_conflict", sa.Text(), server_default="update", nullable=False),
         sa.Column("status", sa.Text(), server_default="running", nullable=False),
+        sa.Column("attempts", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.Column("rows_read", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("inserted", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("updated", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
@@ -169,7 +173,7 @@ def upgrade() -> None:
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("on_conflict IN ('update', 'fill', 'skip')", name="ck_imports_on_conflict_known"),
         sa.CheckConstraint(
-            "status IN ('running', 'done', 'failed', 'cancelled', 'undone')", name="ck_imports_status_known"
+            "status IN ('running', 'done', 'applied', 'failed', 'cancelled', 'undone')", name="ck_imports_status_known"
         ),
         sa.CheckConstraint(
             "status NOT IN ('done', 'undone') OR rows_read = inserted + updated + skipped + rejected",
@@ -187,6 +191,19 @@ def upgrade() -> None:
         "imports",
         ["workspace_id", sa.literal_column("started_at DESC")],
         unique=False,
+        schema="outreach",
+    )
+    op.create_table(
+        "import_mappings",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("header", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("mapping", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("jsonb_typeof(mapping) = 'object'", name="ck_import_mappings_mapping_object"),
+        sa.ForeignKeyConstraint(["workspace_id"], ["outreach.workspaces.id"], name="fk_import_mappings_workspace"),
+        sa.PrimaryKeyConstraint("workspace_id", "name", name="pk_import_mappings"),
         schema="outreach",
     )
     op.create_table(
@@ -223,6 +240,22 @@ def upgrade() -> None:
     )
     op.create_index(
         "ix_import_changes_lead_id", "import_changes", ["workspace_id", "lead_id"], unique=False, schema="outreach"
+    )
+    op.create_table(
+        "search_words",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("word", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["workspace_id"], ["outreach.workspaces.id"], name="fk_search_words_workspace"),
+        sa.PrimaryKeyConstraint("workspace_id", "word", name="pk_search_words"),
+        schema="outreach",
+    )
+    op.create_index(
+        "gin_search_words",
+        "search_words",
+        ["workspace_id", sa.literal_column("word gin_trgm_ops")],
+        unique=False,
+        schema="outreach",
+        postgresql_using="gin",
     )
     op.create_table(
         "suppressions",
@@ -269,6 +302,7 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), server_default="1", nullable=False),
         sa.Column("last_count", sa.BigInteger(), nullable=True),
         sa.Column("last_counted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("jsonb_typeof(definition) = 'object'", name="ck_segments_definition_object"),
@@ -277,21 +311,46 @@ def upgrade() -> None:
         sa.UniqueConstraint("workspace_id", "name", name="uq_segments_name"),
         schema="outreach",
     )
+    op.create_table(
+        "segment_versions",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("segment_id", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("definition", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("changed_by", sa.Text(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=True),
+        sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("jsonb_typeof(definition) = 'object'", name="ck_segment_versions_definition_object"),
+        sa.ForeignKeyConstraint(
+            ["workspace_id", "segment_id"],
+            ["outreach.segments.workspace_id", "outreach.segments.id"],
+            name="fk_segment_versions_segment",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("workspace_id", "segment_id", "version", name="pk_segment_versions"),
+        schema="outreach",
+    )
     row_security.isolate(op, "companies")
     row_security.isolate(op, "leads")
     row_security.isolate(op, "lead_engagement", app="SELECT")
     row_security.isolate(op, "imports", app="SELECT")
+    row_security.isolate(op, "import_mappings")
     row_security.isolate(op, "import_rejects", app="SELECT")
     row_security.isolate(op, "import_changes", app="SELECT")
+    row_security.isolate(op, "search_words", app="SELECT")
     row_security.isolate(op, "suppressions")
     row_security.isolate(op, "segments")
+    row_security.isolate(op, "segment_versions", app="SELECT, INSERT")
 
 
 def downgrade() -> None:
+    op.drop_table("segment_versions", schema="outreach")
     op.drop_table("segments", schema="outreach")
     op.drop_table("suppressions", schema="outreach")
+    op.drop_table("search_words", schema="outreach")
     op.drop_table("import_changes", schema="outreach")
     op.drop_table("import_rejects", schema="outreach")
+    op.drop_table("import_mappings", schema="outreach")
     op.drop_table("imports", schema="outreach")
     op.drop_table("lead_engagement", schema="outreach")
     op.drop_table("leads", schema="outreach")

@@ -28,6 +28,10 @@ def upgrade() -> None:
         ),
         sa.Column("status", sa.Text(), server_default="draft", nullable=False),
         sa.Column("priority", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("window_from", sa.Time(), nullable=True),
+        sa.Column("window_to", sa.Time(), nullable=True),
+        sa.Column("window_days", postgresql.ARRAY(sa.SmallInteger()), nullable=True),
+        sa.Column("window_zone", sa.Text(), server_default="UTC", nullable=False),
         sa.Column(
             "settings", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False
         ),
@@ -43,6 +47,14 @@ def upgrade() -> None:
             name="ck_campaigns_status_known",
         ),
         sa.CheckConstraint("run > 0", name="ck_campaigns_run_positive"),
+        sa.CheckConstraint(
+            "(window_from IS NULL) = (window_to IS NULL) AND (window_from IS NULL OR window_from < window_to)",
+            name="ck_campaigns_window_in_order",
+        ),
+        sa.CheckConstraint(
+            "window_days <@ '{1,2,3,4,5,6,7}'::smallint[] AND cardinality(window_days) > 0",
+            name="ck_campaigns_window_days_known",
+        ),
         sa.ForeignKeyConstraint(
             ["workspace_id", "segment_id"],
             ["outreach.segments.workspace_id", "outreach.segments.id"],
@@ -111,7 +123,11 @@ def upgrade() -> None:
         sa.Column("username", sa.Text(), nullable=True),
         sa.Column("password_encrypted", sa.LargeBinary(), nullable=True),
         sa.Column("daily_cap", sa.BigInteger(), nullable=True),
+        sa.Column("ramp_first", sa.BigInteger(), nullable=True),
+        sa.Column("ramp_increase", sa.BigInteger(), nullable=True),
+        sa.Column("ramp_from", sa.Date(), nullable=True),
         sa.Column("min_spacing_ms", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("next_free_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
             "settings", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False
         ),
@@ -121,6 +137,8 @@ def upgrade() -> None:
         sa.CheckConstraint("status IN ('active', 'paused')", name="ck_mailboxes_status_known"),
         sa.CheckConstraint("daily_cap > 0", name="ck_mailboxes_daily_cap_positive"),
         sa.CheckConstraint("min_spacing_ms >= 0", name="ck_mailboxes_min_spacing_positive"),
+        sa.CheckConstraint("ramp_first > 0 AND ramp_increase >= 0", name="ck_mailboxes_ramp_positive"),
+        sa.CheckConstraint("(ramp_first IS NULL) = (ramp_increase IS NULL)", name="ck_mailboxes_ramp_whole"),
         sa.CheckConstraint("smtp_port BETWEEN 1 AND 65535", name="ck_mailboxes_smtp_port_range"),
         sa.ForeignKeyConstraint(["workspace_id"], ["outreach.workspaces.id"], name="fk_mailboxes_workspace"),
         sa.PrimaryKeyConstraint("workspace_id", "id", name="pk_mailboxes"),
@@ -155,7 +173,7 @@ def upgrade() -> None:
     )
     # Status and instants move through functions only (outreach.set_campaign_status, bulk_schedule_email_sends).
     row_security.isolate(op, "campaigns", app="SELECT, DELETE")
-    editable = "name, segment_id, definition, priority, settings"
+    editable = "name, segment_id, definition, priority, settings, window_from, window_to, window_days, window_zone"
     op.execute(f"GRANT INSERT (workspace_id, run, {editable}) ON outreach.campaigns TO outreachdb_app")
     op.execute(f"GRANT UPDATE ({editable}, updated_at) ON outreach.campaigns TO outreachdb_app")
     row_security.isolate(op, "campaign_steps")

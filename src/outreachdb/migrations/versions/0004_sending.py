@@ -76,7 +76,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_email_sends_due",
         "email_sends",
-        ["workspace_id", "mailbox_id", "scheduled_at"],
+        ["workspace_id", "mailbox_id", "campaign_id", "scheduled_at"],
         unique=False,
         schema="outreach",
         postgresql_where=sa.text("status = 'scheduled'"),
@@ -120,6 +120,26 @@ def upgrade() -> None:
         "ix_send_exclusions_lead_id", "send_exclusions", ["workspace_id", "lead_id"], unique=False, schema="outreach"
     )
     op.create_table(
+        "sending_limits",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("frequency_sends", sa.BigInteger(), nullable=False),
+        sa.Column("frequency_days", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("frequency_sends > 0", name="ck_sending_limits_frequency_sends_positive"),
+        sa.CheckConstraint("frequency_days BETWEEN 1 AND 366", name="ck_sending_limits_frequency_days_range"),
+        sa.ForeignKeyConstraint(["workspace_id"], ["outreach.workspaces.id"], name="fk_sending_limits_workspace"),
+        sa.PrimaryKeyConstraint("workspace_id", name="pk_sending_limits"),
+        schema="outreach",
+    )
+    op.create_table(
+        "campaign_leads",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("lead_id", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["workspace_id"], ["outreach.workspaces.id"], name="fk_campaign_leads_workspace"),
+        sa.PrimaryKeyConstraint("workspace_id", "name", "lead_id", name="pk_campaign_leads"),
+        schema="outreach",
+    )
+    op.create_table(
         "message_log",
         sa.Column("workspace_id", sa.BigInteger(), nullable=False),
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -156,11 +176,15 @@ def upgrade() -> None:
     row_security.isolate(op, "email_sends", app="SELECT")
     monthly.create_partitions(op, "email_sends")
     row_security.isolate(op, "send_exclusions", app="SELECT")
+    row_security.isolate(op, "sending_limits")
+    row_security.isolate(op, "campaign_leads", app="SELECT")
     row_security.isolate(op, "message_log", app="SELECT")
     monthly.create_partitions(op, "message_log")
 
 
 def downgrade() -> None:
     op.drop_table("message_log", schema="outreach")
+    op.drop_table("campaign_leads", schema="outreach")
+    op.drop_table("sending_limits", schema="outreach")
     op.drop_table("send_exclusions", schema="outreach")
     op.drop_table("email_sends", schema="outreach")

@@ -90,6 +90,29 @@ def upgrade() -> None:
         schema="outreach",
     )
     op.create_table(
+        "inboxes",
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("imap_host", sa.Text(), nullable=False),
+        sa.Column("imap_port", sa.BigInteger(), server_default="993", nullable=False),
+        sa.Column("security", sa.Text(), server_default="tls", nullable=False),
+        sa.Column("username", sa.Text(), nullable=False),
+        sa.Column("password_encrypted", sa.LargeBinary(), nullable=False),
+        sa.Column("folder", sa.Text(), server_default="INBOX", nullable=False),
+        sa.Column("uid_validity", sa.BigInteger(), nullable=True),
+        sa.Column("last_uid", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("polled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("problem", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("imap_port BETWEEN 1 AND 65535", name="ck_inboxes_imap_port_range"),
+        sa.CheckConstraint("security IN ('plain', 'starttls', 'tls')", name="ck_inboxes_security_known"),
+        sa.ForeignKeyConstraint(["workspace_id"], ["outreach.workspaces.id"], name="fk_inboxes_workspace"),
+        sa.PrimaryKeyConstraint("workspace_id", "id", name="pk_inboxes"),
+        sa.UniqueConstraint("workspace_id", "imap_host", "username", "folder", name="uq_inboxes_folder"),
+        schema="outreach",
+    )
+    op.create_table(
         "lead_activities",
         sa.Column("workspace_id", sa.BigInteger(), nullable=False),
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -123,11 +146,13 @@ def upgrade() -> None:
     row_security.isolate(op, "email_events", app="SELECT")
     monthly.create_partitions(op, "email_events")
     row_security.isolate(op, "webhook_endpoints", reader=False)
+    row_security.isolate(op, "inboxes", reader=False)
     row_security.isolate(op, "lead_activities", app="SELECT, INSERT")
     monthly.create_partitions(op, "lead_activities")
 
 
 def downgrade() -> None:
     op.drop_table("lead_activities", schema="outreach")
+    op.drop_table("inboxes", schema="outreach")
     op.drop_table("webhook_endpoints", schema="outreach")
     op.drop_table("email_events", schema="outreach")

@@ -21,10 +21,12 @@ RULES = (
     ("companies", "ck_companies_renewal_month_range", "renewal_month BETWEEN 1 AND 12"),
     ("companies", "ck_companies_website_url_format", "website_url ~ '^https?://'"),
     ("leads", "ck_leads_company_website_format", "company_website ~ '^https?://'"),
+    ("leads", "ck_leads_email_flags_known", "email_flags <@ ARRAY['disposable', 'role']"),
     ("leads", "ck_leads_email_format", r"email ~ '^[^@\s[:cntrl:]]+@[^@\s[:cntrl:]]+\.[^@\s[:cntrl:]]+$'"),
     ("leads", "ck_leads_email_length", "length(email) <= 254"),
     ("leads", "ck_leads_email_status_known", "email_status IN ('unchecked', 'valid', 'risky', 'invalid', 'unknown')"),
     ("leads", "ck_leads_linkedin_url_format", "linkedin_url ~ '^https?://'"),
+    ("leads", "ck_leads_phone_e164_format", r"phone_e164 ~ '^\+[1-9][0-9]{6,14}$'"),
     ("leads", "ck_leads_qualification_latency_positive", "qualification_latency_ms >= 0"),
     ("leads", "ck_leads_qualification_score_range", "qualification_score BETWEEN 0 AND 100"),
     (

@@ -1,14 +1,32 @@
-"""A filled database (filled.sql) and what the catalogue's owner queries are asked with on it."""
+"""A database in which every table has rows (catalogue.sql), and what owner queries are asked with on it.
+
+The test that plans the owner queries and the benchmark that measures the indexes share it.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 import psycopg
 
+from outreachdb.db.index_catalogue import Entry
+from outreachdb.db.tenant import APP_ROLE, TRUSTED_ROLE
+
+ROLES = {
+    "tenant": APP_ROLE,
+    "trusted": TRUSTED_ROLE,
+    "reader": "outreachdb_reader",
+    "owner": "outreachdb_owner",
+}
+# The same word means another thing in another room.
+DIFFERENT: dict[str, dict[str, Any]] = {
+    "uq_segments_name": {"name": "segment 777"},
+    "ix_reports_kind_created": {"kind": "weekly"},
+    "uq_webhook_endpoints_token": {"workspace_id": 8},
+}
 TABLES = """
 SELECT c.oid::regclass::text
 FROM pg_class AS c
@@ -20,7 +38,7 @@ INSTANTS = "SELECT launched_at FROM outreach.campaigns WHERE workspace_id = 1 AN
 
 def fill(url: str) -> dict[str, Any]:
     """Fill the database, which must be a fresh clone; the parameters of all owner queries, by name."""
-    text = Path(__file__).with_name("filled.sql").read_text(encoding="utf-8")
+    text = resources.files("outreachdb.benchmarks").joinpath("catalogue.sql").read_text(encoding="utf-8")
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in text.split(";\n"):
             connection.execute(statement.encode())
@@ -28,6 +46,11 @@ def fill(url: str) -> dict[str, Any]:
         for (table,) in connection.execute(TABLES).fetchall():
             connection.execute(f"VACUUM (ANALYZE) {table}".encode())
         return _parameters(connection)
+
+
+def parameters_of(entry: Entry, parameters: dict[str, Any]) -> dict[str, Any]:
+    """What one entry's query is asked with."""
+    return parameters | DIFFERENT.get(entry.name, {})
 
 
 def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
@@ -52,6 +75,9 @@ def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         # tenancy
         "name": "workspace-777",
         "hash": sha256(b"key777").digest(),
+        "imap_host": "imap.sender.example",
+        "username": "box777",
+        "folder": "INBOX",
         "token_hash": sha256(b"token777").digest(),
         "action": "key.rotate",
         # leads
@@ -62,6 +88,7 @@ def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         "nameless_key": "company 778",
         "company_name": "Company 777",
         "months": [3, 4],
+        "email": "Person7777@company7778.example",
         "email_key": "person7777@company7778.example",
         "source_key": "key7780",
         "lead_status": "replied",
@@ -71,9 +98,13 @@ def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         "score": 60.0,
         "high_score": 99.0,
         "tags": ["rare777"],
+        "common_tags": ["tag3"],
+        "small_workspace": 7,
         "custom_fields": '{"account": 777}',
         "pattern": "%person7777%",
         "company_pattern": "%company 7777%",
+        "word": "word777",
+        "misspelt": "barbera",
         "import_id": 77,
         "targets": ["person777@gone.example", "gone.example"],
         # campaigns and what they bring

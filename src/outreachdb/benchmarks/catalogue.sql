@@ -61,6 +61,10 @@ SELECT 1, 1 + n / 40 * 10 % 5000, n, 'not an e-mail address', 'a,b,c,' || n FROM
 INSERT INTO outreach.import_changes (workspace_id, import_id, lead_id, before)
 SELECT 1, 1 + n / 200, n, '{}' FROM generate_series(1, 200000) AS n;
 
+INSERT INTO outreach.search_words (workspace_id, word)
+SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, CASE WHEN n = 1 THEN 'barbara' ELSE 'word' || n END
+FROM generate_series(1, 30000) AS n;
+
 INSERT INTO outreach.suppressions (workspace_id, id, target, reason, expires_at, created_at)
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, n, 'person' || n || '@gone.example',
        (ARRAY['unsubscribed', 'bounced', 'complained'])[1 + n % 3], CASE WHEN n % 50 = 0 THEN now() + (n % 90) * interval '1 day' END,
@@ -70,6 +74,8 @@ FROM generate_series(1, 20000) AS n;
 INSERT INTO outreach.segments (workspace_id, id, name, definition)
 SELECT 1 + n % 10, n, 'segment ' || n, '{"field": "status", "op": "equals", "value": "verified"}'
 FROM generate_series(1, 5000) AS n;
+INSERT INTO outreach.segment_versions (workspace_id, segment_id, version, definition, changed_by)
+SELECT 1 + n % 10, n, v, '{}', 'ann' FROM generate_series(1, 5000) AS n, generate_series(1, 4) AS v;
 
 -- Each of the first hundred was launched, a day and a half after the one before, and has 2000 sends.
 INSERT INTO outreach.campaigns (workspace_id, id, name, run, segment_id, status, created_at, launched_at)
@@ -97,6 +103,10 @@ FROM (SELECT n, CASE WHEN n % 50 = 7 THEN 'failed' WHEN n > 194000 AND n % 100 =
       FROM generate_series(1, 200000) AS n) AS s
 JOIN outreach.campaigns AS c ON c.workspace_id = 1 AND c.id = 1 + (s.n - 1) / 2000
 ORDER BY s.n;
+INSERT INTO outreach.sending_limits (workspace_id, frequency_sends, frequency_days)
+SELECT w, 3, 7 FROM generate_series(1, 5000) AS w;
+INSERT INTO outreach.campaign_leads (workspace_id, name, lead_id)
+SELECT 1, 'campaign ' || n / 100, n FROM generate_series(1, 100000) AS n;
 INSERT INTO outreach.send_exclusions (workspace_id, campaign_id, lead_id, reason)
 SELECT 1, 1 + n % 100, 1 + n, 'suppressed' FROM generate_series(1, 20000) AS n;
 
@@ -126,6 +136,10 @@ FROM generate_series(1, 100000) AS n;
 
 INSERT INTO outreach.webhook_endpoints (workspace_id, id, provider, token_hash)
 SELECT 1 + n % 10, n, 'sendgrid', sha256(('token' || n)::bytea) FROM generate_series(1, 5000) AS n;
+
+INSERT INTO outreach.inboxes (workspace_id, id, address, imap_host, username, password_encrypted)
+SELECT 1 + n % 10, n, 'box' || n || '@sender.example', 'imap.sender.example', 'box' || n, 'sealed'
+FROM generate_series(1, 5000) AS n;
 
 INSERT INTO outreach.contact_social_profiles
     (workspace_id, id, lead_id, platform, profile_url, company_name, headline, decision_maker_score, contact_priority, scraped_at)

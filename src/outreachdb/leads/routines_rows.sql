@@ -1,13 +1,23 @@
 -- A cell as an import takes it: composed letters, no white space around it, NULL if nothing is left.
 CREATE OR REPLACE FUNCTION outreach.cell_of(p_text text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN nullif(btrim(normalize(p_text, NFC), E' \t\r\n'), '');
+RETURN nullif(outreach.trimmed(normalize(p_text, NFC)), '');
+
+-- How many characters a field may have; the same numbers as LIMITS in importing/cells.py.
+CREATE OR REPLACE FUNCTION outreach.field_limits() RETURNS TABLE (field text, characters integer)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    VALUES ('first_name', 200), ('last_name', 200), ('full_name', 400), ('phone', 100), ('title', 500),
+           ('company_name', 500), ('company_website', 2000), ('linkedin_url', 2000), ('industry', 500),
+           ('country', 200), ('city', 200), ('timezone', 100), ('source', 500), ('source_key', 500), ('notes', 100000)
+$$;
 
 -- The rows of a JSON array as leads, judged by the rules of an import: row counts from 1, "given" holds the fields, a
 -- rejected row has a reason and, where one is to blame, a column. Keys that are no field become custom fields. A row
 -- without address and source key is known by its hash; one without anything has no key.
 CREATE OR REPLACE FUNCTION outreach.judged_leads(p_leads jsonb)
-RETURNS TABLE (row_number bigint, key text, given outreach.leads, column_name text, reason text)
+RETURNS TABLE (row_number bigint, key text, given outreach.leads, mark text, column_name text, reason text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -16,15 +26,22 @@ AS $$
                (SELECT min(k) FROM jsonb_object_keys(CASE WHEN jsonb_typeof(each.line) = 'object' THEN each.line END) AS k
                 WHERE k NOT IN ('tags', 'custom_fields') AND k = ANY (f.names)
                   AND jsonb_typeof(each.line -> k) IN ('object', 'array')) AS nested,
-               outreach.cell_of(each.line ->> 'email') AS email,
-               outreach.cell_of(each.line ->> 'company_website') AS website,
-               outreach.cell_of(each.line ->> 'linkedin_url') AS linkedin,
-               outreach.cell_of(each.line ->> 'qualification_score') AS score,
-               lower(outreach.cell_of(each.line ->> 'status')) AS status,
-               outreach.cell_of(each.line ->> 'full_name') AS full_name,
-               outreach.cell_of(each.line ->> 'company_name') AS company_name,
-               outreach.cell_of(each.line ->> 'industry') AS industry,
-               outreach.cell_of(each.line ->> 'source_key') AS source_key,
+               outreach.bare_address(outreach.cell_of(each.line ->> 'email')) AS bare,
+               outreach.dotted_address(outreach.bare_address(outreach.cell_of(each.line ->> 'email'))) AS email,
+               outreach.given(outreach.cell_of(each.line ->> 'company_website')) AS website,
+               outreach.given(outreach.cell_of(each.line ->> 'linkedin_url')) AS linkedin,
+               outreach.given(outreach.cell_of(each.line ->> 'qualification_score')) AS score,
+               lower(outreach.given(outreach.cell_of(each.line ->> 'status'))) AS status,
+               coalesce(outreach.mark_of_flag(outreach.cell_of(each.line ->> 'unsubscribed'), 'unsubscribed'),
+                        outreach.mark_of_flag(outreach.cell_of(each.line ->> 'bounced'), 'bounced'),
+                        outreach.mark_of_flag(outreach.cell_of(each.line ->> 'blocked'), 'blocked'),
+                        outreach.mark_of_word(outreach.cell_of(each.line ->> 'status'))) AS mark,
+               outreach.given(outreach.cell_of(each.line ->> 'phone')) AS phone,
+               outreach.given(outreach.cell_of(each.line ->> 'country')) AS country,
+               outreach.given_name(outreach.cell_of(each.line ->> 'full_name')) AS full_name,
+               outreach.given(outreach.cell_of(each.line ->> 'company_name')) AS company_name,
+               outreach.given(outreach.cell_of(each.line ->> 'industry')) AS industry,
+               outreach.given(outreach.cell_of(each.line ->> 'source_key')) AS source_key,
                CASE jsonb_typeof(each.line -> 'tags')
                    WHEN 'array' THEN (SELECT outreach.split_tags(string_agg(tag, ',' ORDER BY n))
                                       FROM jsonb_array_elements_text(each.line -> 'tags') WITH ORDINALITY AS t (tag, n))
@@ -36,7 +53,8 @@ AS $$
         FROM jsonb_array_elements(p_leads) WITH ORDINALITY AS each (line, place),
              (SELECT ARRAY['email', 'first_name', 'last_name', 'full_name', 'phone', 'title', 'company_name',
                            'company_website', 'linkedin_url', 'industry', 'country', 'city', 'timezone', 'source',
-                           'source_key', 'status', 'tags', 'custom_fields', 'notes', 'qualification_score'] AS names) AS f
+                           'source_key', 'status', 'tags', 'custom_fields', 'notes', 'qualification_score',
+                           'unsubscribed', 'bounced', 'blocked'] AS names) AS f
     ), judged AS (
         SELECT c.*, v.column_name, v.reason,
                coalesce(c.source_key, CASE WHEN c.email IS NULL AND jsonb_strip_nulls(c.line) <> '{}'
@@ -48,19 +66,21 @@ AS $$
             FROM (VALUES
                 (1, NULL, CASE WHEN NOT c.readable THEN 'not a JSON object' END),
                 (2, c.nested, CASE WHEN c.nested IS NOT NULL THEN 'neither text nor number' END),
-                (3, 'email', outreach.email_problem(c.email)),
+                (3, 'email', coalesce(outreach.email_problem(c.bare), outreach.email_problem(c.email))),
                 (4, 'company_website', CASE WHEN c.website IS NOT NULL AND outreach.normal_url(c.website) IS NULL
                                             THEN 'not a web address' END),
                 (5, 'linkedin_url', CASE WHEN c.linkedin IS NOT NULL AND outreach.normal_url(c.linkedin) IS NULL
                                          THEN 'not a web address' END),
                 (6, 'qualification_score', CASE WHEN c.score IS NOT NULL AND outreach.score_of(c.score) IS NULL
                                                 THEN 'not a score between 0 and 100' END),
-                (7, 'company_name', CASE WHEN length(c.company_name) > 500 THEN 'longer than 500 characters' END),
-                (8, 'industry', CASE WHEN length(c.industry) > 500 THEN 'longer than 500 characters' END),
-                (9, 'source_key', CASE WHEN length(c.source_key) > 500 THEN 'longer than 500 characters' END),
+                (7, (SELECT min(l.field) FROM outreach.field_limits() AS l
+                     WHERE length(outreach.cell_of(c.line ->> l.field)) > l.characters),
+                    (SELECT 'longer than ' || to_char(l.characters, 'FM999,999') || ' characters'
+                     FROM outreach.field_limits() AS l
+                     WHERE length(outreach.cell_of(c.line ->> l.field)) > l.characters ORDER BY l.field LIMIT 1)),
                 (10, 'tags', CASE WHEN EXISTS (SELECT FROM unnest(c.tags) AS tag WHERE length(tag) > 200)
                                   THEN 'a tag is longer than 200 characters' END),
-                (11, 'status', CASE WHEN c.status NOT IN ('new', 'verified', 'contacted', 'replied', 'qualified',
+                (11, 'status', CASE WHEN c.mark IS NULL AND c.status NOT IN ('new', 'verified', 'contacted', 'replied', 'qualified',
                                                           'converted', 'unsubscribed', 'bounced', 'archived')
                                     THEN 'not a status' END),
                 (12, 'custom_fields', CASE WHEN jsonb_typeof(c.line -> 'custom_fields') NOT IN ('object', 'null')
@@ -74,17 +94,20 @@ AS $$
     SELECT j.place, CASE WHEN j.reason IS NULL THEN coalesce(lower(j.email), chr(31) || j.known_by) END,
            jsonb_populate_record(NULL::outreach.leads, jsonb_build_object(
                'email', j.email, 'email_key', lower(j.email),
-               'first_name', coalesce(outreach.cell_of(j.line ->> 'first_name'), outreach.first_of_name(j.full_name)),
-               'last_name', coalesce(outreach.cell_of(j.line ->> 'last_name'), outreach.last_of_name(j.full_name)),
-               'phone', outreach.cell_of(j.line ->> 'phone'), 'title', outreach.cell_of(j.line ->> 'title'),
+               'first_name', coalesce(outreach.given_name(outreach.cell_of(j.line ->> 'first_name')), outreach.first_of_name(j.full_name)),
+               'last_name', coalesce(outreach.given_name(outreach.cell_of(j.line ->> 'last_name')), outreach.last_of_name(j.full_name)),
+               'phone', j.phone,
+               'phone_e164', outreach.phone_e164(outreach.phone_digits(j.phone), outreach.phone_rule(j.country)),
+               'title', outreach.given(outreach.cell_of(j.line ->> 'title')),
                'company_name', j.company_name, 'company_website', outreach.normal_url(j.website),
                'linkedin_url', outreach.normal_url(j.linkedin), 'industry', j.industry,
-               'country', outreach.cell_of(j.line ->> 'country'), 'city', outreach.cell_of(j.line ->> 'city'),
-               'timezone', outreach.cell_of(j.line ->> 'timezone'), 'source', outreach.cell_of(j.line ->> 'source'),
-               'source_key', j.known_by, 'status', j.status, 'tags', coalesce(j.tags, '{}'),
+               'country', j.country, 'city', outreach.given(outreach.cell_of(j.line ->> 'city')),
+               'timezone', outreach.given(outreach.cell_of(j.line ->> 'timezone')),
+               'source', outreach.given(outreach.cell_of(j.line ->> 'source')),
+               'source_key', j.known_by, 'status', coalesce(outreach.status_of_mark(j.mark), j.status), 'tags', coalesce(j.tags, '{}'),
                'custom_fields', j.custom, 'notes', outreach.cell_of(j.line ->> 'notes'),
                'qualification_score', outreach.score_of(j.score))),
-           j.column_name, j.reason
+           j.mark, j.column_name, j.reason
     FROM judged AS j
 $$;
 
@@ -112,7 +135,14 @@ DECLARE
 BEGIN
     IF l.email_key IS DISTINCT FROM c.email_key THEN
         merged.email := CASE WHEN p_fill THEN coalesce(l.email, c.email) ELSE coalesce(c.email, l.email) END;
+        IF merged.email IS DISTINCT FROM l.email THEN
+            merged.email_flags := outreach.email_flags(c.email_key);
+        END IF;
     END IF;
+    merged.phone_e164 := CASE WHEN p_fill THEN CASE WHEN l.phone IS NULL THEN c.phone_e164 ELSE l.phone_e164 END
+                              WHEN c.phone IS NULL THEN l.phone_e164
+                              WHEN c.phone = l.phone THEN coalesce(c.phone_e164, l.phone_e164)
+                              ELSE c.phone_e164 END;
     -- A name alone says less than the company that the lead is linked to under that name.
     IF NOT (c.company_website IS NULL AND l.company_id IS NOT NULL
             AND coalesce(lower(l.company_name) = lower(c.company_name), false)) THEN
@@ -178,8 +208,8 @@ DECLARE
     batch outreach.leads[];
     matched bigint[];
     firms bigint[];
-    unsubscribed text[];
-    bounced text[];
+    marked text[];
+    marks text[];
 BEGIN
     IF policy IS NULL OR policy NOT IN ('skip', 'update', 'fill') THEN
         RAISE EXCEPTION 'on_conflict is skip, update or fill, not %', coalesce(policy, 'NULL')
@@ -203,13 +233,13 @@ BEGIN
     SELECT count(*), count(j.reason),
            coalesce(jsonb_agg(jsonb_build_object('row', j.row_number, 'column', j.column_name, 'reason', j.reason)
                               ORDER BY j.row_number) FILTER (WHERE j.reason IS NOT NULL), '[]'),
-           array_agg((j.given).email) FILTER (WHERE j.reason IS NULL AND (j.given).status = 'unsubscribed'
-                                                AND (j.given).email IS NOT NULL),
-           array_agg((j.given).email) FILTER (WHERE j.reason IS NULL AND (j.given).status = 'bounced'
-                                                AND (j.given).email IS NOT NULL),
+           array_agg((j.given).email) FILTER (WHERE j.reason IS NULL AND j.mark IS NOT NULL AND (j.given).email IS NOT NULL),
+           array_agg(j.mark) FILTER (WHERE j.reason IS NULL AND j.mark IS NOT NULL AND (j.given).email IS NOT NULL),
            (SELECT array_agg(s.lead ORDER BY s.key) FROM speaking AS s)
-    INTO rows_read, rejected, errors, unsubscribed, bounced, batch
+    INTO rows_read, rejected, errors, marked, marks, batch
     FROM judged AS j;
+    -- Before any lead is locked, as everywhere.
+    PERFORM outreach.store_suppressions(marked, marks, 'bulk_insert_leads');
     matched := ARRAY(
         SELECT coalesce(e.id, s.id)
         FROM unnest(batch) WITH ORDINALITY AS c
@@ -248,14 +278,14 @@ BEGIN
         ORDER BY c.ordinality);
     WITH new AS (
         INSERT INTO outreach.leads (
-            workspace_id, email, first_name, last_name, phone, title, company_id, company_name, company_website,
+            workspace_id, email, first_name, last_name, phone, phone_e164, title, company_id, company_name, company_website,
             linkedin_url, industry, country, city, timezone, source, source_key, status, tags, custom_fields, notes,
-            qualification_score, created_at, updated_at)
-        SELECT workspace, c.email, c.first_name, c.last_name, c.phone, c.title, c.firm_id, c.company_name,
+            qualification_score, email_flags, created_at, updated_at)
+        SELECT workspace, c.email, c.first_name, c.last_name, c.phone, c.phone_e164, c.title, c.firm_id, c.company_name,
                c.company_website, c.linkedin_url, c.industry, c.country, c.city, c.timezone, c.source, c.source_key,
                coalesce(outreach.suppressed_status(address.reason), outreach.suppressed_status(domain.reason),
                         c.status, 'new'),
-               c.tags, c.custom_fields, c.notes, c.qualification_score, instant, instant
+               c.tags, c.custom_fields, c.notes, c.qualification_score, outreach.email_flags(c.email_key), instant, instant
         FROM ROWS FROM (unnest(matched), unnest(firms), unnest(batch)) AS c (lead_id, firm_id)
         LEFT JOIN outreach.suppressions AS address
             ON address.workspace_id = workspace AND address.target = c.email_key
@@ -281,7 +311,8 @@ BEGIN
         ), done AS (
             UPDATE outreach.leads AS l
             SET email = (m.new).email, first_name = (m.new).first_name, last_name = (m.new).last_name,
-                phone = (m.new).phone, title = (m.new).title, company_name = (m.new).company_name,
+                phone = (m.new).phone, phone_e164 = (m.new).phone_e164, email_flags = (m.new).email_flags,
+                title = (m.new).title, company_name = (m.new).company_name,
                 industry = (m.new).industry, country = (m.new).country, city = (m.new).city,
                 timezone = (m.new).timezone, source = (m.new).source, notes = (m.new).notes,
                 company_website = (m.new).company_website, linkedin_url = (m.new).linkedin_url,
@@ -294,13 +325,15 @@ BEGIN
         )
         SELECT count(*) INTO updated FROM done AS d;
     END IF;
-    -- What the rows themselves mark as unsubscribed or bounced.
-    IF unsubscribed IS NOT NULL THEN
-        PERFORM outreach.suppress(unsubscribed, 'unsubscribed', 'bulk_insert_leads');
+    IF inserted + updated > 0 THEN
+        PERFORM outreach.add_search_words(workspace, outreach.words_of(ARRAY(
+            SELECT DISTINCT concat_ws(' ', b.first_name, b.last_name, b.company_name, split_part(b.email, '@', 2))
+            FROM unnest(batch) AS b)));
     END IF;
-    IF bounced IS NOT NULL THEN
-        PERFORM outreach.suppress(bounced, 'bounced', 'bulk_insert_leads');
-    END IF;
+    -- What the rows themselves mark as unsubscribed, bounced or blocked; of several marks the gravest.
+    PERFORM outreach.suppress(array_agg(t.email), t.mark, 'bulk_insert_leads')
+    FROM (SELECT m.email, max(m.mark) AS mark FROM unnest(marked, marks) AS m (email, mark) GROUP BY m.email) AS t
+    GROUP BY t.mark;
     skipped := rows_read - inserted - updated - rejected;
     RETURN NEXT;
 END

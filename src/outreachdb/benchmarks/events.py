@@ -1,0 +1,149 @@
+"""Ingest: by the library with two workers, by HTTP in batches of 500, and with few and many events stored already."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from outreachdb.benchmarks.measure import Result, scratch_database
+from outreachdb.config import Settings
+from outreachdb.db import migrate
+from outreachdb.db.pools import Pools, connect
+from outreachdb.errors import OutreachDBError
+from outreachdb.progress import Progress, silent
+from outreachdb.tenancy import workspaces
+
+SENDS = 200_000
+WORKERS = 2
+BY_WORKER = 100_000
+BY_HTTP = 50_000
+HTTP_BATCH = 500
+LIBRARY_LIMIT = 20_000.0
+HTTP_LIMIT = 5_000.0
+FLAT_LIMIT = 1.25  # times the cost of an event with a fiftieth stored
+PORTION = 1_000_000
+CAMPAIGN = """
+    WITH campaign AS (
+        INSERT INTO outreach.campaigns (workspace_id, name, status, launched_at)
+        VALUES (%(ws)s, 'bench', 'running', date_trunc('minute', now()) - interval '2 hours') RETURNING id, launched_at
+    ), mailbox AS (
+        INSERT INTO outreach.mailboxes (workspace_id, address, smtp_host)
+        SELECT %(ws)s, 'bench' || n || '@sender.example', '127.0.0.1' FROM generate_series(1, 20) AS n RETURNING id
+    ), boxes AS (
+        SELECT array_agg(id) AS ids FROM mailbox
+    ), people AS (
+        INSERT INTO outreach.leads (workspace_id, email, status)
+        SELECT %(ws)s, 'lead' || n || '@buyer' || n %% 5000 || '.example', 'contacted'
+        FROM generate_series(1, %(sends)s) AS n
+        RETURNING id, email
+    )
+    INSERT INTO outreach.email_sends (
+        workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, status, recipient, scheduled_at, sent_at)
+    SELECT %(ws)s, c.launched_at, c.id, p.id, b.ids[1 + p.id %% 20], 1, 'sent', p.email, c.launched_at, c.launched_at
+    FROM people AS p, campaign AS c, boxes AS b
+"""
+# A year's events of other campaigns, straight into the months: what an ingest finds, not what it does.
+STORED = """
+    INSERT INTO outreach.email_events (
+        workspace_id, event_key, created_at, event, provider, send_id, campaign_id, lead_id, step, recipient, raw)
+    SELECT %(ws)s, 'sendgrid:' || md5(n::text),
+           now() - (n %% 300) * interval '1 day' - (n %% 86400) * interval '1 second',
+           (ARRAY['delivered', 'opened', 'clicked', 'delivered'])[1 + n %% 4], 'sendgrid', n, 1000000 + n %% 200, n, 1,
+           'lead' || n || '@buyer.example', '{"event": "delivered", "useragent": "Mail/1.0", "ip": "192.0.2.7"}'
+    FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n
+"""
+MONTHS = "SELECT outreach.ensure_partitions('email_events', now() - interval '301 days', now())"
+CHILD = "from outreachdb.benchmarks.events import child; child()"
+
+
+async def run(url: str, events: int = 5_000_000, progress: Progress = silent) -> list[Result]:
+    """Ingest into a scratch database that holds ``events`` / 50, then into one that holds ``events``."""
+    async with scratch_database(url, "events") as scratch:
+        await migrate.upgrade(scratch)
+        stored = max(events // 50, 1)
+        await _fill(scratch, 0, stored, progress)
+        first = await _library(scratch, progress)
+        await _fill(scratch, stored, events, progress)
+        library = await _library(scratch, progress)
+        http = await _http(scratch, progress)
+    return [
+        Result("events: library, two workers", library, "events/s", limit=LIBRARY_LIMIT, more_is_better=True),
+        Result("events: HTTP, batches of 500", http, "events/s", limit=HTTP_LIMIT, more_is_better=True),
+        Result(f"events: cost with {events:,} stored", first / library, f"x that with {stored:,}", limit=FLAT_LIMIT),
+    ]
+
+
+async def _fill(url: str, first: int, last: int, progress: Progress) -> None:
+    async with await connect(url, autocommit=True) as connection:
+        row = await (await connection.execute("SELECT id FROM outreach.workspaces WHERE name = 'stored'")).fetchone()
+        if row is None:
+            async with Pools(Settings.load({}, database_url=url)) as pools:
+                row = {"id": (await workspaces.create(pools, "stored")).id}
+        await connection.execute(MONTHS)
+        for start in range(first, last, PORTION):
+            progress("storing events", start, last)
+            given = {"ws": row["id"], "first": start + 1, "last": min(start + PORTION, last)}
+            await connection.execute(STORED, given)
+        await connection.execute("VACUUM (ANALYZE) outreach.email_events")
+
+
+async def _campaign(url: str) -> str:
+    """A workspace of its own for each measurement, whose sends have no event yet; its name."""
+    async with Pools(Settings.load({}, database_url=url)) as pools:
+        name = f"bench-{len(await workspaces.listed(pools))}"
+        await workspaces.create(pools, name)
+        tenant = await workspaces.tenant(pools, name)
+        async with tenant.trusted() as session:
+            await session.execute(CAMPAIGN, {"ws": tenant.workspace_id, "sends": SENDS})
+    async with await connect(url, autocommit=True) as connection:
+        await connection.execute("VACUUM (ANALYZE) outreach.email_sends, outreach.leads")
+    return name
+
+
+async def _library(url: str, progress: Progress) -> float:
+    """Events a second: the workers have their events in memory and begin at a word."""
+    name = await _campaign(url)
+    progress("ingesting", 0, WORKERS * BY_WORKER)
+    seconds = await _race([["library", url, name, str(worker)] for worker in range(WORKERS)])
+    return WORKERS * BY_WORKER / seconds
+
+
+async def _http(url: str, progress: Progress) -> float:
+    name = await _campaign(url)
+    progress("posting", 0, BY_HTTP)
+    return BY_HTTP / await _race([["http", url, name, "0"]])
+
+
+async def _race(children: list[list[str]]) -> float:
+    """Start children, wait until all are ready, let them go; seconds until the last is done."""
+    running = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", CHILD, *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        for arguments in children
+    ]
+    for each in running:
+        assert each.stdout is not None  # noqa: S101
+        await each.stdout.readline()
+    began = asyncio.get_running_loop().time()
+    outputs = await asyncio.gather(*(each.communicate(b"go\n") for each in running))
+    seconds = asyncio.get_running_loop().time() - began
+    for each, (said, _) in zip(running, outputs, strict=True):
+        if each.returncode or not said.strip():
+            raise OutreachDBError("a worker of the benchmark failed")
+        told = json.loads(said)
+        if told["stored"] != told["expected"]:
+            raise OutreachDBError(f"of {told['expected']} events {told['stored']} were stored")
+    return seconds
+
+
+def child() -> None:
+    """One worker; its own process, as in real life."""
+    from outreachdb.benchmarks import events_worker  # noqa: PLC0415 - the parent needs neither HTTP nor signatures
+
+    kind, url, name, worker = sys.argv[1:]
+    work: Any = {"library": events_worker.library, "http": events_worker.http}[kind]
+    stored, expected = asyncio.run(work(url, name, int(worker)))
+    sys.stdout.write(json.dumps({"stored": stored, "expected": expected}) + "\n")

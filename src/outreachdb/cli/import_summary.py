@@ -1,0 +1,82 @@
+"""The report of an import for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from outreachdb.leads.importing.fields import CUSTOM
+from outreachdb.leads.importing.report import ImportReport
+
+COUNTS = ("rows_read", "inserted", "updated", "skipped", "rejected")
+SHOWN = 60  # characters of a value
+NOTES = (
+    ("without_address", "without an e-mail address"),
+    ("role", "role addresses (info@, sales@)"),
+    ("disposable", "disposable addresses"),
+    ("phones_normalised", "phone numbers in international form"),
+    ("arrived_suppressed", "suppressed from the start"),
+)
+
+
+def summary(report: ImportReport) -> str:
+    """Counts, how the columns were taken, what to know of the new leads; of a dry run also what would change."""
+    counts = ", ".join(f"{getattr(report, name):,} {name}" for name in COUNTS[1:])
+    speed = f"{report.seconds:.1f} s, {report.rows_per_second:,} rows/s"
+    what = "dry run, nothing changed" if report.dry_run else f"import {report.import_id}"
+    return "\n".join([f"{what}: {report.rows_read:,} rows read = {counts} ({speed})", *_lines(report)])
+
+
+def _lines(report: ImportReport) -> Iterator[str]:
+    if report.dry_run:
+        yield f"{report.format}, {report.encoding}, delimiter {report.delimiter!r}, header in line {report.header_line}"
+    if report.saved_mapping is not None:
+        yield f"columns as saved in mapping {report.saved_mapping}"
+    yield from _columns(report)
+    new = report.details.get("new_leads", {})
+    noted = [f"{new[name]:,} {words}" for name, words in NOTES if new.get(name)]
+    if noted:
+        yield f"new leads: {'; '.join(noted)}"
+    if "suppressed" in report.details:
+        yield f"{report.details['suppressed']:,} leads of the file may not be mailed"
+    yield from _changes(report.details.get("changes", ()))
+    if report.rejected and not report.dry_run:
+        yield f"why: outreachdb imports rejects {report.import_id}"
+
+
+def _columns(report: ImportReport) -> Iterator[str]:
+    if report.dry_run:
+        for column in report.preview:
+            yield _column(column, report.details.get("typed_columns", {}))
+        return
+    fields = [
+        f"{name} -> {target}" for name, target in report.mapping.items() if target and not target.startswith(CUSTOM)
+    ]
+    custom = [name for name, target in report.mapping.items() if target and target.startswith(CUSTOM)]
+    ignored = [name for name, target in report.mapping.items() if target is None]
+    for words, names in (("fields", fields), ("custom fields", custom), ("left out", ignored)):
+        if names:
+            yield f"{words}: {', '.join(names)}"
+
+
+def _column(column: Any, kinds: Any) -> str:
+    """One line of a dry run: where the column goes, how sure that is, what it holds."""
+    target = column["target"] or "(left out)"
+    notes = [f"{column['confidence']:.0%} sure"] if column["confidence"] else []
+    notes += [f"a {kinds[column['column']]}"] if column["column"] in kinds else []
+    notes += ["tells who must not be mailed"] if column.get("marks") else []
+    examples = ", ".join(_short(value) for value in column["examples"])
+    return f"  {column['column']} -> {target}" + (f" ({'; '.join(notes)})" if notes else "") + f"  {examples}".rstrip()
+
+
+def _changes(changes: Any) -> Iterator[str]:
+    if changes:
+        yield "would change, for example:"
+    for row in changes:
+        who = row["email"] or f"lead {row['lead_id']}"
+        yield f"  {who}: {row['field']} {_short(row['before'])} -> {_short(row['after'])}"
+
+
+def _short(value: Any) -> str:
+    text = "(empty)" if value is None else " ".join(str(value).split())
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

@@ -1,0 +1,121 @@
+"""The commands of ``segment``, with --json and for people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from commands import Run
+
+from outreachdb.segments import cost
+
+FILE = "Email,Title,Country,Plan,Seats\nann@a.example,CEO,US,gold,5\nbo@b.example,CTO,GB,silver,50\n"
+SEATS = '{"field": "custom.Seats", "op": "gte", "value": 10}'
+
+
+@pytest.fixture
+def filled(run: Run, workspace: str, tmp_path: Path) -> str:
+    (tmp_path / "leads.csv").write_text(FILE)
+    assert run("import", str(tmp_path / "leads.csv")).status == 0
+    return workspace
+
+
+def test_a_segment_from_birth_to_death(run: Run, filled: str, tmp_path: Path) -> None:
+    made = run("segment", "create", "seats", "--where", SEATS, "--note", "first", "--json").document
+    assert (made["name"], made["version"]) == ("seats", 1)
+    assert run("segment", "count", "seats", "--json").document["count"] == 1
+    wider = '{"field": "custom.Seats", "op": "gte", "value": 1}'
+    assert run("segment", "update", "seats", "--where", wider, "--json").document["version"] == 2
+    versions = run("segment", "history", "seats", "--json").document["versions"]
+    assert [each["version"] for each in versions] == [2, 1]
+    assert versions[0]["changes"] == [{"path": "/value", "before": 10, "after": 1}]
+    assert "/value: 10 -> 1" in run("segment", "history", "seats").out
+    assert run("segment", "revert", "seats", "--to", "1", "--json").document["definition"]["value"] == 10
+    shown = run("segment", "show", "seats", "--json").document
+    assert shown["usage"] == {"campaigns": [], "segments": []}
+    assert "custom.Seats is at least 10" in run("segment", "show", "seats").out
+    assert run("segment", "create", "other", "--where", '{"not": {"segment": "seats"}}').status == 0
+    refused = run("segment", "delete", "seats")
+    assert (refused.status, "used by segment other" in refused.err) == (1, True)
+    assert run("segment", "delete", "other").status == run("segment", "delete", "seats").status == 0
+    assert run("segment", "list", "--json").document == {"segments": []}
+
+
+def test_preview_shows_what_was_asked_about(run: Run, filled: str) -> None:
+    where = '{"any": [{"field": "custom.Plan", "op": "is_set"}, {"field": "title", "op": "is_not_set"}]}'
+    told = run("segment", "preview", "--where", where, "--json").document
+    assert len(told["leads"]) == told["counts"]["count"] == 2
+    assert {each["value"]: each["leads"] for each in told["counts"]["country"]} == {"US": 1, "GB": 1}
+    assert told["leads"][0]["custom_fields"]["Plan"] == "gold"
+    people = run("segment", "preview", "--where", where).out
+    assert "custom.Plan" in people
+    assert "silver" in people
+    assert "title" in people
+    assert "by" in people
+    assert "counts" not in run("segment", "preview", "--where", where, "--no-counts", "--json").document
+
+
+def test_explain_export_schema(run: Run, filled: str, tmp_path: Path) -> None:
+    told = run("segment", "explain", "--where", SEATS, "--json").document
+    assert told["meaning"] == ["custom.Seats is at least 10"]
+    assert told["milliseconds"] > 0
+    done = run("segment", "export", str(tmp_path / "x.csv"), "--where", SEATS, "--json").document
+    assert (done["leads"], done["columns"][-2:]) == (1, ["custom.Plan", "custom.Seats"])
+    assert "bo@b.example" in (tmp_path / "x.csv").read_text()
+    schema = json.loads(run("segment", "schema").out)
+    assert schema == run("segment", "schema", "--json").document
+    assert "country" in json.dumps(schema)
+
+
+def test_actions_ask_and_can_be_undone(run: Run, filled: str) -> None:
+    asked = run("segment", "apply", "--where", "{}", "--add-tag", "x")
+    assert (asked.status, "2 leads would be changed" in asked.err) == (2, True)
+    assert run("segment", "apply", "--where", "{}", "--add-tag", "x", "--delete").status == 2
+    tried = run("segment", "apply", "--where", "{}", "--add-tag", "x", "--dry-run", "--json").document
+    assert (tried["action_id"], tried["changed"]) == (None, 2)
+    done = run("segment", "apply", "--where", "{}", "--set", "custom.Plan=free", "--yes", "--json").document
+    assert done["changed"] == 2
+    free = '{"field": "custom.Plan", "op": "equals", "value": "free"}'
+    assert run("segment", "count", "--where", free, "--json").document["count"] == 2
+    assert [each["id"] for each in run("segment", "actions", "--json").document["actions"]] == [done["action_id"]]
+    assert run("segment", "undo", str(done["action_id"]), "--json").document["restored"] == 2
+    assert run("segment", "count", "--where", free, "--json").document["count"] == 0
+
+
+def test_over_the_budget_a_script_has_to_say_yes(
+    run: Run, filled: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outreachdb.segments.cost.SMALL", 0)
+    monkeypatch.setitem(cost._speeds, database_url, 100.0)
+    monkeypatch.setenv("OUTREACHDB_SEGMENT_BUDGET_MS", "1")
+    many = json.dumps({"any": [{"field": "title", "op": "matches", "value": f"a{n}"} for n in range(300)]})
+    limited = run("workspace", "limit", filled, "5000", "--json").document
+    assert limited["read_limit_ms"] == 5000
+    slow = '{"all": [{"event": "opened", "at_least": 2, "within_days": 900}, ' + many + "]}"
+    refused = run("segment", "count", "--where", slow)
+    assert (refused.status, "the budget is 0.0 s" in refused.err) == (1, True)
+    assert run("segment", "count", "--where", slow, "--yes", "--json").document["count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("where", "saying"),
+    [
+        (
+            '{"all": [{"field": "contry", "op": "is_set"}]}',
+            'all[0].field: there is no field "contry" (did you mean "country"?)',
+        ),
+        ('{"field": "created_at", "op": "before", "value": "2026-02-30"}', "there is no date 2026-02-30"),
+        ('{"field": "id", "op": "gte", "value": "x"}', "value: must be a number"),
+        ('{"not":' * 10_000 + "{}" + "}" * 10_000, "nested too deep"),
+        ('{"field": "title", "op": "matches", "value": "(a"}', "no regular expression"),
+        ('{"field": "title", "op": "matches", "value": "(a+)\\\\1"}', "no references back"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(run: Run, filled: str, tmp_path: Path, where: str, saying: str) -> None:
+    (tmp_path / "where.json").write_text(where)
+    for command in (("count",), ("preview",), ("explain",), ("create", "x")):
+        ended = run("segment", *command, "--where", f"@{tmp_path}/where.json")
+        assert (ended.status, ended.out) == (1, "")
+        assert len(ended.err.strip().splitlines()) == 1
+        assert saying in ended.err

@@ -1,0 +1,207 @@
+"""Actions on the leads of a segment, and the way back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from lead_rows import state
+
+from outreachdb import segments
+from outreachdb.db.tenant import Tenant
+from outreachdb.errors import Conflict, InvalidInput, NotFound, UsageError
+from outreachdb.leads import importing, suppression
+from outreachdb.segments import Action
+
+US = {"field": "country", "op": "equals", "value": "US"}
+FILL = """
+INSERT INTO outreach.leads (workspace_id, email, country, tags, custom_fields, status, notes)
+SELECT %(w)s, CASE WHEN n < 10 THEN 'p' || n || '@d' || n || '.example' END, (ARRAY['US', 'GB'])[1 + n %% 2],
+       CASE WHEN n = 2 THEN '{vip}'::text[] ELSE '{}' END, '{"plan": 1}',
+       CASE WHEN n = 4 THEN 'unsubscribed' ELSE 'new' END, 'it''s 100%%'
+FROM generate_series(1, 10) AS n
+"""
+
+
+@pytest.fixture
+async def ten(tenant: Tenant) -> Tenant:
+    async with tenant.trusted() as session:
+        await session.execute(FILL, {"w": tenant.workspace_id})
+    await segments.create(tenant, "us", US)
+    return tenant
+
+
+async def values(tenant: Tenant, column: str) -> list[Any]:
+    """Of the leads in the US, by id."""
+    async with tenant.session() as session:
+        rows = await session.all(f"SELECT {column} AS it FROM outreach.leads WHERE country = 'US' ORDER BY id")
+    return [row["it"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("action", "column", "after", "changed"),
+    [
+        (Action("add_tags", tags=["vip", "o'brien"]), "tags", [["vip", "o'brien"]] * 5, 5),
+        (Action("remove_tags", tags=["vip"]), "tags", [[]] * 5, 1),
+        (Action("set", field="city", value="'); DROP --%s{}"), "city", ["'); DROP --%s{}"] * 5, 5),
+        (Action("set", field="notes", value=None), "notes", [None] * 5, 5),
+        (Action("set", field="custom.o'clock %", value=7), "custom_fields", [{"plan": 1, "o'clock %": 7}] * 5, 5),
+        (Action("set", field="custom.plan", value=1), "custom_fields", [{"plan": 1}] * 5, 0),
+        (Action("set", field="custom.plan", value=None), "custom_fields", [{}] * 5, 5),
+        (Action("set", field="qualification_score", value="70.5"), "qualification_score", [70.5] * 5, 5),
+        (
+            Action("set", field="status", value="qualified"),
+            "status",
+            ["qualified", "unsubscribed", "qualified", "qualified", "qualified"],
+            4,
+        ),
+    ],
+)
+async def test_what_is_done_can_be_undone(
+    ten: Tenant, action: Action, column: str, after: list[Any], changed: int
+) -> None:
+    before = await state(ten)
+    tried = await segments.apply(ten, "us", action, dry_run=True)
+    assert (tried.action_id, tried.matched, tried.changed) == (None, 5, changed)
+    assert await state(ten) == before
+    assert await segments.actions(ten) == []
+    done = await segments.apply(ten, "us", action, by="ann")
+    assert (done.matched, done.changed) == (5, changed)
+    assert await values(ten, column) == after
+    assert done.action_id is not None
+    assert (await segments.count(ten, {"import": done.action_id})).count == changed
+    [listed] = await segments.actions(ten)
+    assert (listed["action"]["action"], listed["action"]["by"], listed["matched"]) == (action.kind, "ann", 5)
+    assert (await segments.undo_action(ten, done.action_id)).restored == changed
+    assert await state(ten) == before
+    with pytest.raises(Conflict, match="undone already"):
+        await segments.undo_action(ten, done.action_id)
+
+
+async def test_what_others_wrote_since_stays(ten: Tenant) -> None:
+    first = await segments.apply(ten, US, Action("set", field="city", value="Rome"))
+    await segments.apply(
+        ten, {"field": "tags", "op": "has_any", "value": ["vip"]}, Action("set", field="city", value="Oslo")
+    )
+    assert first.action_id is not None
+    undone = await segments.undo_action(ten, first.action_id)
+    assert (undone.restored, [(each.reason, each.leads) for each in undone.kept]) == (4, [("changed since", 1)])
+    assert await values(ten, "city") == ["Oslo", None, None, None, None]
+
+
+async def suppressed(tenant: Tenant) -> set[str]:
+    return {row["target"] for row in await suppression.listed(tenant)}
+
+
+async def test_a_suppression_is_lifted_only_by_its_only_source(ten: Tenant) -> None:
+    await suppression.add(ten, ["p2@d2.example"], source="before")
+    first = await segments.apply(ten, "us", Action("suppress"))
+    second = await segments.apply(ten, {"field": "email", "op": "equals", "value": "p6@d6.example"}, Action("suppress"))
+    assert (first.matched, first.changed, second.changed) == (5, 3, 0)
+    assert (await segments.count(ten, {"field": "suppressed", "op": "equals", "value": True})).count == 4
+    # Somebody else asks for p8 as well; 4 is an opt-out whose address nothing else remembers.
+    await suppression.add(ten, ["p8@d8.example"], reason="complained")
+    assert first.action_id is not None
+    assert second.action_id is not None
+    undone = await segments.undo_action(ten, first.action_id)
+    assert undone.restored == 0
+    assert await suppressed(ten) == {"p2@d2.example", "p4@d4.example", "p6@d6.example", "p8@d8.example"}
+    assert (await segments.undo_action(ten, second.action_id)).restored == 1
+    assert await suppressed(ten) == {"p2@d2.example", "p4@d4.example", "p8@d8.example"}
+
+
+async def test_a_temporary_suppression_returns(ten: Tenant) -> None:
+    async with ten.trusted() as session:
+        await session.execute(
+            "INSERT INTO outreach.suppressions (workspace_id, target, source, expires_at)"
+            " VALUES (%s, 'p6@d6.example', 'pause', '2099-01-01')",
+            [ten.workspace_id],
+        )
+    only = {"field": "email", "op": "equals", "value": "p6@d6.example"}
+    ids = [(await segments.apply(ten, only, Action("suppress"))).action_id for _ in range(2)]
+    for each in ids:
+        assert each is not None
+        await segments.undo_action(ten, each)
+    [left] = await suppression.listed(ten)
+    assert (left["source"], left["expires_at"].year) == ("pause", 2099)
+
+
+async def test_the_last_of_two_actions_lifts(ten: Tenant) -> None:
+    only = {"field": "email", "op": "equals", "value": "p6@d6.example"}
+    ids = [(await segments.apply(ten, only, Action("suppress"))).action_id for _ in range(2)]
+    assert await suppressed(ten) == {"p6@d6.example"}
+    assert ids[0] is not None
+    assert ids[1] is not None
+    assert (await segments.undo_action(ten, ids[1])).restored == 0
+    assert await suppressed(ten) == {"p6@d6.example"}
+    assert (await segments.undo_action(ten, ids[0])).restored == 1
+    assert await suppressed(ten) == set()
+
+
+async def test_deleting_keeps_what_the_ledger_knows_and_comes_back(ten: Tenant) -> None:
+    before = await state(ten)
+    async with ten.trusted() as session:
+        for table, more in (("lead_engagement", ""), ("email_sends", "x")):
+            values_of = (
+                """(workspace_id, lead_id) SELECT %(w)s, id FROM outreach.leads
+                WHERE workspace_id = %(w)s AND email_key = 'p2@d2.example'"""
+                if not more
+                else """(workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, recipient, scheduled_at)
+                SELECT %(w)s, c.launched_at, c.id, l.id, m.id, 1, l.email, now() FROM outreach.leads AS l, c, m
+                WHERE l.workspace_id = %(w)s AND l.email_key = 'p6@d6.example'"""
+            )
+            parents = """WITH c AS (INSERT INTO outreach.campaigns (workspace_id, name, status, launched_at)
+                    VALUES (%(w)s, 'c', 'running', now()) RETURNING id, launched_at),
+                m AS (INSERT INTO outreach.mailboxes (workspace_id, address, smtp_host)
+                    VALUES (%(w)s, 'me@x.example', 'localhost') RETURNING id) """
+            statement = f"{parents if more else ''}INSERT INTO outreach.{table} {values_of}"
+            await session.execute(statement, {"w": ten.workspace_id})
+    done = await segments.apply(ten, "us", Action("delete"))
+    assert (done.matched, done.changed) == (5, 2)
+    assert {each.reason: each.leads for each in done.kept} == {
+        "used in email_sends": 1,
+        "used in lead_engagement": 1,
+        "unsubscribed or bounced, and no suppression remembers it": 1,
+    }
+    assert done.action_id is not None
+    with pytest.raises(Conflict):
+        await importing.undo(ten, done.action_id)
+    async with ten.trusted() as session:
+        await session.execute(
+            "INSERT INTO outreach.leads (workspace_id, email) VALUES (%s, 'P8@d8.example')", [ten.workspace_id]
+        )
+    undone = await segments.undo_action(ten, done.action_id)
+    assert (undone.restored, [each.leads for each in undone.kept]) == (1, [1])
+    async with ten.trusted() as session:
+        await session.execute("DELETE FROM outreach.leads WHERE email = 'P8@d8.example'")
+    now = (await state(ten))["leads"]
+    assert [lead for lead in before["leads"] if lead["email"] != "p8@d8.example"] == now
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        Action("add_tags"),
+        Action("add_tags", tags=["a\nb"]),
+        Action("suppress", reason="bounced"),
+        Action("set", field="email", value="x@y.example"),
+        Action("set", field="status", value="unsubscribed"),
+        Action("set", field="qualification_score", value="much"),
+        Action("set", field="city", value="x" * 20_000),
+        Action("set", field="custom."),
+    ],
+)
+async def test_nonsense_is_refused(tenant: Tenant, action: Action) -> None:
+    with pytest.raises((InvalidInput, UsageError)):
+        await segments.apply(tenant, {}, action)
+
+
+async def test_another_workspace_is_never_touched(ten: Tenant, other_tenant: Tenant) -> None:
+    before = await state(ten)
+    done = await segments.apply(other_tenant, {}, Action("delete"))
+    assert (done.matched, done.changed) == (0, 0)
+    assert await state(ten) == before
+    mine = await segments.apply(ten, "us", Action("add_tags", tags=["x"]))
+    assert mine.action_id is not None
+    with pytest.raises(NotFound):
+        await segments.undo_action(other_tenant, mine.action_id)

@@ -1,0 +1,210 @@
+"""Estimates, the guard above a budget, time limits, cancellation, and indexes that would help."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from outreachdb import segments
+from outreachdb.benchmarks import segment_mix
+from outreachdb.config import Settings
+from outreachdb.db.pools import Pools, connect
+from outreachdb.db.tenant import Tenant
+from outreachdb.errors import Cancelled, TooCostly
+from outreachdb.progress import silent
+from outreachdb.segments import cost, plans
+from outreachdb.segments import definition as definitions
+from outreachdb.tenancy import workspaces
+
+LEADS = 30_000
+EMPLOYEES = {"field": "custom.Employees", "op": "gte", "value": 4950}
+# Half a million regular expressions on the notes of every lead: takes many seconds.
+SLOW = {"any": [{"field": "notes", "op": "matches", "value": f"(x{n}|f.*r)+ {n}(z|y)+$"} for n in range(400)]}
+
+
+@pytest.fixture
+async def mixed(database_url: str) -> AsyncIterator[Tenant]:
+    """A workspace with all that segments ask about; one for all tests of this file."""
+    async with Pools(Settings.load({}, database_url=database_url)) as pools:
+        found = [each.name for each in await workspaces.listed(pools) if each.name == "segment-mix"]
+        yield (
+            await workspaces.tenant(pools, found[0])
+            if found
+            else await segment_mix.fill(pools, "segment-mix", LEADS, silent)
+        )
+
+
+@pytest.fixture
+async def strict(mixed: Tenant, database_url: str) -> AsyncIterator[Tenant]:
+    """The same with a budget of one millisecond."""
+    async with Pools(Settings.load({}, database_url=database_url, segment_budget_ms=1)) as pools:
+        yield await workspaces.tenant(pools, mixed.name)
+
+
+async def test_above_the_budget_a_segment_has_to_be_confirmed(strict: Tenant) -> None:
+    for work in (
+        segments.count(strict, EMPLOYEES),
+        segments.create(strict, "costly", EMPLOYEES),
+        segments.breakdown(strict, EMPLOYEES),
+    ):
+        with pytest.raises(TooCostly) as caught:
+            await work
+        problem = caught.value.problem()
+        assert (problem["status"], problem["budget"]) == (409, 1)
+        assert problem["estimate"] > 1
+    assert (await segments.count(strict, EMPLOYEES, confirmed=True)).count > 0
+    assert [each.name for each in await segments.listed(strict)] == []
+
+
+async def test_an_estimate_is_near_the_truth_and_says_that_it_is_one(strict: Tenant) -> None:
+    many = {"field": "country", "op": "in", "value": ["US", "DE"]}
+    guessed = await segments.count(strict, many, estimate=True)
+    exact = await segments.count(strict, many, confirmed=True)
+    assert (guessed.estimated, exact.estimated) == (True, False)
+    assert 0.85 < guessed.count / exact.count < 1.15
+
+
+async def test_a_small_workspace_is_counted_without_a_look_at_its_plan(tenant: Tenant) -> None:
+    counted = await segments.count(tenant, EMPLOYEES, estimate=True)
+    assert (counted.count, counted.estimated) == (0, False)
+    async with tenant.reading() as session:
+        assert (await cost.estimate(session, tenant, Jsonb(EMPLOYEES), least=cost.SMALL)).explained is None
+
+
+async def test_the_breakdown_adds_up(mixed: Tenant) -> None:
+    told = await segments.breakdown(mixed, EMPLOYEES, top=50)
+    assert told["count"] == (await segments.count(mixed, EMPLOYEES)).count
+    for facet in ("status", "country", "industry", "engagement"):
+        assert sum(each["leads"] for each in told[facet]) == told["count"]
+        assert told[facet] == sorted(told[facet], key=lambda each: -each["leads"])
+    assert {each["value"] for each in told["engagement"]} <= {"cold", "warm", "engaged", "hot"}
+
+
+async def running(url: str) -> int:
+    connection = await connect(url, autocommit=True)
+    async with connection:
+        found = await connection.execute(
+            "SELECT count(*) AS n FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
+            " AND query LIKE '%count_segmented_leads%' AND datname = current_database()"
+        )
+        row = await found.fetchone()
+    assert row is not None
+    return int(row["n"])
+
+
+async def test_a_cancelled_request_cancels_its_query(mixed: Tenant, database_url: str) -> None:
+    asked = asyncio.create_task(segments.count(mixed, SLOW, confirmed=True))
+    while not await running(database_url):
+        assert not asked.done()
+        await asyncio.sleep(0.01)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    deadline = time.monotonic() + 3
+    while await running(database_url):
+        assert time.monotonic() < deadline, "the query goes on"
+        await asyncio.sleep(0.01)
+    assert (await segments.count(mixed, EMPLOYEES)).count > 0
+
+
+async def test_a_workspace_has_a_time_limit(mixed: Tenant) -> None:
+    try:
+        assert (await workspaces.limit(mixed.pools, mixed.name, 50)).read_limit_ms == 50
+        hurried = await workspaces.tenant(mixed.pools, mixed.name)
+        began = time.monotonic()
+        for work in (
+            segments.count(hurried, SLOW, confirmed=True),
+            segments.preview(hurried, {"not": SLOW}, rows=1000),
+        ):
+            with pytest.raises(Cancelled, match="statement timeout"):
+                await work
+        assert time.monotonic() - began < 5
+        # Only what people compose freely is limited.
+        async with hurried.session() as session:
+            assert await session.value("SHOW statement_timeout") == "0"
+    finally:
+        await workspaces.limit(mixed.pools, mixed.name, 30_000)
+
+
+@pytest.mark.parametrize(
+    ("condition", "kind"),
+    [
+        (EMPLOYEES, "btree"),
+        ({"field": "custom.since", "op": "within_last", "value": 7}, "btree"),
+        ({"field": "notes", "op": "contains", "value": "fair 17"}, "gin"),
+        ({"field": "city", "op": "equals", "value": "City 7"}, "btree"),
+    ],
+)
+async def test_a_proposed_index_is_built_and_used(mixed: Tenant, condition: dict[str, Any], kind: str) -> None:
+    before = await segments.explain(mixed, {"all": [condition, {"field": "status", "op": "is_set"}]})
+    [proposed] = before.indexes
+    assert proposed.condition == condition
+    assert proposed.milliseconds * 2 <= before.milliseconds
+    name = proposed.ddl.split()[3]
+    connection = await connect(mixed.pools.url("admin"), autocommit=True)
+    async with connection:
+        counted = (await segments.count(mixed, condition)).count
+        pages = await read(mixed, condition)
+        await connection.execute(proposed.ddl.encode())
+        await connection.execute(b"ANALYZE outreach.leads")
+        try:
+            after = await segments.explain(mixed, condition)
+            assert any(name in line for line in after.plan), after.plan
+            assert after.indexes == []
+            assert after.milliseconds < before.milliseconds
+            assert (await segments.count(mixed, condition)).count == counted
+            assert await read(mixed, condition) < pages / 2
+        finally:
+            await connection.execute(f"DROP INDEX outreach.{name}".encode())
+            await connection.execute(b"ANALYZE outreach.leads")
+
+
+async def read(tenant: Tenant, condition: dict[str, Any]) -> int:
+    """How many pages the count reads."""
+    async with tenant.reading() as session:
+        found = await cost.estimate(session, tenant, Jsonb(condition), measured=True)
+    assert found.explained is not None
+    return int(found.explained["Plan"]["Shared Hit Blocks"] + found.explained["Plan"]["Shared Read Blocks"])
+
+
+async def test_words_say_what_is_meant_and_done(mixed: Tenant) -> None:
+    meant = {
+        "all": [
+            {"field": "country", "op": "in", "value": ["US", "GB"]},
+            {"any": [{"field": "title", "op": "contains", "value": "growth"}, {"random_percent": 10}]},
+            {"not": {"event": "opened", "campaign": 3, "at_least": 2, "within_days": 30}},
+            {"field": "custom.since", "op": "within_last", "value": 30},
+        ]
+    }
+    told = await segments.explain(mixed, meant)
+    assert told.meaning == [
+        "all of these:",
+        '  country is one of "US", "GB"',
+        "  one of these:",
+        '    title contains "growth"',
+        "    in a random 10 percent",
+        "  not (empty values included):",
+        "    opened at least 2 times in campaign 3 within the last 30 days",
+        "  custom.since lies within the last 30 days",
+    ]
+    assert "a set is read from email_events" in told.plan
+    assert any("every lead is read" in line or "leads come from" in line for line in told.plan)
+
+
+async def test_every_random_segment_can_be_planned_and_priced(mixed: Tenant) -> None:
+    choose = random.Random(3)
+    for _ in range(25):
+        meant = segment_mix.random_segment(choose)
+        assert definitions.check(meant) == meant
+        async with mixed.reading() as session:
+            found = await cost.estimate(session, mixed, Jsonb(meant))
+        assert found.explained is not None
+        assert 0 < found.milliseconds < 60_000
+        assert found.leads > LEADS / 2
+        assert plans.members(found.explained) >= 0

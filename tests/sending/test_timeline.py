@@ -1,0 +1,178 @@
+"""Why a lead got a mail or none, in one timeline; and what people decide about the unknown."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from mailing import Sink, add_leads, campaign_file, launched, rows, statuses
+
+from outreachdb.analytics import stats
+from outreachdb.campaigns import campaigns
+from outreachdb.db.tenant import Tenant
+from outreachdb.errors import Conflict, NotFound
+from outreachdb.events.ingest import ingest
+from outreachdb.events.normal import NormalEvent
+from outreachdb.leads import suppression
+from outreachdb.secrets import Keyring
+from outreachdb.sending import Happening, decide, dispatch, unknown, why
+from outreachdb.sending.ledger import Ledger
+
+LEASE = timedelta(minutes=5)
+STEPS = [{"subject": f"step {n}", "text": "x", "delay": "2 days" if n > 1 else 0} for n in (1, 2)]
+
+
+def told(timeline: list[Happening]) -> str:
+    assert [each.at for each in timeline] == sorted(each.at for each in timeline)
+    return "\n".join(f"{each.kind}: {each.what}" for each in timeline)
+
+
+async def test_a_mail_s_whole_story(tenant: Tenant, keyring: Keyring, sink: Sink) -> None:
+    await add_leads(tenant, 2)
+    await launched(tenant, keyring, sink.port, steps=STEPS)
+    before = told(await why(tenant, "lead1@example.org", "spring"))
+    assert "step 1: it is due and waits for a worker" in before
+    assert "step 2: it waits until" in before
+    await dispatch.run(tenant, keyring)
+    message = str(sink.parsed("lead1@example.org")["Message-ID"])
+    [send] = await rows(
+        tenant,
+        "SELECT sent_at FROM outreach.email_sends WHERE workspace_id = %s AND recipient = 'lead1@example.org' AND step = 1",
+        tenant.workspace_id,
+    )
+    event = NormalEvent(
+        event="complained", recipient="lead1@example.org", timestamp=send["sent_at"] + timedelta(seconds=5),
+        provider="sendgrid", message_id=message, event_id="e1", reason="junk",
+    )  # fmt: skip
+    await ingest(tenant, keyring, [event])
+    async with tenant.trusted() as session:
+        await session.execute(
+            "UPDATE outreach.email_sends SET scheduled_at = now() WHERE workspace_id = %s AND status = 'scheduled'",
+            [tenant.workspace_id],
+        )
+    await dispatch.run(tenant, keyring)
+    text = told(await why(tenant, "lead1@example.org", "spring"))
+    for line in (
+        "campaign: the campaign was launched",
+        "schedule: step 1 is scheduled from ann@sender.example, not before",
+        "claim: step 1 was claimed by",
+        "attempt: step 1: the server took the mail",
+        f"message: message {message} from ann@sender.example: step 1 (250 2.0.0 taken)",
+        "event: step 1: complained says sendgrid: junk",
+        "suppression: lead1@example.org was suppressed: complained (event)",
+        "schedule: step 2: will not be sent: suppressed",
+        "segment: the lead is in the campaign's segment",
+    ):
+        assert line in text, text
+
+
+async def test_why_not(tenant: Tenant, other_tenant: Tenant, keyring: Keyring) -> None:
+    await add_leads(tenant, 3)
+    await suppression.add(tenant, ["lead1@example.org"], reason="manual", source="test")
+    made = await campaigns.create(tenant, keyring, campaign_file(25))
+    assert "nothing is scheduled yet" in told(await why(tenant, "lead2@example.org", made.id))
+    from outreachdb.sending import schedule
+
+    await schedule.launch(tenant, made.id)
+    await add_leads(tenant, 1, "late")
+    assert "exclusion: left out: its address or domain was suppressed" in told(
+        await why(tenant, "lead1@example.org", "spring")
+    )
+    assert "entered the segment after the launch" in told(await why(tenant, "late1@example.org", "spring"))
+    await campaigns.pause(tenant, "spring")
+    assert "step 1: the campaign is paused" in told(await why(tenant, "lead2@example.org", "spring"))
+    with pytest.raises(NotFound):
+        await why(tenant, "nobody@example.org", "spring")
+    with pytest.raises(NotFound):
+        await why(other_tenant, "lead2@example.org", "spring")
+
+
+async def test_putting_off_and_losing_a_worker_are_told(tenant: Tenant, keyring: Keyring, sink: Sink) -> None:
+    await add_leads(tenant, 1, "refused4-")
+    await launched(tenant, keyring, sink.port)
+    await dispatch.run(tenant, keyring)
+    assert "attempt: step 1: put off: 451 4.3.0 try again later" in told(
+        await why(tenant, "refused4-1@example.org", "spring")
+    )
+    async with tenant.trusted() as session:
+        await session.execute(
+            "UPDATE outreach.email_sends SET scheduled_at = now() WHERE workspace_id = %s", [tenant.workspace_id]
+        )
+    lost = Ledger(tenant, timedelta(microseconds=1))
+    assert len((await lost.claim(10, []))[0]) == 1
+    await lost.release_expired()
+    assert "attempt: step 1: the worker was lost before it began" in told(
+        await why(tenant, "refused4-1@example.org", "spring")
+    )
+
+
+async def test_people_decide_about_the_unknown(tenant: Tenant, keyring: Keyring, sink: Sink) -> None:
+    await add_leads(tenant, 9)
+    made = await launched(tenant, keyring, sink.port)
+    lost = Ledger(tenant, LEASE)
+    sends, _ = await lost.claim(10, [])
+    await lost.begin(sends)
+    async with tenant.trusted() as session:
+        await session.execute(
+            "UPDATE outreach.email_sends SET lease_expires_at = now() WHERE workspace_id = %s", [tenant.workspace_id]
+        )
+    assert (await dispatch.run(tenant, keyring)).unknown == 9
+    assert sink.messages == [], "none is sent again by itself"
+    listed = await unknown(tenant, "spring")
+    assert [row["recipient"] for row in listed] == [row["recipient"] for row in await unknown(tenant)]
+    assert "nobody knows whether it left" in told(await why(tenant, listed[0]["lead_id"], "spring"))
+    assert await decide(tenant, listed[:2], "sent") == 2
+    assert await decide(tenant, listed[:4], "failed") == 2
+    assert await decide(tenant, listed[4:8], "resend") == 4
+    assert (await dispatch.run(tenant, keyring)).sent == 4
+    assert sink.recipients() == {row["recipient"]: 1 for row in listed[4:8]}
+    assert await statuses(tenant) == {"sent": 6, "failed": 2, "unknown": 1}
+    assert (await stats.campaign(tenant, made.campaign_id)).sent == 6
+    [log] = await rows(
+        tenant, "SELECT count(*) AS n FROM outreach.message_log WHERE workspace_id = %s", tenant.workspace_id
+    )
+    assert log["n"] == 6
+    assert (await campaigns.find(tenant, made.campaign_id)).status == "running", "one is undecided still"
+    await campaigns.cancel(tenant, made.campaign_id)
+    with pytest.raises(Conflict, match="closed campaign"):
+        await decide(tenant, listed[8:], "resend")
+
+
+async def test_a_send_settled_by_an_event_is_in_the_log(tenant: Tenant, keyring: Keyring) -> None:
+    await add_leads(tenant, 1)
+    await launched(tenant, keyring, 25)
+    lost = Ledger(tenant, LEASE)
+    sends, _ = await lost.claim(1, [])
+    await lost.begin(sends)
+    await lost.record([{"id": sends[0].send_id, "created_at": sends[0].created_at, "outcome": "unknown"}])
+    from outreachdb.sending import message_id
+
+    identity = message_id.make(keyring, tenant.workspace_id, sends[0].send_id, sends[0].created_at, "sender.example")
+    for _ in range(2):
+        event = NormalEvent(
+            event="delivered", recipient="lead1@example.org", timestamp=sends[0].created_at, provider="sendgrid",
+            message_id=identity, event_id="d1",
+        )  # fmt: skip
+        await ingest(tenant, keyring, [event])
+    log = await rows(
+        tenant,
+        "SELECT recipient, sender, response FROM outreach.message_log WHERE workspace_id = %s",
+        tenant.workspace_id,
+    )
+    assert log == [
+        {"recipient": "lead1@example.org", "sender": "ann@sender.example", "response": "settled by an event"}
+    ]
+
+
+async def test_a_second_send_is_refused_by_a_rule_with_a_name(tenant: Tenant, keyring: Keyring) -> None:
+    await add_leads(tenant, 1)
+    await launched(tenant, keyring, 25)
+    with pytest.raises(Conflict, match="no send is made twice") as caught:
+        async with tenant.trusted(doing="scheduling") as session:
+            await session.execute(
+                "INSERT INTO outreach.email_sends (workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, "
+                "recipient, scheduled_at) SELECT workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, "
+                "recipient, scheduled_at FROM outreach.email_sends WHERE workspace_id = %s",
+                [tenant.workspace_id],
+            )
+    assert caught.value.context["constraint"] == "uq_email_sends_exactly_once"

@@ -70,6 +70,7 @@ def files() -> Iterator[tuple[Path, str]]:
     measured = REFERENCE / "indexes.measured.json"  # outreachdb --json bench indexes > that file
     figures = json.loads(measured.read_text(encoding="utf-8")) if measured.exists() else None
     yield REFERENCE / "indexes.md", NOTE + index_catalogue.page(figures)
+    yield from ((REFERENCE / "advisor" / name, NOTE + text) for name, text in advisor_pages.pages().items())
     with throwaway(find_binaries(18).path) as server:
         url = server.url("postgres")
         # Goes up step by step and describes the catalogue after each: afterwards the database is at the head.

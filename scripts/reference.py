@@ -62,7 +62,6 @@ def files() -> Iterator[tuple[Path, str]]:
     yield REFERENCE / "cli.md", cli_page()
     schema = json.dumps(Definition.model_json_schema(), indent=2, sort_keys=True)
     yield REFERENCE / "segment.schema.json", schema + "\n"
-    yield from ((REFERENCE / "advisor" / name, NOTE + text) for name, text in advisor_pages.pages().items())
     yield REFERENCE / "segment-fields.md", segment_fields_page()
     yield REFERENCE / "campaign.schema.json", json.dumps(campaign_file.schema(), indent=2, sort_keys=True) + "\n"
     yield REFERENCE / "mapping.md", mapping_page()

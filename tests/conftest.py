@@ -34,6 +34,7 @@ DATA = Path(os.environ.get("OUTREACHDB_TEST_DATA", Path(__file__).parents[2] / "
 # What some tests need beside Python: where it is looked for, and what to do without it.
 COMPONENTS = {
     "data": (DATA / "contacts", "set OUTREACHDB_TEST_DATA to the folder of public lists"),
+    "hypopg": (Path("/usr/share/postgresql/15/extension/hypopg.control"), "apt-get install postgresql-15-hypopg"),
     "postgres15": (Path("/usr/lib/postgresql/15/bin/initdb"), "apt-get install postgresql-15"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from outreachdb.advisor.fixes import Change, Writer
 from outreachdb.advisor.rulebook import Rule, rules
 from outreachdb.advisor.suppressions import Suppressions
 from outreachdb.advisor.violations import count_violations
-from outreachdb.advisor.workload import source
+from outreachdb.advisor.workload import propose, source
 from outreachdb.advisor.workload.source import Workload
 from outreachdb.db.pools import Connection
 from outreachdb.errors import UsageError
@@ -47,13 +48,15 @@ async def advise(
     only: Sequence[str] = (),
     suppressions: Suppressions | None = None,
     queries: Workload | None = None,
+    indexes: bool = False,
     statement_ms: int = session.STATEMENT_MS,
     timeout: int = 5,
     progress: Progress = silent,
 ) -> Report:
     """Look at a database without changing it.
 
-    ``only`` names rules, none meaning all; ``queries`` replaces pg_stat_statements. Errors: DatabaseUnavailable,
+    ``only`` names rules, none meaning all; ``queries`` replaces pg_stat_statements; ``indexes`` proposes indexes
+    for them, tried by hypopg or on a sampled copy. Errors: DatabaseUnavailable,
     DatabaseUnsupported, UsageError for an unknown rule.
     """
     chosen = select(only)
@@ -61,8 +64,14 @@ async def advise(
     async with session.reading(url, statement_ms=statement_ms, timeout=timeout) as connection:
         known = await catalogue.read(connection)
         notes = _blind_spots(known)
+        if indexes or any(rule.from_workload for rule in chosen):
+            await catalogue.read_details(connection, known)
+            queries = queries or await source.from_server(connection, known, notes)
         raw = await _run_all(connection, known, chosen, queries, notes, progress)
     findings = findings_of(raw, known)
+    if indexes and queries is not None:
+        progress("trying indexes", 0)
+        findings += await asyncio.to_thread(propose.propose, url, queries, known)
     kept, accepted = (suppressions or Suppressions()).apply(findings, today=date.today(), notes=notes)  # noqa: DTZ011
     return Report(
         database=known.database,
@@ -79,7 +88,7 @@ async def advise(
 def select(only: Sequence[str]) -> list[Rule]:
     """Rules by name; UsageError names one that does not exist."""
     everything = rules()
-    if unknown := sorted(set(only) - everything.keys()):
+    if unknown := sorted(set(only) - everything.keys() - {propose.RULE}):
         raise UsageError(f"there is no rule {', '.join(unknown)}", hint=f"there are: {', '.join(everything)}")
     return [rule for name, rule in everything.items() if not only or name in only]
 
@@ -93,10 +102,6 @@ async def _run_all(
     progress: Progress,
 ) -> list[Raw]:
     raw: list[Raw] = []
-    reading = [rule for rule in chosen if rule.from_workload]
-    if reading:
-        await catalogue.read_details(connection, known)
-        queries = queries or await source.from_server(connection, known, notes)
     for done, rule in enumerate(chosen):
         progress("looking", done, len(chosen))
         if known.server_version < rule.needs * 10000:

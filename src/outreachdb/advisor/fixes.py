@@ -8,8 +8,9 @@ A rule's ``fix`` is one of::
     {"kind": "add_check", "name": ..., "expression": ...}
     {"kind": "statement", "do": [...], "undo": [...]}
 
-``columns`` are expressions as they stand in ``CREATE INDEX`` (quoted where they need it). Indexes are built
-CONCURRENTLY; on a partitioned table ``ON ONLY`` the parent, then each partition, then ATTACH.
+``keys`` may say what the name is made of.
+``columns`` are expressions as they stand in ``CREATE INDEX`` (quoted where they need it).
+Indexes are built CONCURRENTLY; on a partitioned table ``ON ONLY`` the parent, then each partition, then ATTACH.
 """
 
 from __future__ import annotations
@@ -245,7 +246,7 @@ class Writer:
 
     def _name(self, relation: Relation, fix: Mapping[str, Any]) -> str:
         taken = self._taken.setdefault(relation.schema, set())
-        return index_name("uq" if fix.get("unique") else "ix", relation.name, fix["columns"], taken)
+        return index_name("uq" if fix.get("unique") else "ix", relation.name, fix.get("keys") or fix["columns"], taken)
 
     def _check(self, relation: Relation, fix: Mapping[str, Any]) -> Change:
         table, name = qualified(relation.schema, relation.name), quoted(fix["name"])

@@ -55,6 +55,13 @@ def advise(  # noqa: PLR0913, PLR0917  (each is an option)
     queries: Annotated[
         Path | None, typer.Option(help="SQL or JSON lines to judge instead of pg_stat_statements.")
     ] = None,
+    indexes: Annotated[
+        bool | None,
+        typer.Option(
+            "--propose-indexes/--no-indexes",
+            help="Try indexes for the queries on a copy with a sample of their tables; the default with --queries.",
+        ),
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="How the report is written.")] = Format.TERMINAL,
     output: Annotated[Path | None, typer.Option(help="Write the report to this file.")] = None,
     write_migration: Annotated[
@@ -95,6 +102,7 @@ def advise(  # noqa: PLR0913, PLR0917  (each is an option)
                 only=rule or (),
                 suppressions=known,
                 queries=workload,
+                indexes=indexes if indexes is not None else workload is not None or "missing_index" in (rule or ()),
                 statement_ms=int(statement_seconds * 1000),
                 timeout=configuration.connect_timeout,
                 progress=progress,

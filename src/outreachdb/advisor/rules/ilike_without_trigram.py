@@ -67,6 +67,7 @@ def _fix(known: Catalogue, key: str) -> list[dict[str, Any]]:
     index = {
         "kind": "create_index",
         "columns": [f"{column} {schema}.gin_trgm_ops" if schema else f"{column} gin_trgm_ops"],
+        "keys": [key],
         "using": "gin",
     }
     extension = {

@@ -127,11 +127,16 @@ class Attempt:
         connection = await session.connection()
         async with connection.cursor() as cursor, cursor.copy(staging.statement("copy_raw")) as copy:
             while block is not None:
-                await copy.write(block.text)
+                following = asyncio.create_task(asyncio.to_thread(reader.block))
+                try:
+                    await copy.write(block.text)
+                finally:  # the thread can't be stopped, and the reader is closed after it
+                    await asyncio.wait([following])
+                    following.exception()
                 # Rows, of as many as the bytes read so far let expect.
                 expected = block.rows * work.dialect.size // max(1, block.position)
                 work.progress("reading", block.rows, max(block.rows, expected))
-                block = await asyncio.to_thread(reader.block)
+                block = following.result()
 
     async def _note_cancelled(self, claim: Claim) -> str:
         """What is true of the import now, for whoever stopped it."""

@@ -22,7 +22,7 @@ M = Queries("outreachdb.leads.importing", "merge.sql")
 MERGE_ROUNDS = 5
 # The planner needs the sizes and the keys of staged rows; the sample that it takes by default reads ten times as many.
 STATISTICS_TARGET = 10
-PART_ROWS = 50_000
+PART_ROWS, PARTS = 50_000, 10  # each part joins the companies anew, so a large file is not cut into more
 RECOUNTED = ("refuse_unplaced", "same_source_key")  # steps after which the judged rows count differently
 NOTED = ("without_address", "role", "disposable", "phones_normalised", "arrived_suppressed")
 SAMPLED_LEADS = 10  # whose changes a dry run shows
@@ -47,11 +47,18 @@ class Counts:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+def page_step(pages: int, rows: int) -> int:
+    """Pages of a staging table that one part takes."""
+    return -(-pages // min(PARTS, max(1, round(rows / PART_ROWS)))) or 1
+
+
 class Staging:
-    """The temporary tables of one import, named in merge.sql; none outlives the import's transaction."""
+    """The tables of one import's steps, named in merge.sql; none outlives the import's transaction."""
 
     def __init__(self, import_id: int) -> None:
-        self.names = {kind: sql.Identifier("pg_temp", f"import_{import_id}_{kind}") for kind in KINDS}
+        self.names = {
+            kind: sql.Identifier("staging" if kind == "raw" else "pg_temp", f"import_{import_id}_{kind}") for kind in KINDS
+        }
 
     def statement(self, name: str, **parts: sql.Composable) -> sql.Composed:
         """A step of merge.sql with its names filled in."""
@@ -226,13 +233,10 @@ class Merge:
         return done
 
     async def _parts(self, kind: str, rows: int) -> AsyncIterator[dict[str, str]]:
-        """Page ranges of a staging table, so many that about PART_ROWS of the rows fall into each.
-
-        A statement for each part costs no more than one for all, and tells in between how far it is.
-        """
+        """Page ranges of a staging table, so that at most PARTS statements tell in between how far they are."""
         table = sql.Literal(self._staging.names[kind].as_string())
         pages = await self._session.value(self._staging.statement("pages", table=table))
-        step = -(-pages // max(1, round(rows / PART_ROWS)))
+        step = page_step(pages, rows)
         for first in range(0, pages, step):
             yield {"first_page": f"({first},0)", "next_page": f"({first + step},0)"}
 

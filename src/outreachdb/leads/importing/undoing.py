@@ -14,7 +14,7 @@ from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, Row, Session, Tenant
 from outreachdb.errors import Conflict, NotFound, OutreachDBError
 from outreachdb.leads.importing import policy, runs
-from outreachdb.leads.importing.merging import PART_ROWS, M
+from outreachdb.leads.importing.merging import M, page_step
 from outreachdb.progress import Progress, silent
 
 U = Queries("outreachdb.leads.importing", "undo.sql")
@@ -139,7 +139,7 @@ class _Undo:
         rows = max(1, self._found["inserted"] + self._found["updated"])
         table = sql.Literal(self._table.as_string())
         pages = await self._session.value(sql.SQL(M.pages).format(table=table))
-        step = -(-pages // max(1, round(rows / PART_ROWS))) if pages else 1
+        step = page_step(pages, rows)
         for first in range(0, pages, step):
             part = {"first_page": f"({first},0)", "next_page": f"({first + step},0)"}
             yield part | (await self._session.one(self._statement("undo_part"), part) or {})

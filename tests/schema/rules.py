@@ -72,6 +72,7 @@ def base(table: str, parents: Parents) -> Row:
         "leads": {"email": "ada@acme.example"},
         "lead_engagement": lead,
         "imports": {"file_name": "list.csv"},
+        "import_mappings": {"name": "crm", "header": ["Email"], "mapping": '{"Email": "email"}'},
         "import_rejects": {"import_id": parents.import_id, "row_number": 1, "reason": "no address", "raw": ""},
         "import_changes": {"import_id": parents.import_id, "before": "{}"} | lead,
         "search_words": {"word": "acme"},
@@ -171,6 +172,33 @@ LONG = "a" * 64 + "@" + "b" * 180 + ".example"
 
 # Rule -> table, column, accepted values, refused values.
 COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
+    "ck_leads_email_flags_known": (
+        "leads",
+        "email_flags",
+        [[], ["role"], ["role", "disposable"]],
+        [["free"], ["Role"], ["role", "x"]],
+    ),
+    "ck_leads_phone_e164_format": (
+        "leads",
+        "phone_e164",
+        [None, "+493012345678", "+1234567", "+123456789012345"],
+        [
+            "",
+            "493012345678",
+            "+0123456789",
+            "+123456",
+            "+1234567890123456",
+            "+49 30 123456",
+            "+4930x23456",
+            "+1234567\n",
+        ],
+    ),
+    "ck_import_mappings_mapping_object": (
+        "import_mappings",
+        "mapping",
+        ["{}", '{"Email": null}'],
+        ["[]", "1", '"text"', "null"],
+    ),
     "ck_leads_email_format": (
         "leads",
         "email",

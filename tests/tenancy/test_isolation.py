@@ -35,6 +35,7 @@ NEEDED = COLUMNS + " AND a.attnotnull AND NOT a.atthasdef AND a.attidentity = ''
 # A value of each type for columns that must have one; the instants fall in this month.
 VALUES = {
     "text": "'x'",
+    "text[]": "'{x}'",
     "bytea": "'x'",
     "bigint": "1",
     "smallint": "1",

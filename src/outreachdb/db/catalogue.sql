@@ -42,12 +42,12 @@ privileges AS (
 -- PostgreSQL 16 stopped to qualify columns where one table is read, so qualifiers are left out of what is hashed.
 bodies AS (
   SELECT f.oid, md5(coalesce(
-           regexp_replace(regexp_replace(pg_get_function_sqlbody(f.oid), '\m"?\w+"?\.(?=["\w])', '', 'g'), '\s+', ' ', 'g'),
+           regexp_replace(regexp_replace(pg_get_function_sqlbody(f.oid), '\m"?\w+"?\.(?=["\w])', '', 'g'), '[ \n\t]+', ' ', 'g'),
            f.prosrc || coalesce(f.probin, ''))) AS hash
   FROM routines f
 ),
 definitions AS (
-  SELECT r.oid, md5(regexp_replace(regexp_replace(pg_get_viewdef(r.oid), '\m"?\w+"?\.(?=["\w])', '', 'g'), '\s+', ' ', 'g'))
+  SELECT r.oid, md5(regexp_replace(regexp_replace(pg_get_viewdef(r.oid), '\m"?\w+"?\.(?=["\w])', '', 'g'), '[ \n\t]+', ' ', 'g'))
          AS hash
   FROM relations r WHERE r.relkind IN ('v', 'm')
 ),

@@ -22,10 +22,6 @@ WHERE workspace_id = %(workspace_id)s
       ORDER BY id DESC LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
 RETURNING id, attempts
 
--- name: wait_for_import
--- The server needs some seconds to notice that a client was killed; until then its transaction holds the row.
-SET LOCAL lock_timeout = '10s'
-
 -- name: resume_import
 UPDATE outreach.imports
 SET status = 'running', attempts = attempts + 1, error = NULL, file_name = %(file_name)s,

@@ -24,6 +24,8 @@ from outreachdb.leads.importing.sources import is_stream
 
 Q = Queries("outreachdb.leads")
 PAGE = 5000
+# The server needs some seconds to notice that a client was killed; until then its transaction holds the row.
+WAIT_FOR_IMPORT = "SET LOCAL lock_timeout = '10s'"
 NOTE_SECONDS = 5  # how long stopped work tries to say so; without a note the unlocked row tells
 
 
@@ -113,7 +115,7 @@ async def resume(session: Session, tenant: Tenant, import_id: int, source: Sourc
         "workspace_id": tenant.workspace_id, "import_id": import_id, "now": now, "file_name": source.name,
         "source_path": str(source.path) if source.path else None,
     }  # fmt: skip
-    await session.execute(Q.wait_for_import)
+    await session.execute(WAIT_FOR_IMPORT)
     try:
         row = await session.one(Q.resume_import, values)
     except psycopg.errors.LockNotAvailable:

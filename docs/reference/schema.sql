@@ -2900,7 +2900,7 @@ CREATE FUNCTION outreach.judged_leads(p_leads jsonb) RETURNS TABLE(row_number bi
                 WHERE k NOT IN ('tags', 'custom_fields') AND k = ANY (f.names)
                   AND jsonb_typeof(each.line -> k) IN ('object', 'array')) AS nested,
                outreach.bare_address(outreach.cell_of(each.line ->> 'email')) AS bare,
-               outreach.dotted_address(outreach.bare_address(outreach.cell_of(each.line ->> 'email'))) AS email,
+               outreach.normal_address(outreach.bare_address(outreach.cell_of(each.line ->> 'email'))) AS email,
                outreach.given(outreach.cell_of(each.line ->> 'company_website')) AS website,
                outreach.given(outreach.cell_of(each.line ->> 'linkedin_url')) AS linkedin,
                outreach.given(outreach.cell_of(each.line ->> 'qualification_score')) AS score,
@@ -2984,6 +2984,69 @@ CREATE FUNCTION outreach.judged_leads(p_leads jsonb) RETURNS TABLE(row_number bi
     FROM judged AS j
 $$;
 ALTER FUNCTION outreach.judged_leads(p_leads jsonb) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.label_in_letters(p_label text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+    code CONSTANT text := lower(substr(p_label, 5));
+    digits CONSTANT text := regexp_replace(code, '^.*-', '');
+    letters text := CASE WHEN strpos(code, '-') > 0 THEN regexp_replace(code, '-[^-]*$', '') ELSE '' END;
+    point bigint := 128;
+    place bigint := 0;
+    bias bigint := 72;
+    next integer := 1;
+    before bigint;
+    weight bigint;
+    threshold bigint;
+    k bigint;
+    digit bigint;
+    delta bigint;
+BEGIN
+    IF lower(left(p_label, 4)) <> 'xn--' OR length(p_label) > 63 OR digits = '' THEN
+        RETURN lower(p_label);
+    END IF;
+    WHILE next <= length(digits) LOOP
+        before := place;
+        weight := 1;
+        k := 36;
+        LOOP
+            digit := strpos('abcdefghijklmnopqrstuvwxyz0123456789', substr(digits, next, 1)) - 1;
+            place := place + digit * weight;
+            -- No more than 63 letters of 21 bits: what is further away than that is none.
+            IF digit < 0 OR next > length(digits) OR place > 80000000 THEN
+                RETURN lower(p_label);
+            END IF;
+            next := next + 1;
+            threshold := least(26, greatest(1, k - bias));
+            EXIT WHEN digit < threshold;
+            weight := weight * (36 - threshold);
+            k := k + 36;
+        END LOOP;
+        delta := (place - before) / CASE WHEN before = 0 THEN 700 ELSE 2 END;
+        delta := delta + delta / (length(letters) + 1);
+        k := 0;
+        WHILE delta > 455 LOOP
+            delta := delta / 35;
+            k := k + 36;
+        END LOOP;
+        bias := k + 36 * delta / (delta + 38);
+        point := point + place / (length(letters) + 1);
+        place := place % (length(letters) + 1);
+        IF point > 1114111 OR point BETWEEN 55296 AND 57343 THEN
+            RETURN lower(p_label);
+        END IF;
+        letters := left(letters, place::integer) || chr(point::integer) || substr(letters, place::integer + 1);
+        place := place + 1;
+    END LOOP;
+    RETURN CASE
+        WHEN letters ~ '[\u0080-\u00b6\u2010-\u214d\u214f-\u2183\u2185-\u2bff\ue000-\uf8ff\ufe00-\ufe0f\uff00-\uffff\U0001f000-\U0001faff]'
+            OR letters <> lower(normalize(letters, NFKC)) THEN lower(p_label)
+        ELSE letters
+    END;
+END
+$_$;
+ALTER FUNCTION outreach.label_in_letters(p_label text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.last_of_name(p_name text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (strpos(p_name, ','::text) > 0) THEN NULLIF(btrim(split_part(p_name, ','::text, 1)), ''::text) WHEN (strpos(p_name, ' '::text) > 0) THEN "substring"(p_name, '\S+$'::text) ELSE NULL::text END;
@@ -3328,6 +3391,14 @@ CREATE FUNCTION outreach.national_phone(p_digits text, p_rule text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN ((p_digits = ''::text) OR (translate(p_digits, '0123456789'::text, ''::text) <> ''::text) OR (octet_length(p_digits) > 17) OR ("left"(p_digits, 2) = '00'::text)) THEN NULL::text WHEN ((p_rule = '1:1'::text) AND (octet_length(p_digits) = 10)) THEN outreach.international_phone(('1'::text || p_digits)) WHEN (split_part(p_rule, ':'::text, 2) <> ''::text) THEN CASE WHEN starts_with(p_digits, split_part(p_rule, ':'::text, 2)) THEN outreach.international_phone((split_part(p_rule, ':'::text, 1) || substr(p_digits, (octet_length(split_part(p_rule, ':'::text, 2)) + 1)))) ELSE NULL::text END WHEN (NOT starts_with(p_digits, split_part(p_rule, ':'::text, 1))) THEN outreach.international_phone((split_part(p_rule, ':'::text, 1) || p_digits)) ELSE NULL::text END;
 ALTER FUNCTION outreach.national_phone(p_digits text, p_rule text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.normal_domain(p_domain text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((octet_length(p_domain) = length(p_domain)) AND (strpos(lower(p_domain), 'xn--'::text) = 0)) THEN lower(p_domain) WHEN (NORMALIZE(p_domain, NFKC) ~ '[\s[:cntrl:]@]'::text) THEN lower(p_domain) ELSE (SELECT string_agg(outreach.label_in_letters(cut.label), '.'::text ORDER BY cut.place) AS string_agg FROM string_to_table(lower(replace(NORMALIZE(translate(normal_domain.p_domain, '。．｡'::text, '...'::text), NFKC), 'İ'::text, 'i̇'::text)), '.'::text) WITH ORDINALITY cut(label, place)) END;
+ALTER FUNCTION outreach.normal_domain(p_domain text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.normal_address(p_email text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((octet_length(p_email) = length(p_email)) AND (strpos(lower(p_email), 'xn--'::text) = 0)) THEN p_email ELSE (NORMALIZE("left"(p_email, strpos(p_email, '@'::text)), NFC) || outreach.normal_domain(substr(p_email, (strpos(p_email, '@'::text) + 1)))) END;
+ALTER FUNCTION outreach.normal_address(p_email text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.normal_url(p_url text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (p_url ~ '^https?://[^\s[:cntrl:]/]+[^\s[:cntrl:]]*$'::text) THEN p_url WHEN (p_url ~* '^https?://[^\s[:cntrl:]/]+[^\s[:cntrl:]]*$'::text) THEN (lower(split_part(p_url, '://'::text, 1)) || substr(p_url, strpos(p_url, '://'::text))) WHEN (p_url ~ '^(//)?[^\s[:cntrl:]/@:?#,]+\.[^\s[:cntrl:]/@:?#.,0-9][^\s[:cntrl:]/@:?#.,]+(:[0-9]+)?([/?#][^\s[:cntrl:]]*)?$'::text) THEN ('https://'::text || ltrim(p_url, '/'::text)) ELSE NULL::text END;
@@ -5146,14 +5217,15 @@ CREATE FUNCTION outreach.store_suppressions(targets text[], reasons text[], sour
     WITH stored AS (
         INSERT INTO outreach.suppressions AS s (workspace_id, target, reason, source)
         SELECT DISTINCT ON (w.target) outreach.current_workspace(), w.target, w.reason, $3
-        FROM (SELECT outreach.suppression_target(g.target) AS target, g.reason FROM unnest($1, $2) AS g (target, reason)) AS w
+        FROM (SELECT unnest(outreach.suppression_spellings(g.target)) AS target, g.reason
+              FROM unnest($1, $2) AS g (target, reason)) AS w
         ORDER BY w.target, w.reason DESC
         ON CONFLICT (workspace_id, target) DO UPDATE
             SET reason = excluded.reason, source = excluded.source, expires_at = NULL
             WHERE s.expires_at IS NOT NULL
-        RETURNING s.id
+        RETURNING s.target
     )
-    SELECT count(*) FROM stored
+    SELECT count(*) FROM stored WHERE stored.target = outreach.suppression_target(stored.target)
 $_$;
 ALTER FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.suppress(targets text[], reason text DEFAULT 'manual'::text, source text DEFAULT NULL::text) RETURNS TABLE(added bigint, leads bigint)
@@ -5179,7 +5251,7 @@ BEGIN
         suppress.targets, array_fill(suppress.reason, ARRAY[coalesce(cardinality(suppress.targets), 0)]), suppress.source);
     RETURN QUERY
     WITH wanted AS (
-        SELECT DISTINCT outreach.suppression_target(t) AS target FROM unnest(suppress.targets) AS t
+        SELECT DISTINCT unnest(outreach.suppression_spellings(t)) AS target FROM unnest(suppress.targets) AS t
     ), hit AS (
         SELECT l.id FROM outreach.leads AS l JOIN wanted AS w ON l.email_key = w.target
         WHERE l.workspace_id = workspace AND w.target LIKE '%@%' AND status_now IS NOT NULL
@@ -5207,10 +5279,15 @@ CREATE FUNCTION outreach.suppressed_status(p_reason text) RETURNS text
 ALTER FUNCTION outreach.suppressed_status(p_reason text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.suppression_target(p_text text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN (p_text ~ '^\s*@?[^\s[:cntrl:]@,;]+\.[^\s[:cntrl:]@,;]+\s*$'::text) THEN ltrim(lower(btrim(p_text, ' 	
-'::text)), '@'::text) WHEN (p_text ~ '^\s*[^@\s[:cntrl:]]+@[^@\s[:cntrl:]]+\.[^@\s[:cntrl:]]+\s*$'::text) THEN lower(btrim(p_text, ' 	
-'::text)) ELSE NULL::text END;
+    RETURN CASE WHEN (p_text ~ '^\s*@?[^\s[:cntrl:]@,;]+[.。．｡][^\s[:cntrl:]@,;]+\s*$'::text) THEN outreach.normal_domain(ltrim(btrim(p_text, ' 	
+'::text), '@'::text)) WHEN (p_text ~ '^\s*[^@\s[:cntrl:]]+@[^@\s[:cntrl:]]+[.。．｡][^@\s[:cntrl:]]+\s*$'::text) THEN lower(outreach.normal_address(btrim(p_text, ' 	
+'::text))) ELSE NULL::text END;
 ALTER FUNCTION outreach.suppression_target(p_text text) OWNER TO outreachdb_owner;
+CREATE FUNCTION outreach.suppression_spellings(p_text text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN ((strpos(lower(p_text), 'xn--'::text) > 0) AND (outreach.suppression_target(p_text) IS NOT NULL)) THEN ARRAY[outreach.suppression_target(p_text), ltrim(lower(btrim(p_text, ' 	
+'::text)), '@'::text)] ELSE ARRAY[outreach.suppression_target(p_text)] END;
+ALTER FUNCTION outreach.suppression_spellings(p_text text) OWNER TO outreachdb_owner;
 CREATE FUNCTION outreach.was_seen(send outreach.email_sends) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     RETURN (COALESCE((send).delivered_at, (send).opened_at, (send).clicked_at, (send).replied_at, (send).bounced_at, (send).complained_at, (send).unsubscribed_at) IS NOT NULL);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from lead_rows import leads
 
@@ -70,6 +72,40 @@ async def test_a_passing_suppression_becomes_lasting(filled):
     (row,) = await suppression.listed(filled)
     assert row["expires_at"] is None
     assert len(await suppression.find(filled, ["a@x.com"])) == 1
+
+
+async def test_a_domain_in_punycode_is_the_domain_in_letters(tenant, csv_file, tmp_path):
+    puny = "xn--mnchen-3ya.de"
+    await import_file(tenant, csv_file(("email",), ("a@münchen.de",), (f"b@{puny}",), ("c@XN--bcher-kva.example",)))
+    async with tenant.session() as session:
+        call = [json.dumps([{"email": f"d@{puny}"}])]
+        assert (await session.one("SELECT * FROM outreach.bulk_insert_leads(%s)", call))["inserted"] == 1
+    assert set(await _statuses(tenant)) == {"a@münchen.de", "b@münchen.de", "c@bücher.example", "d@münchen.de"}
+    done = await suppression.add(tenant, ["C@xn--bcher-kva.example"], reason="unsubscribed")
+    assert (done.added, done.leads) == (1, 1)
+    path = tmp_path / "stop.txt"
+    path.write_text(f"@{puny.upper()}\nmünchen.de\nmu\u0308nchen.de\n", encoding="utf-8")
+    done = await suppression.add_file(tenant, path, reason="unsubscribed")
+    assert (done.added, done.leads) == (1, 3)
+    assert set((await _statuses(tenant)).values()) == {"unsubscribed"}
+    listed = {"c@bücher.example", "c@xn--bcher-kva.example", "münchen.de", puny}
+    assert {row["target"] for row in await suppression.listed(tenant)} == listed
+    found = await suppression.find(tenant, [f"new@{puny}", "new@MÜNCHEN.de", "new@x.com"])
+    assert {row["address"] for row in found} == {f"new@{puny}", "new@MÜNCHEN.de"}
+    assert (await suppression.add(tenant, ["münchen.de", puny])).added == 0
+    assert set(await suppression.remove(tenant, ["münchen.de", "c@xn--bcher-kva.example"])) == listed
+
+
+async def test_a_lead_that_direct_sql_stored_in_punycode_is_suppressed_under_its_spelling(tenant):
+    async with tenant.session() as session:
+        await session.execute(
+            "INSERT INTO outreach.leads (workspace_id, email) VALUES (%s, 'a@xn--mnchen-3ya.de')", [tenant.workspace_id]
+        )
+    done = await suppression.add(tenant, ["a@xn--mnchen-3ya.de"], reason="bounced")
+    assert (done.added, done.leads) == (1, 1)
+    assert {row["target"] for row in await suppression.listed(tenant)} == {"a@münchen.de", "a@xn--mnchen-3ya.de"}
+    assert len(await suppression.remove(tenant, ["a@münchen.de"])) == 2
+    assert (await suppression.add(tenant, ["xn--mnchen-3ya.de"], reason="unsubscribed")).leads == 1
 
 
 @pytest.mark.parametrize("target", ["", "nothing", "a b@x.com", "a@b", "@", "a@@x.com", "a@x.com,b@x.com"])

@@ -104,17 +104,28 @@ ORDER BY created_at DESC, id DESC
 LIMIT %(limit)s
 
 -- name: remove_suppressions
+-- All spellings of a target go: those in Punycode are few, but only a look at every row finds them.
+WITH wanted AS MATERIALIZED (
+    SELECT outreach.suppression_target(given) AS target FROM unnest(%(targets)s::text[]) AS given
+)
 DELETE FROM outreach.suppressions
 WHERE workspace_id = %(workspace_id)s
-  AND target IN (SELECT outreach.suppression_target(given) FROM unnest(%(targets)s::text[]) AS given)
+  AND id IN (SELECT s.id FROM outreach.suppressions AS s
+             WHERE s.workspace_id = %(workspace_id)s AND s.target IN (SELECT w.target FROM wanted AS w)
+             UNION ALL
+             SELECT s.id FROM outreach.suppressions AS s
+             WHERE s.workspace_id = %(workspace_id)s AND strpos(s.target, 'xn--') > 0
+               AND outreach.suppression_target(s.target) IN (SELECT w.target FROM wanted AS w))
 RETURNING target
 
 -- name: find_suppressions
 -- Who of some addresses may not be mailed, by address or by domain.
 SELECT DISTINCT ON (given) given AS address, s.target, s.reason
-FROM unnest(%(addresses)s::text[]) AS given
+FROM (SELECT given, lower(given) AS written, lower(outreach.normal_address(given)) AS normal
+      FROM unnest(%(addresses)s::text[]) AS given) AS g
 JOIN outreach.suppressions AS s
-    ON s.workspace_id = %(workspace_id)s AND s.target IN (lower(given), split_part(lower(given), '@', 2))
+    ON s.workspace_id = %(workspace_id)s
+    AND s.target IN (normal, split_part(normal, '@', 2), written, split_part(written, '@', 2))
 WHERE s.expires_at IS NULL OR s.expires_at > %(now)s
 ORDER BY given, s.target NOT LIKE '%%@%%'
 

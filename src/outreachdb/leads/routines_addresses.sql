@@ -14,6 +14,94 @@ CREATE OR REPLACE FUNCTION outreach.dotted_address(p_email text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN left(p_email, strpos(p_email, '@')) || translate(substr(p_email, strpos(p_email, '@') + 1), '。．｡', '...');
 
+-- A label of Punycode (RFC 3492) in letters: "xn--mnchen-3ya" is "münchen". As it is, in lower case, where it is none or
+-- stands for what no domain may hold: symbols, controls, letters that are not composed.
+CREATE OR REPLACE FUNCTION outreach.label_in_letters(p_label text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    code CONSTANT text := lower(substr(p_label, 5));
+    digits CONSTANT text := regexp_replace(code, '^.*-', '');
+    letters text := CASE WHEN strpos(code, '-') > 0 THEN regexp_replace(code, '-[^-]*$', '') ELSE '' END;
+    point bigint := 128;
+    place bigint := 0;
+    bias bigint := 72;
+    next integer := 1;
+    before bigint;
+    weight bigint;
+    threshold bigint;
+    k bigint;
+    digit bigint;
+    delta bigint;
+BEGIN
+    IF lower(left(p_label, 4)) <> 'xn--' OR length(p_label) > 63 OR digits = '' THEN
+        RETURN lower(p_label);
+    END IF;
+    WHILE next <= length(digits) LOOP
+        before := place;
+        weight := 1;
+        k := 36;
+        LOOP
+            digit := strpos('abcdefghijklmnopqrstuvwxyz0123456789', substr(digits, next, 1)) - 1;
+            place := place + digit * weight;
+            -- No more than 63 letters of 21 bits: what is further away than that is none.
+            IF digit < 0 OR next > length(digits) OR place > 80000000 THEN
+                RETURN lower(p_label);
+            END IF;
+            next := next + 1;
+            threshold := least(26, greatest(1, k - bias));
+            EXIT WHEN digit < threshold;
+            weight := weight * (36 - threshold);
+            k := k + 36;
+        END LOOP;
+        delta := (place - before) / CASE WHEN before = 0 THEN 700 ELSE 2 END;
+        delta := delta + delta / (length(letters) + 1);
+        k := 0;
+        WHILE delta > 455 LOOP
+            delta := delta / 35;
+            k := k + 36;
+        END LOOP;
+        bias := k + 36 * delta / (delta + 38);
+        point := point + place / (length(letters) + 1);
+        place := place % (length(letters) + 1);
+        IF point > 1114111 OR point BETWEEN 55296 AND 57343 THEN
+            RETURN lower(p_label);
+        END IF;
+        letters := left(letters, place::integer) || chr(point::integer) || substr(letters, place::integer + 1);
+        place := place + 1;
+    END LOOP;
+    RETURN CASE
+        WHEN letters ~ '[\u0080-\u00b6\u2010-\u214d\u214f-\u2183\u2185-\u2bff\ue000-\uf8ff\ufe00-\ufe0f\uff00-\uffff\U0001f000-\U0001faff]'
+            OR letters <> lower(normalize(letters, NFKC)) THEN lower(p_label)
+        ELSE letters
+    END;
+END
+$$;
+
+-- A domain in its normal form: lower case, plain dots, letters instead of Punycode.
+CREATE OR REPLACE FUNCTION outreach.normal_domain(p_domain text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN octet_length(p_domain) = length(p_domain) AND strpos(lower(p_domain), 'xn--') = 0 THEN lower(p_domain)
+    -- Compatible forms of some marks begin with a space, which no domain has.
+    WHEN normalize(p_domain, NFKC) ~ '[\s[:cntrl:]@]' THEN lower(p_domain)
+    ELSE (
+        SELECT string_agg(outreach.label_in_letters(label), '.' ORDER BY place)
+        FROM string_to_table(
+            lower(replace(normalize(translate(p_domain, '。．｡', '...'), NFKC), 'İ', U&'i\0307')), '.')
+            WITH ORDINALITY AS cut (label, place))
+END;
+
+-- An address in the form in which it is stored: the library's normal form. ASCII without Punycode stays as it is.
+CREATE OR REPLACE FUNCTION outreach.normal_address(p_email text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN octet_length(p_email) = length(p_email) AND strpos(lower(p_email), 'xn--') = 0 THEN p_email
+    ELSE normalize(left(p_email, strpos(p_email, '@')), NFC)
+         || outreach.normal_domain(substr(p_email, strpos(p_email, '@') + 1))
+END;
+
 -- Why a text is certainly no e-mail address, or NULL. Of ASCII the answer is the library's, but for xn-- labels; of other
 -- letters only what no address can hold is refused.
 CREATE OR REPLACE FUNCTION outreach.email_problem(p_email text) RETURNS text

@@ -27,7 +27,7 @@ AS $$
                 WHERE k NOT IN ('tags', 'custom_fields') AND k = ANY (f.names)
                   AND jsonb_typeof(each.line -> k) IN ('object', 'array')) AS nested,
                outreach.bare_address(outreach.cell_of(each.line ->> 'email')) AS bare,
-               outreach.dotted_address(outreach.bare_address(outreach.cell_of(each.line ->> 'email'))) AS email,
+               outreach.normal_address(outreach.bare_address(outreach.cell_of(each.line ->> 'email'))) AS email,
                outreach.given(outreach.cell_of(each.line ->> 'company_website')) AS website,
                outreach.given(outreach.cell_of(each.line ->> 'linkedin_url')) AS linkedin,
                outreach.given(outreach.cell_of(each.line ->> 'qualification_score')) AS score,

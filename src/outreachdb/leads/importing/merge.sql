@@ -81,7 +81,9 @@ WHERE s.row_number = c.row_number AND c.nth <> s.nth
 -- name: refuse_unplaced
 -- Rows whose lead could neither be inserted nor matched: their external id is that of a lead that another row names.
 UPDATE {clean} AS c
-SET problem = 'its external id belongs to a lead that another row names', problem_column = {id_column},
+SET problem = CASE WHEN c.source_key IS NULL THEN 'another row gives it an external id that' ELSE 'its external id' END
+              || ' belongs to a lead that another row names',
+    problem_column = {id_column},
     key = NULL, nth = NULL
 FROM (
     SELECT u.key
@@ -115,6 +117,14 @@ FROM (
     WHERE nth = 1 AND source_key IS NOT NULL
 ) AS same
 WHERE same.row_number = c.row_number AND same.rows > 1
+
+-- name: follow_speakers
+-- A row that came to speak for an external id, or to be spoken for by it, takes along the other rows of its address: the
+-- rows of one lead stand and fall together. Only same_source_key gives a row with an address a key of this kind.
+UPDATE {clean} AS c
+SET key = s.key
+FROM {clean} AS s
+WHERE s.key = chr(31) || s.source_key AND s.email_key IS NOT NULL AND c.key = s.email_key
 
 -- name: fold_repeated
 -- The row that speaks for its key takes from the others what it lacks: an empty cell erases nothing.

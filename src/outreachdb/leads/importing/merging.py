@@ -158,9 +158,12 @@ class Merge:
         if repeated and folds:
             await self._fold_cells()
         if self._plan.columns.position("source_key") is not None:
-            joined = await self._do("same_source_key", direction=policy.direction(self._plan.on_conflict))
-            if joined and folds:
-                await self._fold_cells()
+            direction = policy.direction(self._plan.on_conflict)
+            if await self._do("same_source_key", direction=direction):
+                await self._do("follow_speakers")
+                await self._do("number_anew", direction=direction)
+                if folds:
+                    await self._fold_cells()
 
     async def _fold_cells(self) -> None:
         await self._do(

@@ -57,7 +57,8 @@ class Staging:
 
     def __init__(self, import_id: int) -> None:
         self.names = {
-            kind: sql.Identifier("staging" if kind == "raw" else "pg_temp", f"import_{import_id}_{kind}") for kind in KINDS
+            kind: sql.Identifier("staging" if kind == "raw" else "pg_temp", f"import_{import_id}_{kind}")
+            for kind in KINDS
         }
 
     def statement(self, name: str, **parts: sql.Composable) -> sql.Composed:

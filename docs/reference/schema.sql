@@ -395,6 +395,10 @@ DECLARE
     v_first timestamptz := (SELECT min(u) FROM unnest(created_ats) AS u);
     v_last timestamptz := (SELECT max(u) FROM unnest(created_ats) AS u);
 BEGIN
+    -- A begin that a crash forgets is a mail that goes out twice; with this setting off, commits of the last moments are lost.
+    IF current_setting('synchronous_commit') = 'off' THEN
+        SET LOCAL synchronous_commit = 'on';
+    END IF;
     PERFORM outreach.hold_campaigns(v_workspace, created_ats);
     RETURN QUERY
     WITH judged AS MATERIALIZED (

@@ -224,10 +224,11 @@ async def test_saved_mappings(tenant, other_tenant, csv_file):
     path = csv_file(("A", "B", "C"), ("a@x.com", "Rome", "x"))
     with pytest.raises(NotFound):
         await import_file(tenant, path, saved_mapping="mine", mapping={"A": "email"})
-    report = await import_file(
-        tenant, path, mapping={"A": "email", "B": "custom:Town"}, ignore=["C"], save_mapping="mine", dry_run=True
-    )
+    given = {"mapping": {"A": "email", "B": "custom:Town"}, "ignore": ["C"], "save_mapping": "mine"}
+    report = await import_file(tenant, path, **given, dry_run=True)
     assert report.mapping == {"A": "email", "B": "custom.Town", "C": None}
+    assert await mappings.listed(tenant) == []  # a dry run changes nothing
+    await import_file(tenant, path, **given)
     again = await import_file(tenant, path)  # the same header: found by itself
     assert (again.saved_mapping, again.mapping) == ("mine", report.mapping)
     changed = await import_file(tenant, path, mapping={"B": "city"})

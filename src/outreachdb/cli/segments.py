@@ -230,7 +230,7 @@ def schema() -> None:
 def chosen(name: str | None, where: str | None) -> NameOrDefinition:
     """The one of both that was given."""
     if (name is None) == (where is None):
-        raise UsageError("give a segment's NAME or --where, not both", hint="outreachdb segment list")
+        raise UsageError("give either a segment's NAME or --where", hint="outreachdb segment list")
     return name if name is not None else definition.load(where or "")
 
 

@@ -116,8 +116,7 @@ async def _csv(
     columns = [_cell(sql.SQL("l.{}").format(sql.Identifier(name)), safe=safe and name in TEXTS) for name in FIELDS]
     columns += [_cell(sql.SQL("(l.custom_fields ->> {})").format(sql.Literal(key)), safe=safe) for key in keys]
     names = [*FIELDS, *(CUSTOM + key for key in keys)]
-    if safe:
-        columns[FIELDS.index("tags")] = _cell(sql.SQL("l.tags::text"), safe=safe)
+    columns[FIELDS.index("tags")] = _cell(sql.SQL("array_to_string(l.tags, ',')"), safe=safe)  # as imports read them
     # Names of any length: PostgreSQL's own header would cut them.
     statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(source.rows(columns))
     connection = await session.connection()

@@ -26,6 +26,7 @@ with engine.connect() as connection:
     context.configure(connection=connection, transaction_per_migration=True, version_table="alembic_proof")
     with context.begin_transaction():
         context.run_migrations()
+    connection.commit()
 """
 _BEFORE = 'revision = {head!r}\ndown_revision = None\n\n\ndef upgrade():\n    """Stand in for the history."""\n'
 

@@ -20,7 +20,7 @@ from outreachdb.leads.importing.detection import Dialect, open_table
 from outreachdb.leads.importing.records import Record
 from outreachdb.leads.importing.sources import ByteFile
 
-# Small enough for the processor's cache: a million rows took 7.4 s to stage, 8.4 s with 2,000 a block, 11.3 s with 10,000.
+# Small enough for the processor's cache: a million rows took 7.4 s to stage; 8.4 s with 2,000, 11.3 s with 10,000.
 ROWS = 500
 RECORD_ROWS = 500
 BLOCK_CHARS = 1 << 20  # fewer rows per block where rows are long, so that memory stays flat

@@ -14,7 +14,7 @@ from outreachdb.errors import Conflict, InvalidInput
 from outreachdb.leads.importing import mappings, policy, runs, streams
 from outreachdb.leads.importing.attempt import Attempt, Work
 from outreachdb.leads.importing.detection import Dialect, inspect
-from outreachdb.leads.importing.fields import CUSTOM, ColumnMap, unique_names
+from outreachdb.leads.importing.fields import CUSTOM, REJECT_COLUMNS, ColumnMap, unique_names
 from outreachdb.leads.importing.merging import Counts
 from outreachdb.leads.importing.policy import OnConflict
 from outreachdb.leads.importing.reading import RowReader
@@ -123,10 +123,11 @@ async def resume(
 async def _import(
     tenant: Tenant, dialect: Dialect, source: Source, options: Options, started: float
 ) -> ImportReport:  # fmt: skip
-    saved = await mappings.find(tenant, options.saved, unique_names(dialect.header))
+    header = [name for name in unique_names(dialect.header) if name not in REJECT_COLUMNS]
+    saved = await mappings.find(tenant, options.saved, header)
     columns = mappings.mapped(dialect.header, dialect.sample, saved, options.mapping or {}, options.ignore)
     _check_columns(dialect, columns)
-    if options.save_as is not None:
+    if options.save_as is not None and not options.dry_run:
         await mappings.save(tenant, options.save_as, columns)
     work = Work(tenant, dialect, source, columns, options.on_conflict, options.progress)
     if options.dry_run:

@@ -62,6 +62,20 @@ async def test_suppressed_between_claim_and_smtp(hundred: Tenant, keyring: Keyri
     assert await statuses(hundred) == {"claimed": 90, "cancelled": 10}
 
 
+async def test_a_worker_that_holds_a_send_twice_begins_it_once(hundred: Tenant, keyring: Keyring) -> None:
+    await launched(hundred, keyring, 25)
+    ledger = Ledger(hundred, timedelta(milliseconds=50))
+    stale, _ = await ledger.claim(100, [])
+    await asyncio.sleep(0.1)
+    assert (await ledger.release_expired())["released"] == 100
+    ledger.lease = LEASE
+    again, _ = await ledger.claim(100, [])  # by the same worker, whose lease ran out
+    assert {send.send_id for send in again} == {send.send_id for send in stale}
+    assert {row["verdict"] for row in (await ledger.begin(stale[:10])).values()} == {"begun"}
+    begun = {send.send_id for send in stale[:10]}
+    assert await ledger.begin([send for send in again if send.send_id in begun]) == {}
+
+
 async def test_a_suppression_not_yet_committed_does_not_hold_the_claim_up(
     hundred: Tenant, keyring: Keyring, database_url: str
 ) -> None:

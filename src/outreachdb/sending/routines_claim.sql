@@ -410,7 +410,8 @@ BEGIN
             AND s.created_at BETWEEN v_first AND v_last
         JOIN outreach.campaigns AS c ON c.workspace_id = v_workspace AND c.id = s.campaign_id
         CROSS JOIN LATERAL outreach.suppression_of(v_workspace, s.recipient) AS x
-        WHERE s.status = 'claimed' AND s.claimed_by = worker AND s.lease_expires_at > clock_timestamp()
+        -- Not begun: a worker whose lease ran out, or whose claim a crash forgot, may have claimed the send again and hold it twice.
+        WHERE s.status = 'claimed' AND s.claimed_by = worker AND s.lease_expires_at > clock_timestamp() AND s.begun_at IS NULL
         ORDER BY s.id
         FOR UPDATE OF s
     )

@@ -57,7 +57,7 @@ async def test_segment_campaign_and_send(tenant: Tenant, sink: Sink, database_ur
 async def test_errors_are_one_line(tenant: Tenant, database_url: str, tmp_path: Path) -> None:
     wrong = [
         (("segment", "count", "--where", "{"), 1, "no JSON at line 1"),
-        (("segment", "count"), 2, "give a segment's NAME or --where"),
+        (("segment", "count"), 2, "give either a segment's NAME or --where"),
         (("segment", "count", "nobody"), 1, "no segment named 'nobody'"),
         (("campaign", "create", str(tmp_path / "missing.yaml")), 1, "can't be read"),
         (("campaign", "create", str(tmp_path)), 1, "can't be read"),

@@ -144,6 +144,6 @@ def child() -> None:
     from outreachdb.benchmarks import events_worker  # noqa: PLC0415 - the parent needs neither HTTP nor signatures
 
     kind, url, name, worker = sys.argv[1:]
-    work: Any = {"library": events_worker.library, "http": events_worker.http}[kind]
+    work: Any = {"library": events_worker.in_process, "http": events_worker.http}[kind]
     stored, expected = asyncio.run(work(url, name, int(worker)))
     sys.stdout.write(json.dumps({"stored": stored, "expected": expected}) + "\n")

@@ -29,7 +29,7 @@ SENDS = "SELECT id, recipient, created_at FROM outreach.email_sends WHERE worksp
 CONNECTIONS = 4
 
 
-async def library(url: str, name: str, worker: int) -> tuple[int, int]:
+async def in_process(url: str, name: str, worker: int) -> tuple[int, int]:
     """Parse and ingest bodies of 5,000 events; stored and expected."""
     async with Pools(Settings.load({}, database_url=url)) as pools:
         tenant = await workspaces.tenant(pools, name)

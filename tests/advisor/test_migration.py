@@ -103,6 +103,13 @@ async def test_a_revision_behind_the_head(url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+async def test_the_first_revision_of_a_folder(url: str, tmp_path: Path) -> None:
+    report = await advise(url, only=CHOSEN)
+    (path,) = migration.write(report, url, tmp_path, chosen=CHOSEN).paths
+    assert "down_revision = None" in path.read_text()
+
+
+@pytest.mark.slow
 async def test_a_change_that_fails_or_does_not_return_is_never_written(url: str, tmp_path: Path) -> None:
     report = await advise(url, only=["duplicate_index"])
     (finding,) = report.findings

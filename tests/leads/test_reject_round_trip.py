@@ -77,3 +77,17 @@ async def test_ragged_rows_come_back_in_their_columns(tenant, tmp_path):
         {"email": "a@x.com", "city": "Rome", "notes": None},
         {"email": "b@x.com", "city": "Bern", "notes": "one, two"},
     ]
+
+
+async def test_corrected_rejects_take_the_mapping_that_was_saved(tenant, tmp_path):
+    path, target = tmp_path / "broken.csv", tmp_path / "rejects.csv"
+    path.write_text("Kontakt,Umsatz (T)\na@x.com,1\nb@@x.com,2\n", encoding="utf-8")
+    mapping = {"Kontakt": "email", "Umsatz (T)": "custom.Umsatz"}
+    report = await import_file(tenant, path, mapping=mapping, save_mapping="mine")
+    assert await write_rejects(tenant, report.import_id, target) == 1
+    target.write_text(target.read_text(encoding="utf-8").replace("b@@x.com", "b@x.com"), encoding="utf-8")
+    again = await import_file(tenant, target)
+    assert (again.saved_mapping, again.inserted, again.rejected) == ("mine", 1, 0)
+    async with tenant.session() as session:
+        found = await session.all("SELECT custom_fields FROM outreach.leads ORDER BY email")
+    assert [row["custom_fields"] for row in found] == [{"Umsatz": 1}, {"Umsatz": 2}]

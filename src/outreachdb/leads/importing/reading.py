@@ -22,7 +22,6 @@ from outreachdb.leads.importing.sources import ByteFile
 
 # Small enough for the processor's cache: a million rows took 7.4 s to stage; 8.4 s with 2,000, 11.3 s with 10,000.
 ROWS = 500
-RECORD_ROWS = 500
 BLOCK_CHARS = 1 << 20  # fewer rows per block where rows are long, so that memory stays flat
 # Not white space to Unicode, and not to be seen either: soft hyphens, zero-width characters, direction marks.
 INVISIBLE = re.compile("[\u00ad\u180e\u200b-\u200f\u2060\ufeff]")
@@ -96,7 +95,7 @@ class RowReader:
 
     def _record_block(self, done: float) -> Block | None:
         """Rows of a file that is not CSV."""
-        records = list(islice(self._records, RECORD_ROWS))
+        records = list(islice(self._records, ROWS))
         if not records:
             return None
         text = self._written(records)

@@ -24,4 +24,9 @@ async def test_nothing_is_found_but_what_was_accepted_with_a_reason(own_database
 def test_the_whole_schema_can_be_cloned(own_database_url: str) -> None:
     """Its functions name tables that pg_dump writes after them."""
     with cloned(own_database_url) as copy:
-        assert dump(copy) == dump(own_database_url)
+        made, there = (
+            sorted(line for line in dump(url).splitlines() if line.startswith("CREATE"))
+            for url in (copy, own_database_url)
+        )
+    assert made == there
+    assert len(made) > 300

@@ -75,7 +75,7 @@ JOIN (
     FROM ({CURRENT.format(grain="campaign")}) AS c
     GROUP BY c.workspace_id, c.key
 ) AS n ON n.workspace_id = p.workspace_id AND n.key = p.id::text
-"""
+"""  # noqa: S608 - constants
 # The step as a whole has the variant ''.
 CAMPAIGN_PERFORMANCE = f"""
 CREATE MATERIALIZED VIEW analytics.campaign_performance AS
@@ -86,7 +86,7 @@ FROM (
     FROM ({CURRENT.format(grain="step")} UNION ALL {CURRENT.format(grain="variant")}) AS c
     GROUP BY c.workspace_id, c.key
 ) AS n
-"""
+"""  # noqa: S608 - constants
 # Status and day are all that the index ix_leads_status_created holds: the leads themselves are not read.
 LEAD_ANALYTICS = """
 CREATE MATERIALIZED VIEW analytics.lead_analytics AS
@@ -108,17 +108,15 @@ FROM (
 ) AS l
 GROUP BY l.workspace_id, l.day
 """
-# Thirty days, as those who judge senders look at recent mail; a recipient's domain counts from a hundred mails on.
+# Thirty days: whoever judges senders looks at recent mail. A recipient's domain counts from a hundred mails on. The score is made
+# by the view that shows it, from these counts (outreach.reputation_score).
 DELIVERABILITY = """
 CREATE MATERIALIZED VIEW analytics.email_deliverability_metrics AS
 SELECT n.workspace_id, n.scope, n.key, n.sent_count, n.delivered_count, n.deferred_count, n.bounced_count, n.soft_bounced_count,
     n.complained_count, n.unsubscribed_count,
     round(n.delivered_count::numeric / nullif(n.sent_count, 0), 4) AS delivery_rate,
     round(n.bounced_count::numeric / nullif(n.sent_count, 0), 4) AS bounce_rate,
-    round(n.complained_count::numeric / nullif(n.delivered_count, 0), 5) AS complaint_rate,
-    round(100 * least(
-        1, greatest(0, (0.10 - (n.bounced_count + 1.0) / (n.sent_count + 100)) / 0.08),
-        greatest(0, (0.005 - (n.complained_count + 0.05) / (n.delivered_count + 100)) / 0.004)), 1)::real AS reputation_score
+    round(n.complained_count::numeric / nullif(n.delivered_count, 0), 5) AS complaint_rate
 FROM (
     SELECT c.workspace_id, c.grain AS scope, c.key,
         coalesce(sum(c.total) FILTER (WHERE c.kind = 'sent'), 0)::bigint AS sent_count,
@@ -175,7 +173,7 @@ LEFT JOIN (
     WHERE k.created_at > now() - interval '30 days'
     GROUP BY k.workspace_id
 ) AS i ON i.workspace_id = w.id
-"""
+"""  # noqa: S608 - constants
 # View -> its definition and the key that REFRESH ... CONCURRENTLY compares by.
 VIEWS = {
     "campaign_analytics": (CAMPAIGN_ANALYTICS, "workspace_id, campaign_id"),

@@ -130,10 +130,15 @@ class Accepted:
 
 
 async def two_campaigns(
-    tenant: Tenant, keyring: Keyring, *, leads: int = 4, steps: int = 2, launched_at: datetime | None = None
+    tenant: Tenant,
+    keyring: Keyring,
+    *,
+    leads: int = 4,
+    steps: int = 2,
+    launched_at: tuple[datetime | None, datetime | None] = (None, None),
 ) -> Accepted:
     """Two campaigns to the same leads, from two mailboxes, some mails with variants."""
-    made = [await launch(tenant, keyring, leads=leads, steps=steps, launched_at=launched_at) for _ in range(2)]
+    made = [await launch(tenant, keyring, leads=leads, steps=steps, launched_at=when) for when in launched_at]
     given = {"ws": tenant.workspace_id, "first": made[0].campaign_id}
     async with tenant.trusted() as session:
         await session.execute(MIX, given)

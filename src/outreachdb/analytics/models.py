@@ -166,7 +166,7 @@ class RollupFreeze(Base):
     table_name: Mapped[str] = mapped_column(primary_key=True)
     range_start: Mapped[datetime] = mapped_column(primary_key=True)
     range_end: Mapped[datetime] = mapped_column(primary_key=True)
-    # The last day that can no longer be recounted.
+    # The last day that was compared; of events, the last that can no longer be recounted.
     frozen_through: Mapped[date]
     frozen_at: Mapped[CreatedAt]
     buckets: Mapped[Counter]

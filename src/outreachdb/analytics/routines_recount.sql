@@ -79,12 +79,24 @@ $$;
 REVOKE EXECUTE ON FUNCTION outreach.recount_rollups(bigint, date, date) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.recount_rollups(bigint, date, date) TO outreachdb_trusted;
 
--- What must be added to the rollups of a workspace's days to make them what a recount says; no rows where they are right.
+-- What must be added to the rollups of a workspace's days to make them what a recount says; no rows where they are right. The
+-- keys of campaigns whose sends were dropped are left out, and what they are added up in on their days: only rollups know them.
 CREATE OR REPLACE FUNCTION outreach.rollup_drift(p_workspace bigint, p_first date, p_last date)
 RETURNS TABLE (grain text, key text, kind text, day date, total bigint, mails bigint, people bigint)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+    WITH gone AS MATERIALIZED (
+        SELECT DISTINCT c.id::text AS campaign
+        FROM analytics.rollup_freezes AS f
+        JOIN outreach.campaigns AS c
+            ON c.workspace_id = p_workspace AND c.launched_at >= f.range_start AND c.launched_at < f.range_end
+        WHERE f.workspace_id IN (0, p_workspace) AND f.table_name = 'email_sends'
+    ), mixed AS MATERIALIZED (
+        SELECT DISTINCT r.day FROM analytics.rollups AS r
+        WHERE r.workspace_id = p_workspace AND r.day BETWEEN p_first AND p_last AND r.grain = 'campaign'
+          AND r.key IN (SELECT g.campaign FROM gone AS g)
+    )
     SELECT u.grain, u.key, u.kind, u.day, sum(u.total)::bigint, sum(u.mails)::bigint, sum(u.people)::bigint
     FROM (
         SELECT c.grain, c.key, c.kind, c.day, c.total, c.mails, c.people
@@ -98,25 +110,29 @@ AS $$
         FROM analytics.rollup_deltas AS d
         WHERE d.workspace_id = p_workspace AND d.day BETWEEN p_first AND p_last AND d.kind NOT IN ('scheduled', 'failed')
     ) AS u
+    WHERE CASE WHEN u.grain IN ('campaign', 'step', 'variant')
+               THEN split_part(u.key, ':', 1) NOT IN (SELECT g.campaign FROM gone AS g)
+               ELSE u.day NOT IN (SELECT m.day FROM mixed AS m) END
     GROUP BY u.grain, u.key, u.kind, u.day
     HAVING sum(u.total) <> 0 OR sum(u.mails) <> 0 OR sum(u.people) <> 0
 $$;
 REVOKE EXECUTE ON FUNCTION outreach.rollup_drift(bigint, date, date) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.rollup_drift(bigint, date, date) TO outreachdb_trusted;
 
--- The last day of a workspace that can't be recounted any more, because rows it needs were dropped.
+-- The last day of a workspace whose events were dropped.
 CREATE OR REPLACE FUNCTION outreach.rollups_frozen_through(p_workspace bigint) RETURNS date
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(max(f.frozen_through), '-infinity') FROM analytics.rollup_freezes AS f
-    WHERE f.workspace_id IN (0, p_workspace)
+    WHERE f.workspace_id IN (0, p_workspace) AND f.table_name = 'email_events'
 $$;
 REVOKE EXECUTE ON FUNCTION outreach.rollups_frozen_through(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.rollups_frozen_through(bigint) TO outreachdb_trusted;
 
--- Compares the days of a workspace with a recount, writes down what differs and, if asked, appends the differences as
--- deltas, which is right whoever ingests meanwhile: recount and rollups are read in one snapshot.
+-- Compares the days of a workspace with a recount, writes down what differs and, if asked, mends it: recount, rollups and what is
+-- not folded are read in one snapshot, and the caller holds the lock of folds, so that the difference is right whoever ingests
+-- meanwhile. A bucket that is there is changed, not upserted: a difference may be negative, which no new bucket may.
 CREATE OR REPLACE FUNCTION outreach.check_rollup_days(p_workspace bigint, p_first date, p_last date, p_repair boolean)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -130,11 +146,19 @@ BEGIN
     ), noted AS (
         INSERT INTO analytics.rollup_drifts (workspace_id, grain, key, kind, day, total, mails, people, repaired)
         SELECT p_workspace, f.grain, f.key, f.kind, f.day, f.total, f.mails, f.people, p_repair FROM drift AS f
-    ), mended AS (
-        INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, mails, people)
-        SELECT p_workspace, f.grain, f.key, f.kind, f.day, f.total, f.mails, f.people FROM drift AS f
-        WHERE p_repair
-        ORDER BY f.grain, f.key, f.kind, f.day
+    ), changed AS (
+        UPDATE analytics.rollups AS r
+        SET total = r.total + f.total, mails = r.mails + f.mails, people = r.people + f.people
+        FROM drift AS f
+        WHERE p_repair AND r.workspace_id = p_workspace AND r.grain = f.grain AND r.key = f.key AND r.kind = f.kind
+          AND r.day = f.day
+    ), added AS (
+        INSERT INTO analytics.rollups (workspace_id, grain, key, kind, day, total, mails, people)
+        SELECT p_workspace, f.grain, f.key, f.kind, f.day, f.total, f.mails, f.people
+        FROM drift AS f
+        WHERE p_repair AND NOT EXISTS (
+            SELECT FROM analytics.rollups AS r
+            WHERE r.workspace_id = p_workspace AND r.grain = f.grain AND r.key = f.key AND r.kind = f.kind AND r.day = f.day)
     )
     SELECT count(*) INTO found FROM drift;
     RETURN found;
@@ -148,7 +172,7 @@ GRANT EXECUTE ON FUNCTION outreach.check_rollup_days(bigint, date, date, boolean
 -- p_from to before p_to, of one workspace or of all: folds what is pending, compares the days that lose their rows with a recount,
 -- mends what differs (the rows are the truth, and about to go) and notes the range, so that nobody recounts it later. Reports
 -- read rollups only and are the same before and after. Idempotent; a range frozen twice is verified as far as rows are left.
--- A month of sends freezes all days up to the last event of its campaigns.
+-- With a month of sends the days up to the last event of its campaigns are compared.
 CREATE OR REPLACE FUNCTION outreach.freeze_rollups(
     p_table text, p_from timestamptz, p_to timestamptz, p_workspace bigint DEFAULT NULL)
 RETURNS TABLE (workspaces bigint, buckets bigint, repaired bigint)
@@ -159,7 +183,8 @@ AS $$
 #variable_conflict use_column
 DECLARE
     first constant date := timezone('UTC', p_from)::date;
-    last date := timezone('UTC', p_to - interval '1 microsecond')::date;
+    last date;
+    through date := timezone('UTC', p_to - interval '1 microsecond')::date;
     start date;
     ws bigint;
     seen bigint;
@@ -174,17 +199,19 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    IF p_table = 'email_sends' THEN
-        SELECT greatest(last, max(r.day)) INTO last
-        FROM outreach.campaigns AS c
-        JOIN analytics.rollups AS r ON r.workspace_id = c.workspace_id AND r.grain = 'campaign' AND r.key = c.id::text
-        WHERE c.launched_at >= p_from AND c.launched_at < p_to AND (p_workspace IS NULL OR c.workspace_id = p_workspace);
-    END IF;
     FOR ws IN
         SELECT w.id FROM outreach.workspaces AS w WHERE p_workspace IS NULL OR w.id = p_workspace ORDER BY w.id
     LOOP
         PERFORM pg_advisory_xact_lock(outreach.rollup_lock(ws));
         PERFORM outreach.fold_portion(ws, 2147483647);
+        last := timezone('UTC', p_to - interval '1 microsecond')::date;
+        IF p_table = 'email_sends' THEN
+            SELECT greatest(last, max(r.day)) INTO last
+            FROM outreach.campaigns AS c
+            JOIN analytics.rollups AS r ON r.workspace_id = ws AND r.grain = 'campaign' AND r.key = c.id::text
+            WHERE c.workspace_id = ws AND c.launched_at >= p_from AND c.launched_at < p_to;
+        END IF;
+        through := greatest(through, last);
         start := greatest(first, outreach.rollups_frozen_through(ws) + 1);
         CONTINUE WHEN start > last;
         SELECT count(*) INTO seen FROM analytics.rollups AS r
@@ -194,12 +221,14 @@ BEGIN
         seen := outreach.check_rollup_days(ws, start, last, true);
         repaired := repaired + seen;
         IF seen > 0 THEN
-            PERFORM outreach.fold_portion(ws, 2147483647);
+            PERFORM outreach.check_totals(
+                ws, ARRAY(SELECT d::date FROM generate_series(start::timestamp, last::timestamp, interval '1 day') AS d), 100000,
+                true);
         END IF;
     END LOOP;
     INSERT INTO analytics.rollup_freezes AS f (
         workspace_id, table_name, range_start, range_end, frozen_through, frozen_at, buckets, repaired)
-    VALUES (coalesce(p_workspace, 0), p_table, p_from, p_to, last, statement_timestamp(), buckets, repaired)
+    VALUES (coalesce(p_workspace, 0), p_table, p_from, p_to, through, statement_timestamp(), buckets, repaired)
     ON CONFLICT (workspace_id, table_name, range_start, range_end) DO UPDATE
     SET frozen_through = greatest(f.frozen_through, excluded.frozen_through), frozen_at = excluded.frozen_at,
         buckets = f.buckets + excluded.buckets, repaired = f.repaired + excluded.repaired;
@@ -242,7 +271,6 @@ BEGIN
         INSERT INTO analytics.totals AS o (workspace_id, grain, key, kind, total, mails, people)
         SELECT p_workspace, f.grain, f.key, f.kind, f.total, f.mails, f.people FROM drift AS f
         WHERE p_repair
-        ORDER BY f.grain, f.key, f.kind
         ON CONFLICT (workspace_id, grain, key, kind) DO UPDATE
         SET total = o.total + excluded.total, mails = o.mails + excluded.mails, people = o.people + excluded.people
     )
@@ -277,6 +305,8 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
+    -- A bucket whose first events are not folded yet is mended as if it were missing.
+    PERFORM outreach.fold_portion(p_workspace, 2147483647);
     picked := ARRAY(
         SELECT g.day::date
         FROM (SELECT min(r.day) AS first, max(r.day) AS last FROM analytics.rollups AS r

@@ -34,6 +34,11 @@ BASES = {
     "complained": "delivered",
     "unsubscribed": "delivered",
 }
+# What a terminal has room for, of reports by something; JSON and CSV have it all.
+SHOWN = (
+    *("sent", "delivered", "opened", "unique_opened", "unique_clicked", "replied", "hard_bounced", "complained"),
+    *("open_rate", "click_rate", "reply_rate", "bounce_rate", "complaint_rate", "reputation_score", "reputation"),
+)
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 30
 Since = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day (UTC).")]
@@ -83,7 +88,7 @@ def deliverability(
     """Show bounces, complaints and reputation of the last 30 days."""
     period = _period(since, until) if since or until else None
     report = tenant_call(lambda tenant: reports.deliverability(tenant, by=by, period=period, limit=limit))
-    _emit(report, target, _table(report, report.columns))
+    _emit(report, target, _table(report))
 
 
 @commands.command()
@@ -91,7 +96,7 @@ def growth(since: Since = None, until: Until = None, refresh: Refresh = False, t
     """Show how many leads came, day by day."""
     report = tenant_call(lambda tenant: reports.growth(tenant, period=_period(since, until), refresh=refresh))
     chart = _sparkline("new leads", report.rows, "new_leads")
-    _emit(report, target, Group(_table(report, report.columns), chart))
+    _emit(report, target, Group(_table(report), chart))
 
 
 @commands.command()
@@ -101,7 +106,7 @@ def engagement(limit: Limit = reports.BUSIEST, refresh: Refresh = False, target:
     levels = report.totals["levels"]
     most = max(levels.values(), default=0) or 1
     rows = [(level, leads, "█" * round(WIDTH * leads / most)) for level, leads in levels.items()]
-    _emit(report, target, Group(table(_title(report), ("level", "leads", ""), rows), _table(report, report.columns)))
+    _emit(report, target, Group(table(_title(report), ("level", "leads", ""), rows), _table(report)))
 
 
 @commands.command()
@@ -147,7 +152,7 @@ def _tell(
 
     report = tenant_call(read)
     if not plain:
-        _emit(report, target, _table(report, report.columns))
+        _emit(report, target, _table(report))
         return
     counts = {name: report.totals[name] for name in reports.KEPT_COUNTS}
     rows = [(name.replace("_", " "), count, _rate(name, count, counts)) for name, count in counts.items()]
@@ -194,8 +199,9 @@ def _title(report: Report) -> str:
     return f"{report.title}{period} (as of {cell(report.as_of)})"
 
 
-def _table(report: Report, columns: Sequence[str]) -> RenderableType:
-    shown = [name for name in columns if name != "scheduled" or any(row.get(name) for row in report.rows)]
+def _table(report: Report) -> RenderableType:
+    counts = {*reports.KEPT_COUNTS, *reports.RATES, *reports.DELIVERABILITY}
+    shown = [name for name in report.columns if name in SHOWN or name not in counts]
     heads = [name.replace("_", " ") for name in shown]
     return table(_title(report), heads, [[_shown(name, row[name]) for name in shown] for row in report.rows])
 

@@ -17,6 +17,7 @@ from outreachdb.benchmarks import (
     imports,
     indexes,
     migration,
+    partitions,
     population,
     search,
     segments,
@@ -42,13 +43,14 @@ BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "import-scale": (imports.run_scale, 5_000_000),
     "indexes": (indexes.run, 0),
     "migration": (migration.run, 2_000_000),
+    "partitions": (partitions.run, 5_000_000),
     "search": (search.run, 2_000_000),
     "segments": (segments.run, 2_000_000),
     "sending": (sending.run, 1_000_000),
     "server": (server.run, 0),
 }
-# Whose size is told in events.
-EVENTS = ("analytics", "events")
+# These count events (a month of `partitions` rows), not leads.
+BY_EVENTS = {"analytics", "events", "partitions"}
 # These ask the same people, who are loaded once where both are wanted.
 SHARED = {"search": search.measured, "segments": segments.measured}
 
@@ -64,7 +66,11 @@ def bench(
     ] = None,
     leads: Annotated[int | None, typer.Option(min=1000, help="How many leads; each benchmark has a default.")] = None,
     events: Annotated[
-        int | None, typer.Option(min=1000, help="How many events are stored already for `analytics` and `events`.")
+        int | None,
+        typer.Option(
+            min=1000,
+            help="Events stored before `analytics` and `events` are measured; rows of a month in `partitions`.",
+        ),
     ] = None,
 ) -> None:
     """Measure on a scratch database: ours, the limit and the ratio, all from this run."""
@@ -92,7 +98,7 @@ async def _all(
     for name in names:
         benchmark, default = BENCHMARKS[name]
         if name not in together:
-            results += await benchmark(url, (stored if name in EVENTS else leads) or default, progress)
+            results += await benchmark(url, (stored if name in BY_EVENTS else leads) or default, progress)
     if together:
         async with population.scratch(url, leads or BENCHMARKS["search"][1], progress) as people:
             for measured in together.values():

@@ -28,6 +28,7 @@ OPT_OUTS = ("unsubscribed", "bounced")
 # Fields that an action may set, all of which the undo of imports puts back.
 TEXTS = ("city", "company_name", "company_website", "country", "first_name", "industry", "last_name", "linkedin_url",
          "notes", "phone", "source", "timezone", "title")  # fmt: skip
+WORDED = ("company_name", "first_name", "last_name")  # what misspelt searches look among
 SAMPLES = 10
 MAX_TEXT = 10_000
 
@@ -100,6 +101,8 @@ async def apply(
         if dry_run:
             await (await session.connection()).rollback()
             return ActionReport(None, report.matched, report.changed, report.kept, report.seconds)
+    if action.field in WORDED and report.changed:
+        await importing.learn_words(tenant)
     return report
 
 
@@ -209,7 +212,9 @@ class _Work:
         steps = {"suppress": self._suppress, "delete": self._delete}
         changed = await steps.get(self._action.kind, self._change)()
         status = "applied" if self._action.kind in steps else "done"
+        worded = self._action.field in WORDED and changed > 0
         ended = {"status": status, "matched": matched, "changed": changed, "finished_at": datetime.now(UTC)}
+        ended["words_pending"] = worded
         await self._session.execute(A.finish_action, self._values | ended)
         rows = await self._session.all(A.count_kept, self._values)
         kept = tuple(importing.Kept(row["reason"], row["leads"], tuple(row["sample"])) for row in rows)

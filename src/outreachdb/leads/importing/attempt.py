@@ -63,8 +63,7 @@ class Attempt:
             raise
         if counts.inserted + counts.updated >= LARGE:
             await runs.renew_statistics(self._work.tenant)
-        if counts.inserted + counts.updated:
-            await runs.learn_words(self._work.tenant, claim.import_id)
+        await runs.learn_words(self._work.tenant)
         return claim, counts
 
     async def rehearse(self, reader: RowReader, first: Block) -> Counts:

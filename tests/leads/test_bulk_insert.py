@@ -137,7 +137,8 @@ person = st.fixed_dictionaries({
     "qualification_score": st.sampled_from(["", "1", "99,5", "101"]),
     "plan": st.sampled_from(["free", "team"]),
 })  # fmt: skip
-SHOWN = """email_key, CASE WHEN source_key LIKE 'sha256:%' THEN 'hash' ELSE source_key END AS source_key, first_name, company_name, company_website, city, tags, qualification_score, custom_fields, phone,
+SHOWN = """email_key, CASE WHEN source_key LIKE 'sha256:%' THEN 'hash' ELSE source_key END AS source_key,
+    first_name, company_name, company_website, city, tags, qualification_score, custom_fields, phone,
     phone_e164, country, email_flags, status"""
 
 

@@ -48,7 +48,8 @@ def _files(folder: Path, rows: int, people: int) -> list[Path]:
         path = folder / f"part-{name}.csv"
         chosen = source.sample(range(people), rows)
         lines = [
-            f"Lead{n}@Example.com,{n if n % 3 else (n + name) % people},Company {n % 23},company{n % 23}.example,City {name},t{name}"
+            f"Lead{n}@Example.com,{n if n % 3 else (n + name) % people},Company {n % 23},company{n % 23}.example,"
+            f"City {name},t{name}"
             for n in chosen
         ]
         ids = ",external id" if name % 2 else ",memo"
@@ -102,7 +103,8 @@ async def test_ten_processes_begin_at_one_instant(tenant: Tenant, database_url: 
     policies = ("update", "fill", "update", "skip")
     processes = [
         await asyncio.create_subprocess_exec(
-            sys.executable, "-c", CLIENT, database_url, str(tenant.workspace_id), tenant.name, str(path), policies[number % 4],
+            sys.executable, "-c", CLIENT, database_url, str(tenant.workspace_id), tenant.name, str(path),
+            policies[number % 4],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )
         for number, path in enumerate(_files(tmp_path, 4000, 7000))

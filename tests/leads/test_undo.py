@@ -77,7 +77,7 @@ async def test_what_changed_since_stays_and_is_reported(tenant, csv_file):
 
 
 async def test_later_imports_are_undone_first(tenant, csv_file):
-    """An undo that could do no more than half says which imports stand in its way; from the newest back all of it goes."""
+    """An undo that could do no more than half says which imports stand in its way; from the newest back all goes."""
     empty = await state(tenant)
     people = [row(f"{name}@x.com", name) for name in "abcd"]
     first = await import_file(tenant, csv_file(HEAD, *people))

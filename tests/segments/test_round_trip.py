@@ -20,20 +20,28 @@ from outreachdb.leads.importing import import_file
 from outreachdb.leads.models import Lead
 from outreachdb.tenancy import workspaces
 
-WORDS = st.sampled_from(["", "Ann", "O\nNeil", "Zo\u00eb", 'say "hi"', "a,b;c|d", "n/a", "none", "-", "NA", "5\" pipe", "'x", "1.50"])
-TAGS = st.lists(st.sampled_from(["a", "one, two", 'in "quotes"', "x;y|z", '"', "none", "Gr\u00fc\u00dfe"]), max_size=3, unique=True)
+WORDS = st.sampled_from(
+    ["", "Ann", "O\nNeil", "Zo\u00eb", 'say "hi"', "a,b;c|d", "n/a", "none", "-", "NA", '5" pipe', "'x", "1.50"]
+)
+TAGS = st.lists(
+    st.sampled_from(["a", "one, two", 'in "quotes"', "x;y|z", '"', "none", "Gr\u00fc\u00dfe"]), max_size=3, unique=True
+)
 CUSTOM = st.dictionaries(
     st.sampled_from(["Plan", "seats", "since", "a.b", "custom.x", "EMAIL_BLACKLISTED", "id", "Caf\u00e9 %"]),
-    st.sampled_from(["free", 10, 1.5, 2024, True, False, "10", "2024-01-31", " spaced ", "-", {"deep": [1, "x"]}, ["u", "v, w"]]),
+    st.sampled_from(
+        ["free", 10, 1.5, 2024, True, False, "10", "2024-01-31", " spaced ", "-", {"deep": [1, "x"]}, ["u", "v, w"]]
+    ),
     max_size=4,
 )
 person = st.fixed_dictionaries({
     "email": st.sampled_from(["", "Ann@x.example", "bo@m\u00fcnchen.de", "cy@acme.example", "d@x.example"]),
     "source_key": st.sampled_from(["", "1", "2"]),
-    "first_name": WORDS, "last_name": WORDS, "title": WORDS, "company_name": st.sampled_from(["", "Acme", "Globex, Inc."]),
+    "first_name": WORDS, "last_name": WORDS, "title": WORDS,
+    "company_name": st.sampled_from(["", "Acme", "Globex, Inc."]),
     "company_website": st.sampled_from(["", "acme.example/a", "https://globex.example"]),
     "linkedin_url": st.sampled_from(["", "linkedin.com/in/ann"]), "industry": WORDS, "city": WORDS, "notes": WORDS,
-    "country": st.sampled_from(["", "DE", "Deutschland"]), "phone": st.sampled_from(["", "030 123456", "+49 30 123456", "="]),
+    "country": st.sampled_from(["", "DE", "Deutschland"]),
+    "phone": st.sampled_from(["", "030 123456", "+49 30 123456", "="]),
     "timezone": st.sampled_from(["", "Europe/Berlin"]), "source": st.sampled_from(["", "fair"]),
     "status": st.sampled_from(["", "new", "qualified", "unsubscribed", "archived"]),
     "qualification_score": st.sampled_from(["", 0, 70.1, 33.333332, 0.00001, 100]),
@@ -91,7 +99,9 @@ def _told(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _plain(fields: dict[str, Any]) -> list[tuple[str, str]]:
-    texts = {key: str(value).strip() if not isinstance(value, bool) else str(value).lower() for key, value in fields.items()}
+    texts = {
+        key: str(value).strip() if not isinstance(value, bool) else str(value).lower() for key, value in fields.items()
+    }
     return sorted((key, text.replace("'", '"') if text[:1] in "[{" else text) for key, text in texts.items())
 
 

@@ -61,15 +61,11 @@ def cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float | Decimal):
-        return f"{value:,.2f}"
-    if isinstance(value, dict | list):
-        return json.dumps(value, default=plain_value, ensure_ascii=False)
+    if isinstance(value, int | float | Decimal):
+        return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return str(value)
+    return json.dumps(value, default=plain_value, ensure_ascii=False) if isinstance(value, dict) else str(value)
 
 
 def stdout() -> Console:

@@ -236,7 +236,7 @@ def chosen(name: str | None, where: str | None) -> NameOrDefinition:
 
 
 def pointed_out(segment: NameOrDefinition) -> dict[str, Any]:
-    """Say on stderr which custom fields of a segment nobody has; the same for the JSON document, where there are any."""
+    """Say on stderr which custom fields of a segment nobody has; returns the same for the JSON document."""
     unknown = tenant_call(lambda tenant: segments.unknown_fields(tenant, segment))
     for each in unknown:
         meant = f"; did you mean {each.meant}?" if each.meant else ""

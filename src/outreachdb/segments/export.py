@@ -53,9 +53,9 @@ async def export(
 ) -> Exported:
     """Write every field of every lead of a segment, in order of id; a custom field is the column ``custom.<name>``.
 
-    An import of the file changes nothing. The file appears when it is whole. ``spreadsheet_safe`` puts an apostrophe before texts of a CSV file that a
-    spreadsheet would take for a formula. Raises UsageError for another format, TooCostly, InvalidInput where the leads
-    have too many custom fields or the file can't be written.
+    An import of the file changes nothing. The file appears when it is whole. ``spreadsheet_safe`` puts an apostrophe
+    before texts of a CSV file that a spreadsheet would take for a formula. Raises UsageError for another format,
+    TooCostly, InvalidInput where the leads have too many custom fields or the file can't be written.
     """
     path = Path(path)
     chosen = file_format or path.suffix.lower().removeprefix(".")

@@ -160,12 +160,18 @@ def map_columns(
             raise UsageError(f"column {column!r} is both mapped and ignored")
         targets[column] = target
     sure = dict.fromkeys(targets, GIVEN)
-    for name, target in _own(names, own=own).items():
-        if name not in targets and (target is None or target not in targets.values()):
-            targets[name], sure[name] = target, KNOWN
+    ours = {
+        name: target for name, target in _own(names, own=own).items()
+        if name not in targets and (target is None or target not in targets.values())
+    }  # fmt: skip
+    targets |= ours
+    sure |= dict.fromkeys(ours, KNOWN)
     for name, (target, confidence) in _Guess(names, targets, sample).all().items():
         targets[name], sure[name] = target, confidence
-    whole = tuple(targets.get(name, CUSTOM + name) for name in names)
+    # "Plan" beside our "custom.Plan" is another column.
+    whole = tuple(
+        targets.get(name, CUSTOM + name + (" (2)" if CUSTOM + name in ours.values() else "")) for name in names
+    )
     twice = [target for target in whole if target is not None and whole.count(target) > 1]
     if twice:
         raise UsageError(f"two columns are mapped to {twice[0]}")
@@ -173,9 +179,9 @@ def map_columns(
 
 
 def _own(names: Sequence[str], *, own: bool) -> dict[str, MappingTarget]:
-    """Columns as our exports name them: "custom.Plan" is the custom field Plan, unless another column is called so."""
+    """Columns as our exports name them: "custom.Plan" is the custom field Plan."""
     found: dict[str, MappingTarget] = {
-        name: name for name in names if name.startswith(CUSTOM) and name.removeprefix(CUSTOM) not in {"", *names}
+        name: name for name in names if name.startswith(CUSTOM) and name.removeprefix(CUSTOM)
     }
     if own:
         found |= dict.fromkeys(OWN_COLUMNS.intersection(names)) | ({"status": "status"} if "status" in names else {})

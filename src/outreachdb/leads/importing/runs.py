@@ -223,7 +223,9 @@ async def learn_all_words(pools: Pools) -> int:
 
     For a job; the next import of a workspace does it as well.
     """
-    async with trusted_session(pools, role=TRUSTED_ROLE, workload="jobs", doing="looking for words to learn") as session:
+    async with trusted_session(
+        pools, role=TRUSTED_ROLE, workload="jobs", doing="looking for words to learn"
+    ) as session:
         waiting = await session.all(Q.workspaces_with_pending_words)
     return sum([await learn_words(Tenant(pools, row["id"], row["name"])) for row in waiting])
 

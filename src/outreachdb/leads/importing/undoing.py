@@ -61,9 +61,9 @@ async def undo(
 ) -> UndoReport:
     """Undo a finished import in one transaction; leads written or used since stay and are reported.
 
-    Where later imports changed its leads they have to be undone first, newest first; ``keep_changed`` leaves these leads
-    as they are instead, for good. Suppressions that the file asked for stay, and so does the status of leads that are
-    unsubscribed or bounced by now. Stopped or killed it has done nothing, and can be repeated.
+    Where later imports changed its leads, these are to be undone first, from the newest on; ``keep_changed`` leaves
+    such leads as they are instead, for good. Suppressions that the file asked for stay, and so does the status of leads
+    that are unsubscribed or bounced by now. Stopped or killed it has done nothing, and can be repeated.
     Raises NotFound, or Conflict for an import that is undone already, never ended well, or was followed by others.
     """
     started = time.monotonic()
@@ -148,7 +148,9 @@ class _Undo:
         later = await self._session.all(self._statement("written_later_by"), self._values)
         if not later:
             return
-        named = [f"segment action {row['id']}" if row["format"] == "segment" else f"import {row['id']}" for row in later]
+        named = [
+            f"segment action {row['id']}" if row["format"] == "segment" else f"import {row['id']}" for row in later
+        ]
         shown = ", ".join(named[:NAMED]) + (", ..." if len(named) > NAMED else "")
         import_id = self._values["import_id"]
         raise Conflict(

@@ -112,11 +112,13 @@ async def listed(tenant: Tenant, limit: int = 50) -> list[Row]:
         return await session.all(A.list_actions, {"workspace_id": tenant.workspace_id, "limit": limit})
 
 
-async def undo(tenant: Tenant, action_id: int) -> ActionUndo:
+async def undo(tenant: Tenant, action_id: int, *, keep_changed: bool = False) -> ActionUndo:
     """Take an action back; leads that were written since stay as they are and are reported.
 
+    Where later imports or actions changed its leads, these are to be undone first; ``keep_changed`` leaves such leads.
     A suppression is lifted where this action alone asked for it and the lead has not opted out since. Deleted leads
-    return under their old ids unless their address is taken. Raises NotFound, or Conflict where it is undone already.
+    return under their old ids unless their address is taken. Raises NotFound, or Conflict where it is undone already
+    or has to wait for others.
     """
     began = time.monotonic()
     values = {"workspace_id": tenant.workspace_id, "action_id": action_id, "source": _source(action_id)}
@@ -134,7 +136,7 @@ async def undo(tenant: Tenant, action_id: int) -> ActionUndo:
             reason = "asked for by others, or opted out since" if found["action"] == "suppress" else "taken since"
             kept = (importing.Kept(reason, missing, ()),) if missing > 0 else ()
             return ActionUndo(action_id, restored, kept, time.monotonic() - began)
-    report = await importing.undo(tenant, action_id)
+    report = await importing.undo(tenant, action_id, keep_changed=keep_changed)
     return ActionUndo(action_id, report.restored, report.kept, time.monotonic() - began)
 
 

@@ -155,7 +155,7 @@ class _Undo:
         import_id = self._values["import_id"]
         raise Conflict(
             f"leads of import {import_id} were changed since by {shown}",
-            hint=f"undo {named[0]} first; or undo what they left alone, and no more: --keep-changed",
+            hint=f"undo {named[0]} first; --keep-changed undoes what they left alone, and no more",
             later_imports=[row["id"] for row in later],
         )
 

@@ -78,6 +78,9 @@ FROM outreach.workspaces AS w
 WHERE EXISTS (SELECT FROM outreach.imports AS i WHERE i.workspace_id = w.id AND i.words_pending)
 ORDER BY w.id
 
+-- name: settle_search_index
+SELECT outreach.settle_search_index()
+
 -- name: list_imports
 SELECT id, file_name, status, attempts, on_conflict, rows_read, inserted, updated, skipped, rejected, error, started_at, finished_at
 FROM outreach.imports

@@ -1135,6 +1135,7 @@ CREATE TABLE outreach.imports (
     rejected bigint DEFAULT 0 NOT NULL,
     first_lead_id bigint,
     last_lead_id bigint,
+    words_pending boolean DEFAULT false NOT NULL,
     error text,
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
@@ -1694,6 +1695,7 @@ CREATE INDEX ix_email_sends_leases ON ONLY outreach.email_sends USING btree (wor
 CREATE INDEX ix_import_changes_lead_id ON outreach.import_changes USING btree (workspace_id, lead_id);
 CREATE INDEX ix_imports_file_sha256 ON outreach.imports USING btree (workspace_id, file_sha256);
 CREATE INDEX ix_imports_started_at ON outreach.imports USING btree (workspace_id, started_at DESC);
+CREATE INDEX ix_imports_words_pending ON outreach.imports USING btree (workspace_id, id) WHERE words_pending;
 CREATE INDEX ix_lead_activities_lead ON ONLY outreach.lead_activities USING btree (workspace_id, lead_id, activity_type, created_at DESC);
 CREATE INDEX ix_lead_engagement_last_contacted ON outreach.lead_engagement USING btree (workspace_id, last_contacted_at DESC) WHERE (last_contacted_at IS NOT NULL);
 CREATE INDEX ix_lead_engagement_score ON outreach.lead_engagement USING btree (workspace_id, score DESC, lead_id) WHERE (score > (0)::double precision);
@@ -2003,6 +2005,11 @@ REVOKE ALL ON FUNCTION outreach.check_totals(p_workspace bigint, p_days date[], 
 GRANT ALL ON FUNCTION outreach.check_totals(p_workspace bigint, p_days date[], p_limit integer, p_repair boolean) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[]) TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.leads TO outreachdb_reader;
+REVOKE ALL ON FUNCTION outreach.companies_of(p_workspace bigint, p_rows outreach.leads[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.companies_of(p_workspace bigint, p_rows outreach.leads[]) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.complete_campaigns() FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.complete_campaigns() TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.count_segmented_leads(definition jsonb) FROM PUBLIC;
@@ -2015,6 +2022,8 @@ REVOKE ALL ON FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_
 GRANT ALL ON FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.engagement_by_level() FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.engagement_by_level() TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.ensure_companies(p_workspace bigint, p_rows outreach.leads[], p_matched bigint[], p_policy text, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.ensure_companies(p_workspace bigint, p_rows outreach.leads[], p_matched bigint[], p_policy text, p_now timestamp with time zone) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) FROM PUBLIC;
@@ -2027,11 +2036,10 @@ REVOKE ALL ON FUNCTION outreach.fold_portion(p_workspace bigint, p_limit integer
 GRANT ALL ON FUNCTION outreach.fold_portion(p_workspace bigint, p_limit integer) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.fold_rollup_deltas(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.fold_rollup_deltas(p_limit integer) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.fold_rows(p_rows regclass, p_fill boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.fold_rows(p_rows regclass, p_fill boolean) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.fold_when_pending(p_least integer, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.fold_when_pending(p_least integer, p_limit integer) TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_trusted;
-GRANT SELECT ON TABLE outreach.leads TO outreachdb_reader;
 REVOKE ALL ON FUNCTION outreach.forecast_sends(campaign_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.forecast_sends(campaign_id bigint) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.freeze_rollups(p_table text, p_from timestamp with time zone, p_to timestamp with time zone, p_workspace bigint) FROM PUBLIC;
@@ -2060,8 +2068,12 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_steps TO outreachdb
 GRANT SELECT ON TABLE outreach.campaign_steps TO outreachdb_reader;
 REVOKE ALL ON FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.leads_of_domains(p_workspace bigint, p_domains text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.leads_of_domains(p_workspace bigint, p_domains text[]) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.learn_pending_words() FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.learn_pending_words() TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.learn_search_words(p_import bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.learn_search_words(p_import bigint) TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollup_deltas TO outreachdb_trusted;
@@ -2070,6 +2082,8 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollups TO outreachdb_trust
 GRANT SELECT ON TABLE analytics.rollups TO outreachdb_reader;
 REVOKE ALL ON FUNCTION outreach.mailboxes_sent_today(mailboxes bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.mailboxes_sent_today(mailboxes bigint[]) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.matched_leads(p_workspace bigint, p_rows outreach.leads[], p_made bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.matched_leads(p_workspace bigint, p_rows outreach.leads[], p_made bigint[]) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.note_refresh(p_view text, p_began timestamp with time zone, p_rows bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.note_refresh(p_view text, p_began timestamp with time zone, p_rows bigint) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.reconcile_all_rollups(p_days integer, p_repair boolean) FROM PUBLIC;
@@ -2126,12 +2140,18 @@ REVOKE ALL ON FUNCTION outreach.segment_lead_ids(definition jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.segment_lead_ids(definition jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.settle_rows(p_rows regclass, p_policy text, p_id_column text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.settle_rows(p_rows regclass, p_policy text, p_id_column text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.settle_search_index() FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.settle_search_index() TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.settled_leads(p_leads jsonb, p_policy text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.settled_leads(p_leads jsonb, p_policy text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.suppress(targets text[], reason text, source text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.suppress(targets text[], reason text, source text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.unknown_custom_fields(definition jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.unknown_custom_fields(definition jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.view_as_of(p_view text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.view_as_of(p_view text) TO outreachdb_app;
 GRANT ALL ON FUNCTION outreach.view_as_of(p_view text) TO outreachdb_reader;

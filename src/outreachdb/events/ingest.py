@@ -123,9 +123,10 @@ async def _fold(tenant: Tenant, stored: int) -> None:
 
 
 async def _ingest_chunk(tenant: Tenant, keyring: Keyring, events: Sequence[NormalEvent]) -> IngestReport:
-    rows = json.dumps(
-        [_row(tenant.workspace_id, keyring, event) for event in events], allow_nan=False, separators=(",", ":")
-    )
+    given = [_row(tenant.workspace_id, keyring, event) for event in events]
+    nameless = any("send_id" not in row and row["message_id"] for row in given)
+    store = Q.store_by_relay if nameless else Q.store
+    rows = json.dumps(given, allow_nan=False, separators=(",", ":"))
     instants = [event.timestamp for event in events]
     months = {(instant.year, instant.month) for instant in instants}
     for attempt in range(1, ATTEMPTS + 1):
@@ -134,7 +135,7 @@ async def _ingest_chunk(tenant: Tenant, keyring: Keyring, events: Sequence[Norma
                 await _prepare_months(tenant, min(instants), max(instants))
                 _state(tenant).months.update(months)
             async with tenant.session("jobs", doing="storing delivery events") as session:
-                counts = await session.one(Q.store, {"events": rows})
+                counts = await session.one(store, {"events": rows})
             return IngestReport(**counts) if counts else IngestReport()
         except OutreachDBError as error:
             if attempt == ATTEMPTS or not _passes(error.__cause__):

@@ -325,7 +325,8 @@ BEGIN
         lease_expires_at = CASE WHEN j.stop IS NULL AND j.until IS NULL THEN v_now + lease END,
         begun_at = NULL
     FROM judged AS j
-    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at = j.created_at AND s.created_at = ANY (v_launched)
+    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at - j.created_at = interval '0'
+      AND s.created_at BETWEEN v_first AND v_last
     RETURNING s.id, s.created_at, s.campaign_id, s.step, s.variant, s.lead_id, s.mailbox_id, s.recipient,
         CASE WHEN s.status = 'scheduled' THEN 'postponed' ELSE s.status END, j.stop,
         CASE WHEN s.status = 'claimed' THEN j.lead END;
@@ -393,10 +394,8 @@ DECLARE
     v_first timestamptz := (SELECT min(u) FROM unnest(created_ats) AS u);
     v_last timestamptz := (SELECT max(u) FROM unnest(created_ats) AS u);
 BEGIN
-    -- A begin that a crash forgets is a mail that goes out twice; with this setting off, commits of the last moments are lost.
-    IF current_setting('synchronous_commit') = 'off' THEN
-        SET LOCAL synchronous_commit = 'on';
-    END IF;
+    -- A begin that a crash forgets is a mail that goes out twice.
+    PERFORM outreach.commit_durably();
     PERFORM outreach.hold_campaigns(v_workspace, created_ats);
     RETURN QUERY
     WITH judged AS MATERIALIZED (

@@ -67,7 +67,7 @@ service stats {{
 
 @dataclass(frozen=True)
 class Dovecot:
-    """``port`` takes plain connections and those that ask for TLS, ``tls_port`` only TLS; ``certificate`` signs itself."""
+    """``port`` takes plain connections and STARTTLS, ``tls_port`` only TLS; ``certificate`` signs itself."""
 
     port: int
     tls_port: int

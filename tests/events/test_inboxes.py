@@ -250,7 +250,9 @@ async def test_tls_with_a_certificate_that_is_checked(
     one, two, *_ = campaign.sends
     for send, security, port in ((one, "tls", dovecot.tls_port), (two, "starttls", dovecot.port)):
         user = uuid4().hex
-        await inboxes.add(tenant, keyring, Account(f"{security}@sender.example", "localhost", user, port, security), PASSWORD)
+        await inboxes.add(
+            tenant, keyring, Account(f"{security}@sender.example", "localhost", user, port, security), PASSWORD
+        )
         dovecot.deliver(user, _mail(send.recipient, In_Reply_To=send.message_id))
     # Nobody the system knows has signed it.
     distrusted = await inboxes.poll(tenant, keyring)

@@ -26,9 +26,18 @@ async def _log(tenant: Tenant, campaign: Launched, *named: tuple[Send, str]) -> 
     async with tenant.trusted() as session:
         for send, name in named:
             await session.execute(
-                "INSERT INTO outreach.message_log (workspace_id, created_at, lead_id, campaign_id, send_id, provider_id, recipient) "
+                "INSERT INTO outreach.message_log "
+                "(workspace_id, created_at, lead_id, campaign_id, send_id, provider_id, recipient) "
                 "VALUES (%s, %s, %s, %s, %s, %s, %s)",
-                [tenant.workspace_id, campaign.launched_at, send.lead_id, campaign.campaign_id, send.id, name, send.recipient],
+                [
+                    tenant.workspace_id,
+                    campaign.launched_at,
+                    send.lead_id,
+                    campaign.campaign_id,
+                    send.id,
+                    name,
+                    send.recipient,
+                ],
             )
 
 
@@ -42,13 +51,23 @@ async def test_what_the_relay_s_header_carries_comes_back_in_its_events(tenant: 
 
     tag = header("smtp.mailersend.net", one)
     new = {"id": "a", "type": "opened", "message_id": "x", "recipient": one.recipient, "tags": ["b2b", tag], "meta": []}
-    nested = {"message": {"id": "x"}, "recipient": {"email": two.recipient}, "tags": [header("smtp.mailersend.net", two)]}
+    nested = {
+        "message": {"id": "x"},
+        "recipient": {"email": two.recipient},
+        "tags": [header("smtp.mailersend.net", two)],
+    }
     old = {"id": "b", "type": "opened", "created_at": at, "email": nested}
     # Resend returns the headers of a message, ours for SendGrid among them.
     argument = json.dumps({"unique_args": {"outreachdb_message_id": three.message_id}})
     resent = {"email_id": "r", "to": [three.recipient], "headers": [{"name": "X-SMTPAPI", "value": argument}]}
     metadata = json.loads(header("smtp.go1.unisender.ru", four))["global_metadata"]
-    told = {"job_id": "1a3Q2V-0000OZ-S0", "metadata": metadata, "email": four.recipient, "status": "opened", "event_time": at}
+    told = {
+        "job_id": "1a3Q2V-0000OZ-S0",
+        "metadata": metadata,
+        "email": four.recipient,
+        "status": "opened",
+        "event_time": at,
+    }
     bodies: list[tuple[str, Any]] = [
         ("mailersend", {"type": "activity.opened", "created_at": at, "data": new}),
         ("mailersend", {"type": "activity.opened", "created_at": at, "data": old}),
@@ -58,7 +77,9 @@ async def test_what_the_relay_s_header_carries_comes_back_in_its_events(tenant: 
     for provider, body in bodies:
         report = await ingest_parsed(tenant, keyring, webhooks.adapter(provider).parse(json.dumps(body).encode()))
         assert (report.stored, report.unknown) == (1, 0), provider
-    opened = await _rows(tenant, "SELECT id FROM outreach.email_sends WHERE workspace_id = %s AND opened_at IS NOT NULL")
+    opened = await _rows(
+        tenant, "SELECT id FROM outreach.email_sends WHERE workspace_id = %s AND opened_at IS NOT NULL"
+    )
     assert len(opened) == 4
 
 
@@ -77,7 +98,8 @@ async def test_a_relay_s_own_id_leads_to_the_send(tenant: Tenant, other_tenant: 
     report = await ingest(tenant, keyring, events)
     assert (report.stored, report.unknown) == (4, 2)
     found = await _rows(
-        tenant, "SELECT send_id, event FROM outreach.email_events WHERE workspace_id = %s AND send_id IS NOT NULL ORDER BY 1"
+        tenant,
+        "SELECT send_id, event FROM outreach.email_events WHERE workspace_id = %s AND send_id IS NOT NULL ORDER BY 1",
     )
     assert found == [{"send_id": one.id, "event": "opened"}, {"send_id": two.id, "event": "clicked"}]
     assert (await ingest(tenant, keyring, events)).duplicates == 4
@@ -94,12 +116,16 @@ async def test_an_event_that_was_faster_than_the_log_is_matched_later(tenant: Te
         campaign.event(two, "opened", provider="resend", message_id=str(uuid4())),
     ]
     assert (await ingest(tenant, keyring, events)).unknown == 2
-    before = await _rows(tenant, "SELECT event_key, raw, reason FROM outreach.email_events WHERE workspace_id = %s ORDER BY 1")
+    before = await _rows(
+        tenant, "SELECT event_key, raw, reason FROM outreach.email_events WHERE workspace_id = %s ORDER BY 1"
+    )
     await _log(tenant, campaign, (one, name))
     async with tenant.session("jobs") as session:
         assert await session.value("SELECT outreach.match_late_events()") == 1
         assert await session.value("SELECT outreach.match_late_events()") == 0
-    after = await _rows(tenant, "SELECT event_key, raw, reason FROM outreach.email_events WHERE workspace_id = %s ORDER BY 1")
+    after = await _rows(
+        tenant, "SELECT event_key, raw, reason FROM outreach.email_events WHERE workspace_id = %s ORDER BY 1"
+    )
     assert after == before
     [send] = await _rows(
         tenant, "SELECT id, bounced_at FROM outreach.email_sends WHERE workspace_id = %s AND bounced_at IS NOT NULL"

@@ -1,4 +1,4 @@
-"""A database whose routines live on a clock of their own: the product's SQL, with the clock's name replaced and nothing else."""
+"""A database whose routines live on a clock of their own: the product's SQL with another name for the clock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ CLOCK = (
     "CREATE FUNCTION public.simulated_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT at FROM public.clock'",
 )
 ROUTINES = r"""
-    SELECT regexp_replace(d.text, '\m(now|clock_timestamp|statement_timestamp)\(\)|CURRENT_TIMESTAMP', 'public.simulated_now()', 'g')
+    SELECT regexp_replace(
+        d.text, '\m(now|clock_timestamp|statement_timestamp)\(\)|CURRENT_TIMESTAMP', 'public.simulated_now()', 'g')
     FROM pg_proc AS p
     CROSS JOIN LATERAL (SELECT pg_get_functiondef(p.oid) AS text) AS d
     WHERE p.pronamespace = 'outreach'::regnamespace AND p.prokind = 'f'

@@ -66,7 +66,11 @@ def test_a_relay_s_own_id_is_read_from_its_answer() -> None:
         ("smtp.resend.com", f"250 {mail}", mail),
         ("SMTP.Resend.com", f"250 OK queued as {mail}", mail),
         ("smtp.go1.unisender.ru", "250 OK id=1a3Q2V-0000OZ-S0", "1a3Q2V-0000OZ-S0"),
-        ("email-smtp.eu-west-1.amazonaws.com", f"250 Ok 0102018e4d3c2b1a-{mail}-000000", f"0102018e4d3c2b1a-{mail}-000000"),
+        (
+            "email-smtp.eu-west-1.amazonaws.com",
+            f"250 Ok 0102018e4d3c2b1a-{mail}-000000",
+            f"0102018e4d3c2b1a-{mail}-000000",
+        ),
         ("smtp.mailersend.net", "250 Message queued as 63fd1c1d5f010335ed07066b", "63fd1c1d5f010335ed07066b"),
         ("smtp.resend.com", "250 Thankyouverymuchindeed", None),
         ("smtp.example.com", f"250 queued as {mail}", None),

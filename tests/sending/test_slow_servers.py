@@ -70,9 +70,7 @@ async def test_no_answer_before_the_message_is_tried_again(
     assert set(sink.recipients().values()) == {1}
 
 
-async def test_no_message_is_started_that_could_outlive_its_lease(
-    tenant: Tenant, keyring: Keyring, sink: Sink
-) -> None:
+async def test_no_message_is_started_that_could_outlive_its_lease(tenant: Tenant, keyring: Keyring, sink: Sink) -> None:
     sink.delay = 0.25
     await add_leads(tenant, 8, "slowdata")
     await launched(tenant, keyring, sink.port)

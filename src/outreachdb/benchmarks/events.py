@@ -46,7 +46,7 @@ CAMPAIGN = """
     SELECT %(ws)s, c.launched_at, c.id, p.id, b.ids[1 + p.id %% 20], 1, 'sent', p.email, c.launched_at, c.launched_at
     FROM people AS p, campaign AS c, boxes AS b
 """
-# A year's events of other campaigns of the same workspace, straight into the months: what an ingest finds, not what it does.
+# A year's events of other campaigns of the workspace, straight into the months: what an ingest finds, not what it does.
 # Their keys are as random as SendGrid's, so that the new ones land anywhere in the index.
 STORED = """
     INSERT INTO outreach.email_events (
@@ -58,6 +58,7 @@ STORED = """
     FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n
 """
 MONTHS = "SELECT outreach.ensure_partitions('email_events', now() - interval '301 days', now())"
+CAMPAIGNS = "SELECT count(*) FROM outreach.campaigns"
 CHILD = "from outreachdb.benchmarks.events import child; child()"
 
 
@@ -104,7 +105,7 @@ async def _campaign(url: str) -> str:
     async with Pools(Settings.load({}, database_url=url)) as pools:
         tenant = await workspaces.tenant(pools, WORKSPACE)
         async with tenant.trusted() as session:
-            name = f"bench-{await session.value('SELECT count(*) FROM outreach.campaigns')}-"
+            name = f"bench-{await session.value(CAMPAIGNS)}-"
             await session.execute(CAMPAIGN, {"ws": tenant.workspace_id, "sends": SENDS, "name": name})
     async with await connect(url, autocommit=True) as connection:
         await connection.execute("VACUUM (ANALYZE) outreach.email_sends, outreach.leads")

@@ -131,17 +131,16 @@ BEGIN ATOMIC
     WHERE l.workspace_id = p_workspace AND l.id = p_lead;
 END;
 
--- What templates may name (campaigns/templates.py lists the same fields).
-CREATE OR REPLACE FUNCTION outreach.lead_for_templates(p_workspace bigint, p_lead bigint) RETURNS TABLE (lead jsonb)
+-- What templates may name (campaigns/templates.py lists the same fields). A row as json takes less than half the time of an
+-- object that is built as jsonb: a claim makes one for every send.
+CREATE OR REPLACE FUNCTION outreach.lead_for_templates(p_workspace bigint, p_lead bigint) RETURNS TABLE (lead json)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT jsonb_build_object(
-        'email', l.email, 'first_name', l.first_name, 'last_name', l.last_name, 'phone', l.phone, 'title', l.title,
-        'company_name', l.company_name, 'company_website', l.company_website, 'linkedin_url', l.linkedin_url,
-        'industry', l.industry, 'country', l.country, 'city', l.city, 'timezone', l.timezone,
-        'tags', l.tags, 'custom', l.custom_fields)
-    FROM outreach.leads AS l
-    WHERE l.workspace_id = p_workspace AND l.id = p_lead;
+    SELECT row_to_json(t)
+    FROM (SELECT l.email, l.first_name, l.last_name, l.phone, l.title, l.company_name, l.company_website, l.linkedin_url,
+                 l.industry, l.country, l.city, l.timezone, l.tags, l.custom_fields AS custom
+          FROM outreach.leads AS l
+          WHERE l.workspace_id = p_workspace AND l.id = p_lead) AS t;
 END;
 
 -- What a mailbox may send on a day (UTC) at most, by its cap and its ramp-up; NULL is no limit.
@@ -196,7 +195,7 @@ END;
 CREATE OR REPLACE FUNCTION outreach.claim_sends(
     n integer, worker text, lease interval, skip_mailboxes bigint[] DEFAULT '{}')
 RETURNS TABLE (send_id bigint, created_at timestamptz, campaign_id bigint, step smallint, variant text, lead_id bigint,
-               mailbox_id bigint, recipient text, verdict text, reason text, lead jsonb)
+               mailbox_id bigint, recipient text, verdict text, reason text, lead json)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan

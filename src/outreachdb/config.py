@@ -64,6 +64,12 @@ SETTINGS: tuple[Setting, ...] = (
         "Milliseconds that a segment may be expected to take; above it has to be confirmed.",
         least=1,
     ),
+    Setting(
+        "imap_ca_file",
+        Path,
+        None,
+        "Certificates of the authorities that IMAP servers are checked by; default the system's.",
+    ),
     Setting("public_url", str, None, "Where recipients reach `outreachdb serve`, for tracking and unsubscribe links."),
     Setting(
         "smtp_ca_file",

@@ -123,6 +123,7 @@ def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         "send_status": "failed",
         "step": 1,
         "event_keys": ["event-777", "event-888"],
+        "provider_id": "relay-99007",
         "event": "opened",
         "activity_type": "email_clicked",
         # intelligence

@@ -114,17 +114,20 @@ SELECT 1, 1 + n % 100, 1 + n, 'suppressed' FROM generate_series(1, 20000) AS n;
 
 -- What grows only: in the order of time, a row every 65 seconds, nine of ten of the big workspace, the others spread over a
 -- thousand, as a service for many has it.
-INSERT INTO outreach.message_log (workspace_id, id, created_at, lead_id, campaign_id, send_id, message_id, sender, recipient, subject)
+INSERT INTO outreach.message_log (workspace_id, id, created_at, lead_id, campaign_id, send_id, message_id, provider_id, sender, recipient, subject)
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n / 10 % 1000 END, n, now() - (200000 - n) * interval '65 seconds',
-       (n::bigint * 7919) % 200000 + 1, 1 + n / 2000, n, '<' || n || '@mail.example>', 'sender@mail.example',
-       'person' || n || '@company.example', 'Subject'
+       (n::bigint * 7919) % 200000 + 1, 1 + n / 2000, n, '<' || n || '@mail.example>',
+       CASE WHEN n % 20 = 7 THEN 'relay-' || n END, 'sender@mail.example', 'person' || n || '@company.example', 'Subject'
 FROM generate_series(1, 200000) AS n;
 INSERT INTO outreach.email_events (
-    workspace_id, event_key, created_at, event, provider, send_id, campaign_id, lead_id, step, recipient)
+    workspace_id, event_key, created_at, received_at, event, provider, message_id, send_id, campaign_id, lead_id, step, recipient)
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n / 10 % 1000 END, 'event-' || n, now() - (200000 - n) * interval '65 seconds',
+       now() - (200000 - n) * interval '65 seconds',
        CASE WHEN n % 100 < 55 THEN 'delivered' WHEN n % 100 < 85 THEN 'opened' WHEN n % 100 < 94 THEN 'clicked'
             WHEN n % 100 < 97 THEN 'bounced' WHEN n % 100 < 99 THEN 'replied' ELSE 'unsubscribed' END,
-       'sendgrid', n, 1 + n / 2000, (n::bigint * 7919) % 200000 + 1, 1, 'person' || n || '@company.example'
+       'sendgrid', CASE WHEN n % 100 = 13 THEN 'relay-' || n ELSE '<' || n || '@mail.example>' END,
+       CASE WHEN n % 100 <> 13 THEN n END, 1 + n / 2000, (n::bigint * 7919) % 200000 + 1, 1,
+       'person' || n || '@company.example'
 FROM generate_series(1, 199999) AS n;
 INSERT INTO outreach.lead_activities (workspace_id, id, created_at, lead_id, activity_type, campaign_id, details)
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n / 10 % 1000 END, n, now() - (200000 - n) * interval '65 seconds',

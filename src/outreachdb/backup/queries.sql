@@ -80,6 +80,10 @@ SELECT (SELECT count(*) FROM pg_catalog.pg_namespace AS n
         WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'public'))
      + (SELECT count(*) FROM pg_catalog.pg_class AS c WHERE c.relnamespace = 'public'::regnamespace) AS objects;
 
+-- name: is_member
+SELECT pg_catalog.pg_has_role(current_user, %(role)s, 'MEMBER')
+       AND pg_catalog.pg_has_role(current_user, %(role)s, 'USAGE') AS ok;
+
 -- name: missing_roles
 SELECT r.name
 FROM pg_catalog.unnest(%(names)s::text[]) AS r (name)

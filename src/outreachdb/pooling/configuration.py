@@ -21,7 +21,7 @@ from outreachdb.db.pools import connect, describe
 from outreachdb.db.queries import Queries
 from outreachdb.errors import InvalidInput, UsageError
 from outreachdb.pooling.folder import CONSOLE_LOGIN, PoolFolder
-from outreachdb.pooling.sizes import POOLS, Limits, Sizing, sized
+from outreachdb.pooling.sizes import POOLS, Limits, Pool, Sizing, sized
 
 Q = Queries("outreachdb.pooling")
 Auth = Literal["list", "query"]
@@ -199,11 +199,17 @@ async def write(
         listen,
         port,
         sizing,
-        tuple(asdict(pool) | {"size": sizing.sizes[pool.workload], "wanted": pool.size, "database": names[pool.workload],
-                              "server": describe(behind[pool.workload].url)} for pool in POOLS),
+        tuple(_described(pool, sizing, names, behind) for pool in POOLS),
         folder.environment,
         (*sizing.warnings, *_warnings(behind.values(), listen, auth)),
-    )  # fmt: skip
+    )
+
+
+def _described(
+    pool: Pool, sizing: Sizing, names: Mapping[Workload, str], behind: Mapping[Workload, Upstream]
+) -> dict[str, Any]:
+    size, server = sizing.sizes[pool.workload], describe(behind[pool.workload].url)
+    return asdict(pool) | {"size": size, "wanted": pool.size, "database": names[pool.workload], "server": server}
 
 
 async def _look_at(url: str, passwords: Mapping[str, str], timeout: int) -> Upstream:

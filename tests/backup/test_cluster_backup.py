@@ -31,6 +31,7 @@ def place() -> Iterator[Path]:
         yield Path(made)
 
 
+@pytest.mark.slow
 def test_a_cluster_comes_back_in_a_new_home(own: EmbeddedServer, place: Path) -> None:
     made = asyncio.run(backup.back_up_cluster(own.url(), place / "backups"))
     checked = asyncio.run(backup.verify_cluster(made.folder))
@@ -51,7 +52,9 @@ def test_a_cluster_comes_back_in_a_new_home(own: EmbeddedServer, place: Path) ->
     with pytest.raises(InvalidInput, match="is a copy of a whole cluster"):
         asyncio.run(backup.restore(made.folder, own.url("elsewhere")))
 
-    page = next(path for path in (made.folder / "data" / "base").rglob("*") if path.is_file() and path.stat().st_size > 8192)
+    page = next(
+        path for path in (made.folder / "data" / "base").rglob("*") if path.is_file() and path.stat().st_size > 8192
+    )
     content = page.read_bytes()
     page.write_bytes(content[:5000] + b"x" + content[5001:])
     with pytest.raises(OutreachDBError, match="is not what was written"):

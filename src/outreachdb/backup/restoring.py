@@ -285,7 +285,7 @@ async def _load(url: str, dump: Path, found: Programs, manifest: Manifest, jobs:
         first.write_text("\n".join(schemas) + "\n")
         rest.write_text("\n".join(line for line in listed if line not in set(schemas)) + "\n")
         await run([*common, f"--use-list={first}", dump], environment)
-        given = await _lend(url, schemas)
+        given = await _lend(url, listed)
         await run([*common, f"--jobs={jobs}", f"--use-list={rest}", dump], environment, heard)
         await _take_back(url, given)
 
@@ -295,23 +295,22 @@ def _ensure_ours(url: str) -> None:
         ours.ensure(connection)
 
 
-async def _lend(url: str, schemas: Sequence[str]) -> list[sql.Composed]:
-    """CREATE on the schemas for the trusted role, which owns a few functions; administrators need not. The way back."""
+async def _lend(url: str, listed: Sequence[str]) -> list[sql.Composed]:
+    """CREATE on schemas in which the trusted role owns a function; administrators need not. Statements of the way back.
+
+    A line of the list: number; two more, kind, schema, name with arguments, owner.
+    """
+    words = [line.split(" ") for line in listed]
+    schemas = sorted({each[4] for each in words if each[3:4] == ["FUNCTION"] and each[-1] == ours.TRUSTED})
     connection = await connect(url, autocommit=True)
     async with connection:
         about = await (await connection.execute(Q.database)).fetchone()
-        there = await (await connection.execute(Q.missing_roles, {"names": [ours.TRUSTED]})).fetchall()
-        if (about and about["superuser"]) or there:
+        if about and about["superuser"]:
             return []
-        back = []
-        for line in schemas:
-            name = sql.Identifier(line.split(" ")[5])
-            grant = sql.SQL("GRANT CREATE ON SCHEMA {} TO {}")
-            with contextlib.suppress(pg.InsufficientPrivilege):
-                await connection.execute(grant.format(name, sql.Identifier(ours.TRUSTED)))
-                revoke = sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {}")
-                back.append(revoke.format(name, sql.Identifier(ours.TRUSTED)))
-        return back
+        given = [(sql.Identifier(schema), sql.Identifier(ours.TRUSTED)) for schema in schemas]
+        for names in given:
+            await connection.execute(sql.SQL("GRANT CREATE ON SCHEMA {} TO {}").format(*names))
+        return [sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {}").format(*names) for names in given]
 
 
 async def _take_back(url: str, statements: Sequence[sql.Composed]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,7 +36,8 @@ INSERT INTO outreach.email_events (workspace_id, event_key, created_at, event, p
 SELECT w.id, 'event' || n, now() - n * interval '1 hour', 'delivered', 'test'
 FROM outreach.workspaces AS w, generate_series(1, 300) AS n;
 CREATE TABLE public.odd ("a row" text, "Größe" double precision, made timestamptz, raw bytea, nothing integer);
-INSERT INTO public.odd VALUES ('a', 0.1 + 0.2, '2026-03-29 01:30:00+00', '\\x00ff', NULL), (NULL, 'NaN', 'infinity', '', 1);
+INSERT INTO public.odd
+VALUES ('a', 0.1 + 0.2, '2026-03-29 01:30:00+00', '\\x00ff', NULL), (NULL, 'NaN', 'infinity', '', 1);
 """
 
 
@@ -137,7 +137,7 @@ def test_other_contents_are_noticed(filled: str, target: str, tmp_path: Path) ->
     table = made.manifest.tables["outreach.leads"]
     wrong = made.manifest.tables | {"outreach.leads": replace(table, hash="17"), "public.odd": replace(table, rows=3)}
     replace(made.manifest, tables=wrong).write(made.folder)
-    with pytest.raises(InvalidInput, match="2 tables are not .*outreach.leads: 800 rows, but other contents") as found:
+    with pytest.raises(InvalidInput, match=r"2 tables are not .*outreach.leads: 800 rows, but other contents") as found:
         asyncio.run(backup.restore(made.folder, target))
     assert found.value.context["tables"] == ["outreach.leads", "public.odd"]
     assert _databases(filled) == before
@@ -178,7 +178,7 @@ def test_a_login_without_superuser_backs_up_and_restores(filled: str, server: Em
         connection.execute(f"CREATE ROLE hidden_{tag} LOGIN; GRANT outreachdb_app TO hidden_{tag}".encode())
         connection.execute(f"ALTER TABLE public.odd OWNER TO {login}".encode())
     try:
-        with pytest.raises(DatabaseUnsupported, match="row-level security hides rows of .*leads"):
+        with pytest.raises(DatabaseUnsupported, match=r"row-level security hides rows of .*leads"):
             _made(conninfo.make_conninfo(filled, user=f"hidden_{tag}"), tmp_path)
         made = _made(conninfo.make_conninfo(filled, user=login), tmp_path)
         url = conninfo.make_conninfo(filled, user=login, dbname=name)
@@ -205,6 +205,10 @@ def test_versions_that_do_not_fit(filled: str, target: str, tmp_path: Path, monk
         _made(filled, tmp_path)
 
 
+def _unfinished(place: Path) -> list[Path]:
+    return list(place.glob(".unfinished-*"))
+
+
 @pytest.mark.slow
 def test_cancelled_and_killed_backups_leave_nothing(filled: str, tmp_path: Path) -> None:
     with psycopg.connect(filled, autocommit=True) as connection:
@@ -214,7 +218,7 @@ def test_cancelled_and_killed_backups_leave_nothing(filled: str, tmp_path: Path)
 
     async def cancelled() -> None:
         task = asyncio.create_task(backup.back_up(filled, tmp_path))
-        while not list(tmp_path.glob(".unfinished-*")):
+        while not _unfinished(tmp_path):
             await asyncio.sleep(0.05)
         task.cancel()
         await task
@@ -229,7 +233,7 @@ def test_cancelled_and_killed_backups_leave_nothing(filled: str, tmp_path: Path)
             f"asyncio.run(backup.back_up({filled!r}, Path({str(tmp_path)!r})))"
         )
         process = subprocess.Popen([sys.executable, "-c", code])
-        assert wait_until(lambda: bool(list(tmp_path.glob(".unfinished-*"))), 30)
+        assert wait_until(lambda: bool(_unfinished(tmp_path)), 30)
         process.kill()
         process.wait()
     assert [path.name[:12] for path in tmp_path.iterdir()] == [".unfinished-"]
@@ -262,4 +266,4 @@ def test_commands(
     assert (status, "is not empty" in err) == (1, True)
     status, _, err = run("restore", str(tmp_path))
     assert (status, err) == (1, f"outreachdb: {tmp_path} holds no backup (a whole one has a manifest.json)\n")
-    assert os.stat(tmp_path / "home" / "backups").st_mode & 0o077 == 0
+    assert (tmp_path / "home" / "backups").stat().st_mode & 0o077 == 0

@@ -130,13 +130,6 @@ def base(table: str, parents: Parents) -> Row:
     }
     others: dict[str, Row] = {
         "workspaces": {"name": "acme"},
-        "ops.backups": {
-            "kind": "logical",
-            "tool": "pg_dump",
-            "place": "/backups/one",
-            "started_at": LAUNCH,
-            "finished_at": LAUNCH,
-        },
         "ops.health_snapshots": {"status": "green"},
         "ops.maintenance_runs": {"job": "fold", "status": "running"},
         "ops.partitioned_tables": {"table_name": "new_table"},
@@ -348,7 +341,6 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
     "ck_rollups_grain_known": ("analytics.rollups", "grain", *GRAINS),
     "ck_rollup_deltas_grain_known": ("analytics.rollup_deltas", "grain", *GRAINS),
     "ck_people_first_grain_known": ("analytics.people_first", "grain", *GRAINS),
-    "ck_backups_kind_known": ("ops.backups", "kind", *words("logical", "physical")),
     "ck_health_snapshots_status_known": ("ops.health_snapshots", "status", *words("green", "yellow", "red")),
     "ck_maintenance_runs_status_known": (
         "ops.maintenance_runs",

@@ -152,7 +152,7 @@ def finish(folder: Path, made: Manifest, final: Path) -> Path:
     return final
 
 
-async def record(url: str, made: Manifest, folder: Path, at: datetime, verified_at: datetime | None = None) -> bool:
+async def record(url: str, made: Manifest, folder: Path, at: datetime) -> bool:
     """Tell health; False where the database has no table for it. A backup is none the worse for that."""
     if made.revision is None:
         return False
@@ -166,9 +166,9 @@ async def record(url: str, made: Manifest, folder: Path, at: datetime, verified_
                     "tool": made.program,
                     "place": str(folder),
                     "started_at": at,
-                    "bytes": made.bytes,
-                    "verified_at": verified_at,
-                    "details": Jsonb({"rows": made.rows, "tables": len(made.tables), "seconds": made.seconds}),
+                    "details": Jsonb(
+                        {"bytes": made.bytes, "rows": made.rows, "tables": len(made.tables), "seconds": made.seconds}
+                    ),
                 },
             )
         return True

@@ -127,7 +127,7 @@ async def restore_cluster(
         await asyncio.to_thread(manifest.check_files, folder, progress)
     target = Home(home)
     target.check()
-    if target.data.exists():
+    if target.major() is not None:
         raise Conflict(f"{home} holds a cluster already", hint="set OUTREACHDB_HOME to a new folder")
     progress("copying the cluster", 0)
     await asyncio.to_thread(_place, folder / "data", target)

@@ -65,11 +65,12 @@ SELECT v.version_num AS revision FROM ops.alembic_version AS v;
 
 -- name: record
 SELECT outreach.record_backup(
-    %(kind)s, %(tool)s, %(place)s, %(started_at)s::timestamptz, %(bytes)s, %(verified_at)s::timestamptz,
-    %(details)s::jsonb) AS id;
+    %(kind)s, %(tool)s, %(place)s, %(started_at)s::timestamptz, %(details)s::jsonb) AS id;
 
 -- name: verified
-UPDATE ops.backups AS b SET verified_at = clock_timestamp() WHERE b.place = %(place)s;
+UPDATE ops.maintenance_runs AS m
+SET details = m.details || pg_catalog.jsonb_build_object('verified_at', pg_catalog.clock_timestamp())
+WHERE m.job = 'backup' AND m.details ->> 'place' = %(place)s;
 
 -- name: database_exists
 SELECT EXISTS (SELECT FROM pg_catalog.pg_database AS d WHERE d.datname = %(name)s) AS found;

@@ -217,8 +217,6 @@ INSERT INTO ops.health_snapshots (captured_at, status, checks)
 SELECT now() - n * interval '10 minutes', 'green', '{"cache_hit_ratio": 0.99}' FROM generate_series(1, 20000) AS n;
 INSERT INTO ops.maintenance_runs (job, status, started_at)
 SELECT 'job_' || n % 15, 'succeeded', now() - n * interval '10 minutes' FROM generate_series(1, 20000) AS n;
-INSERT INTO ops.backups (kind, tool, place, started_at, finished_at)
-SELECT 'logical', 'pg_dump', 'backup-' || n, now() - n * interval '1 hour', now() - n * interval '1 hour' FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.partition_archives (table_name, partition_name, range_start, range_end, file, row_count, content_sha256, revision)
 SELECT 'table_' || n % 10, 'table', now() - n * interval '1 day', now(), 'file', 1, '\x00', '0010' FROM generate_series(1, 5000) AS n;
 -- A handful of rows each in real life, where no index is needed; filled so that the plan shows what the key is there for.

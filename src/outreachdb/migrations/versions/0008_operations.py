@@ -126,28 +126,6 @@ def upgrade() -> None:
         schema="ops",
     )
 
-    op.create_table(
-        "backups",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("tool", sa.Text(), nullable=False),
-        sa.Column("place", sa.Text(), nullable=False),
-        sa.Column("bytes", sa.BigInteger(), nullable=True),
-        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("verified_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column(
-            "details", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False
-        ),
-        sa.CheckConstraint("kind IN ('logical', 'physical')", name="ck_backups_kind_known"),
-        sa.PrimaryKeyConstraint("id", name="pk_backups"),
-        schema="ops",
-    )
-    op.create_index(
-        "ix_backups_finished_at", "backups", [sa.literal_column("finished_at DESC")], unique=False, schema="ops"
-    )
-    row_security.share(op, "ops.backups", trusted="SELECT, INSERT, UPDATE")
-
     for table in ("index_usage_stats", "health_snapshots", "maintenance_runs", "partition_archives"):
         row_security.share(op, f"ops.{table}", trusted="SELECT, INSERT, UPDATE")
     row_security.share(op, "ops.partitioned_tables", trusted="SELECT")
@@ -158,7 +136,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("backups", schema="ops")
     op.drop_table("maintenance_runs", schema="ops")
     op.drop_table("health_snapshots", schema="ops")
     op.drop_table("index_usage_stats", schema="ops")

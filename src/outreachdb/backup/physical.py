@@ -96,8 +96,7 @@ async def verify_cluster(folder: Path, *, record_at: str | None = None, progress
     await run([found.path / "pg_verifybackup", "--exit-on-error", folder / "data"], without_password("")[1])
     rows, tables, where = 0, 0, "its files and WAL only; start a copy with its own configuration to be sure"
     if _is_ours(folder):
-        scratch = Path(tempfile.mkdtemp(prefix="odb-verify-", dir="/tmp"))
-        scratch.chmod(0o711)
+        scratch = await asyncio.to_thread(_scratch)
         try:
             restored = await restore_cluster(folder, scratch / "home", check_files=False, progress=progress)
             rows, tables, where = restored.rows, restored.tables, "a copy of the cluster, started"
@@ -143,6 +142,13 @@ def _physical(folder: Path) -> Manifest:
     if manifest.kind != "physical":
         raise InvalidInput(f"{folder} is a backup of one database", hint="leave out --cluster")
     return manifest
+
+
+def _scratch() -> Path:
+    """A folder that the server's account can pass through, and nobody can look into."""
+    made = Path(tempfile.mkdtemp(prefix="odb-verify-", dir="/tmp"))
+    made.chmod(0o711)
+    return made
 
 
 def _is_ours(folder: Path) -> bool:

@@ -15,11 +15,13 @@ from outreachdb.benchmarks import (
     imports,
     indexes,
     migration,
+    pools,
     population,
     search,
     segments,
     sending,
     server,
+    tuning,
 )
 from outreachdb.benchmarks.measure import Result, machine
 from outreachdb.cli.context import run, settings
@@ -38,10 +40,12 @@ BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "import-scale": (imports.run_scale, 5_000_000),
     "indexes": (indexes.run, 0),
     "migration": (migration.run, 2_000_000),
+    "pools": (pools.run_pools, 0),
     "search": (search.run, 2_000_000),
     "segments": (segments.run, 2_000_000),
     "sending": (sending.run, 1_000_000),
     "server": (server.run, 0),
+    "tuning": (tuning.run, 200_000),
 }
 # These ask the same people, who are loaded once where both are wanted.
 SHARED = {"search": search.measured, "segments": segments.measured}

@@ -2048,6 +2048,9 @@ GRANT ALL ON FUNCTION outreach.fold_when_pending(p_least integer, p_limit intege
 REVOKE ALL ON FUNCTION outreach.forecast_sends(campaign_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.forecast_sends(campaign_id bigint) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.freeze_rollups(p_table text, p_from timestamp with time zone, p_to timestamp with time zone, p_workspace bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outreach.get_backup_age() FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.get_backup_age() TO outreachdb_trusted;
+GRANT ALL ON FUNCTION outreach.get_backup_age() TO outreachdb_reader;
 GRANT ALL ON FUNCTION outreach.get_campaign_analytics(p_campaign bigint, p_since date, p_until date) TO outreachdb_app;
 GRANT ALL ON FUNCTION outreach.get_campaign_analytics(p_campaign bigint, p_since date, p_until date) TO outreachdb_trusted;
 GRANT ALL ON FUNCTION outreach.get_lead_growth_analytics(p_since date, p_until date) TO outreachdb_app;
@@ -2097,6 +2100,8 @@ REVOKE ALL ON FUNCTION outreach.reconcile_all_rollups(p_days integer, p_repair b
 REVOKE ALL ON FUNCTION outreach.reconcile_rollups(p_days integer, p_repair boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.reconcile_rollups(p_days integer, p_repair boolean) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.reconcile_workspace(p_workspace bigint, p_days integer, p_repair boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outreach.record_backup(p_kind text, p_tool text, p_place text, p_started_at timestamp with time zone, p_details jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.record_backup(p_kind text, p_tool text, p_place text, p_started_at timestamp with time zone, p_details jsonb) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.record_sends(results jsonb, worker text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.record_sends(results jsonb, worker text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.recount_rollups(p_workspace bigint, p_first date, p_last date) FROM PUBLIC;

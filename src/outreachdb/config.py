@@ -46,6 +46,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("home", Path, None, "Folder of the embedded server; default is the user's data folder."),
     Setting("workspace", str, None, "Workspace used when a command names none."),
     Setting("pool_max", int, 10, "Most connections that one pool opens.", least=1),
+    Setting(
+        "pool_console_url",
+        str,
+        None,
+        "URL of PgBouncer's console; default that of `outreachdb pool start`.",
+        secret=True,
+    ),
     Setting("connect_timeout", int, 5, "Seconds to wait for a connection.", least=1),
     # Below PostgreSQL's deadlock_timeout (1 s): in a deadlock it is the migration that gives way, not a writer that
     # dies.

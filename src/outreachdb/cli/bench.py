@@ -18,11 +18,13 @@ from outreachdb.benchmarks import (
     indexes,
     migration,
     partitions,
+    pools,
     population,
     search,
     segments,
     sending,
     server,
+    tuning,
 )
 from outreachdb.benchmarks.measure import Result, machine
 from outreachdb.cli.context import run, settings
@@ -44,10 +46,12 @@ BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "indexes": (indexes.run, 0),
     "migration": (migration.run, 2_000_000),
     "partitions": (partitions.run, 5_000_000),
+    "pools": (pools.run_pools, 0),
     "search": (search.run, 2_000_000),
     "segments": (segments.run, 2_000_000),
     "sending": (sending.run, 1_000_000),
     "server": (server.run, 0),
+    "tuning": (tuning.run, 200_000),
 }
 # These count events (a month of `partitions` rows), not leads.
 BY_EVENTS = {"analytics", "events", "partitions"}

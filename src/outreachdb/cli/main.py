@@ -23,6 +23,7 @@ WITH_VALUE = {"-d": "database_url", "--database-url": "database_url", "-w": "wor
 # Which file has a command: a command's own imports are enough to run it (all of them take a second).
 COMMANDS = {
     "advise": "advise",
+    "backup": "backup",
     "bench": "bench",
     "campaign": "campaigns",
     "constraints": "migrate",
@@ -35,12 +36,15 @@ COMMANDS = {
     "leads": "search",
     "migrate": "migrate",
     "partitions": "partitions",
+    "pool": "pool",
+    "restore": "backup",
     "segment": "segments",
     "send": "sending",
     "serve": "serve",
     "stats": "stats",
     "status": "server",
     "suppress": "leads",
+    "tune": "tune",
     "up": "server",
     "webhook": "events",
     "workspace": "workspaces",

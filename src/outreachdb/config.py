@@ -64,6 +64,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Milliseconds that a segment may be expected to take; above it has to be confirmed.",
         least=1,
     ),
+    Setting("jobs_time_zone", str, "UTC", "Time zone of the schedules of jobs, such as Europe/Berlin."),
     Setting("public_url", str, None, "Where recipients reach `outreachdb serve`, for tracking and unsubscribe links."),
     Setting(
         "smtp_ca_file",

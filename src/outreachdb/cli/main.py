@@ -32,6 +32,8 @@ COMMANDS = {
     "import": "leads",
     "imports": "leads",
     "inbox": "events",
+    "jobs": "jobs",
+    "key": "keys",
     "leads": "search",
     "migrate": "migrate",
     "segment": "segments",
@@ -42,6 +44,7 @@ COMMANDS = {
     "suppress": "leads",
     "up": "server",
     "webhook": "events",
+    "worker": "jobs",
     "workspace": "workspaces",
 }
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import asking
 
 import outreachdb
 from outreachdb.config import Settings
 from outreachdb.db.pools import Pools
-from outreachdb.db.tenant import TRUSTED_ROLE, session
 
 
 @pytest.fixture
@@ -33,15 +33,6 @@ def ask(pools: Pools) -> Callable[..., Any]:
 @pytest.fixture
 def ask_own(own_pools: Pools) -> Callable[..., Any]:
     return asking(own_pools)
-
-
-def asking(pools: Pools) -> Callable[..., Any]:
-    async def rows(statement: str, **values: Any) -> list[Any]:
-        async with session(pools, role=TRUSTED_ROLE, workload="jobs") as trusted:
-            cursor = await trusted.execute(statement, values or None)
-            return [tuple(row.values()) for row in await cursor.fetchall()] if cursor.description else []
-
-    return rows
 
 
 @pytest.fixture

@@ -110,8 +110,10 @@ async def test_a_failure_is_told_and_tried_again(own_pools: Pools, ask_own: Call
     assert await runs.due(own_pools) == [], "not at once"
     await ask_own("UPDATE ops.maintenance_runs SET finished_at = finished_at - interval '6 minutes'")
     assert await runs.due(own_pools) == ["python", "sql"]
-    await ask_own("INSERT INTO ops.maintenance_runs (job, status, due_at, finished_at)"
-                  " SELECT job, status, due_at, finished_at FROM ops.maintenance_runs, generate_series(1, 2)")  # fmt: skip
+    await ask_own(
+        "INSERT INTO ops.maintenance_runs (job, status, due_at, finished_at)"
+        " SELECT job, status, due_at, finished_at FROM ops.maintenance_runs, generate_series(1, 2)"
+    )
     assert await runs.due(own_pools) == [], "three failures are enough for one tick"
 
 
@@ -130,7 +132,7 @@ async def test_a_time_limit_ends_python_and_sql(own_pools: Pools) -> None:
         assert row["seconds"] < 5
 
 
-async def test_a_run_whose_process_died_is_marked_by_the_next(own_pools: Pools, ask_own: Callable[..., Any]) -> None:
+async def test_a_dead_run_is_marked_by_the_next(own_pools: Pools, ask_own: Callable[..., Any]) -> None:
     job = PeriodicJob("mortal", "0 2 * * *", "x", 60, sql="SELECT 1")
     await publish(own_pools, (job,))
     await ask_own("UPDATE ops.scheduled_jobs SET registered_at = now() - interval '9 days'")

@@ -215,8 +215,5 @@ WHERE b.status IN ('queued', 'running') AND b.created_at < now() - interval '1 m
   AND NOT outreach.job_lock_is_held('background ' || b.id)
 ORDER BY b.workspace_id, b.id;
 
--- name: use_queue
-SET LOCAL search_path = procrastinate, pg_catalog;
-
 -- name: workspace_of
 SELECT w.name, w.read_limit_ms FROM outreach.workspaces AS w WHERE w.id = %(workspace_id)s;

@@ -14,6 +14,7 @@ from typing import Any
 import procrastinate
 import structlog
 from procrastinate import exceptions, retry
+from procrastinate.job_context import JobContext
 from procrastinate.jobs import Job, Status
 from psycopg import sql
 
@@ -30,6 +31,7 @@ PERIODIC = "outreachdb.periodic"
 BACKGROUND = "outreachdb.background"
 TICK = "outreachdb.tick"
 STALLED_SECONDS = 30
+BUSY_ATTEMPTS = 4
 
 
 class Again(Exception):
@@ -76,16 +78,19 @@ async def _configure(connection: Connection) -> None:
 def add_ticks(app: procrastinate.App, pools: Pools) -> None:
     """Register the task that runs one periodic job, and the one that looks every minute which are due."""
 
-    @app.task(name=PERIODIC, queue="periodic", retry=WHEN_ASKED)
-    async def periodic(name: str) -> None:
+    @app.task(name=PERIODIC, queue="periodic", retry=WHEN_ASKED, pass_context=True)
+    async def periodic(context: JobContext, name: str) -> None:
         job = registry.find(name)
         if job is None:
             return  # a newer worker put it in; it puts it in again
         structlog.contextvars.bind_contextvars(job=name)
         try:
-            await runs.perform(pools, job, driver="worker", scheduled=True)
+            done = await runs.perform(pools, job, driver="worker", scheduled=True)
         except OutreachDBError as error:
             log.warning("a job failed", job=name, problem=str(error))
+            return
+        if done.status == "busy" and context.job.attempts < BUSY_ATTEMPTS:
+            raise Again(2 ** (context.job.attempts + 1))  # its kin may be done soon; later the next tick asks again
 
     @app.periodic(cron="* * * * *", periodic_id="tick")
     @app.task(name=TICK, queue="periodic", queueing_lock=TICK)
@@ -132,7 +137,7 @@ async def recover(app: procrastinate.App, pools: Pools) -> int:
 
 async def put_in(app: procrastinate.App, connection: Connection, workspace_id: int, background_id: int) -> None:
     """Queue a background job in the caller's transaction: the row and its place in the queue come together or not."""
-    await connection.execute(Q.use_queue)
+    await connection.execute(sql.SQL("SET LOCAL search_path = {}, pg_catalog").format(sql.Identifier(SCHEMA)))
     arguments: dict[str, Any] = {"workspace_id": workspace_id, "background_id": background_id}
     deferrer = app.configure_task(BACKGROUND, queue="background", connection=connection)
     queue_id = await deferrer.defer_async(**arguments)

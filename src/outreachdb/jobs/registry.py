@@ -20,8 +20,8 @@ class PeriodicJob:
     """One job: ``sql``, a statement that gives one number, or ``run`` where it takes Python.
 
     With both, pg_cron runs the first and the worker the second. ``schedule`` is cron text (minute, hour, day, month,
-    weekday) in the time zone of the setting ``jobs_time_zone``; ``limit`` is in seconds. A run that is due while one with
-    the same ``lock`` (default: the job's own) goes on waits for its end; ticks missed meanwhile count as one.
+    weekday) in the time zone of the setting ``jobs_time_zone``; ``limit`` is in seconds. A run that is due while one
+    with the same ``lock`` (default: the job's own) goes on waits for its end; ticks missed meanwhile count as one.
     """
 
     name: str

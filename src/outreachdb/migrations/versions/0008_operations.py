@@ -13,7 +13,7 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
-# The last of procrastinate's own migration files that this revision applies; a newer library needs a revision of ours.
+# The last of procrastinate's own migration files that this revision knows; a newer one needs a revision of ours.
 QUEUE_VERSION = "03.04.00_50"
 
 

@@ -77,6 +77,7 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "Certificates of the authorities that IMAP servers are checked by; default the system's.",
     ),
+    Setting("jobs_time_zone", str, "UTC", "Time zone of the schedules of jobs, such as Europe/Berlin."),
     Setting("public_url", str, None, "Where recipients reach `outreachdb serve`, for tracking and unsubscribe links."),
     Setting(
         "smtp_ca_file",

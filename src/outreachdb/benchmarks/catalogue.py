@@ -150,6 +150,8 @@ def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         "schema_name": "outreach",
         "index_name": "index_77",
         "job": "job_7",
+        "queue": "url",
+        "item_id": 7777,
         "revision": "r777",
         "room": "room_777",
         "identity": "f777",

@@ -33,6 +33,8 @@ COMMANDS = {
     "import": "leads",
     "imports": "leads",
     "inbox": "events",
+    "jobs": "jobs",
+    "key": "keys",
     "leads": "search",
     "migrate": "migrate",
     "partitions": "partitions",
@@ -47,6 +49,7 @@ COMMANDS = {
     "tune": "tune",
     "up": "server",
     "webhook": "events",
+    "worker": "jobs",
     "workspace": "workspaces",
 }
 

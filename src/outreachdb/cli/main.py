@@ -29,6 +29,7 @@ COMMANDS = {
     "demo": "demo",
     "down": "server",
     "events": "events",
+    "health": "health",
     "import": "leads",
     "imports": "leads",
     "inbox": "events",

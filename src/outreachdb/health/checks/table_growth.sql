@@ -11,7 +11,11 @@
 WITH growing AS (
     SELECT
         d.kind, d.name, count(*) AS days, max(d.value) AS most,
-        30 * 100 * regr_slope(d.value, d.day - current_date) / nullif(regr_intercept(d.value, d.day - current_date), 0) AS percent
+        -- Held against where the line was 30 days ago, or a hundredth of today's size where it was not there yet.
+        100 * 30 * regr_slope(d.value, d.day - current_date) / greatest(
+            regr_intercept(d.value, d.day - current_date) - 30 * regr_slope(d.value, d.day - current_date),
+            regr_intercept(d.value, d.day - current_date) / 100, 1
+        ) AS percent
     FROM ops.daily_figures AS d
     CROSS JOIN given AS g
     WHERE d.kind IN ('database', 'table') AND d.day > current_date - 30

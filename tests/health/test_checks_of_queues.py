@@ -151,7 +151,9 @@ async def test_failed_jobs(ground: Ground, workspace: int) -> None:
             f"VALUES ('{job}', '{status}', now() - interval '{days} days')"
         )
 
-    ground.do(run("one", "succeeded", 1), run("old", "failed", 20), run("mended", "failed", 1), run("mended", "succeeded"))
+    ground.do(
+        run("one", "succeeded", 1), run("old", "failed", 20), run("mended", "failed", 1), run("mended", "succeeded")
+    )
     found = await step(ground, "failed_jobs", {"red": 2}, run("one", "failed"), run("two", "failed"))
     assert statuses(found) == ["green", "yellow", "red"]
     assert found[-1].summary == "one, two"
@@ -172,5 +174,7 @@ def test_every_check_is_tried() -> None:
     from pathlib import Path
 
     text = "\n".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_checks_*.py"))
-    missing = [name for name in checks() if f'"{name}"' not in text and f'{{kind}}_{name.partition("_")[2]}"' not in text]
+    missing = [
+        name for name in checks() if f'"{name}"' not in text and f'{{kind}}_{name.partition("_")[2]}"' not in text
+    ]
     assert missing == []

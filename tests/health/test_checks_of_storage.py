@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import psycopg
 import pytest
@@ -27,7 +26,10 @@ def statuses(found: list[Result]) -> list[str]:
     return [each.status for each in found]
 
 
-CACHED = (f"CREATE TABLE trouble.cached ({WIDE})", "INSERT INTO trouble.cached SELECT n FROM generate_series(1, 4000) AS n")
+CACHED = (
+    f"CREATE TABLE trouble.cached ({WIDE})",
+    "INSERT INTO trouble.cached SELECT n FROM generate_series(1, 4000) AS n",
+)
 INDEXED = ("CREATE INDEX ON trouble.cached (id, word)", "SET enable_sort = off", "SET enable_bitmapscan = off")
 
 
@@ -35,7 +37,12 @@ INDEXED = ("CREATE INDEX ON trouble.cached (id, word)", "SET enable_sort = off",
     ("name", "red", "indexed", "query"),
     [
         ("cache_hit_tables", 60, (), "SELECT count(word) FROM trouble.cached"),
-        ("cache_hit_indexes", 60, INDEXED, "SELECT count(*) FROM (SELECT id FROM trouble.cached ORDER BY id OFFSET 0) AS x"),
+        (
+            "cache_hit_indexes",
+            60,
+            INDEXED,
+            "SELECT count(*) FROM (SELECT id FROM trouble.cached ORDER BY id OFFSET 0) AS x",
+        ),
     ],
 )
 async def test_cache_hits(ground: Ground, name: str, red: float, indexed: tuple[str, ...], query: str) -> None:
@@ -130,7 +137,9 @@ async def test_not_valid_constraints(ground: Ground) -> None:
 async def test_unused_indexes(ground: Ground) -> None:
     young = await ground.look("unused_indexes")
     assert (young.status, "30 are needed" in young.summary) == ("not applicable", True)
-    ground.do("CREATE TABLE trouble.idle (id int)", "INSERT INTO trouble.idle SELECT n FROM generate_series(1, 60000) AS n")
+    ground.do(
+        "CREATE TABLE trouble.idle (id int)", "INSERT INTO trouble.idle SELECT n FROM generate_series(1, 60000) AS n"
+    )
     numbers = {"yellow": 1, "red": 9, "min_days": 0, "min_mb": 1}
     one = ("CREATE INDEX idle_one ON trouble.idle (id)",)
     more = tuple(f"CREATE INDEX idle_{n} ON trouble.idle (id, (id + {n}))" for n in range(3))
@@ -242,7 +251,10 @@ async def test_default_partition(ground: Ground) -> None:
         "CREATE TABLE trouble.sorted (id int) PARTITION BY RANGE (id)",
         "CREATE TABLE trouble.rest PARTITION OF trouble.sorted DEFAULT",
     )
-    few, many = ("INSERT INTO trouble.sorted VALUES (1)",), ("INSERT INTO trouble.sorted SELECT generate_series(1, 99)",)
+    few, many = (
+        ("INSERT INTO trouble.sorted VALUES (1)",),
+        ("INSERT INTO trouble.sorted SELECT generate_series(1, 99)",),
+    )
     found = await step(ground, "default_partition", {"red": 100}, made, few, many)
     assert statuses(found) == ["not applicable", "green", "yellow", "red"]
 
@@ -253,7 +265,9 @@ async def test_partition_runway(ground: Ground) -> None:
     def month(ahead: int) -> tuple[str, ...]:
         first = (datetime.now(UTC).replace(day=1) + timedelta(days=31 * ahead)).replace(day=1).date()
         after = (first + timedelta(days=31)).replace(day=1)
-        return (f"CREATE TABLE trouble.m{ahead} PARTITION OF trouble.monthly FOR VALUES FROM ('{first}') TO ('{after}')",)
+        return (
+            f"CREATE TABLE trouble.m{ahead} PARTITION OF trouble.monthly FOR VALUES FROM ('{first}') TO ('{after}')",
+        )
 
     empty = ("CREATE TABLE trouble.monthly (at timestamptz) PARTITION BY RANGE (at)", *month(3))
     found = await step(ground, "partition_runway", {}, empty, month(0), month(1), month(2))
@@ -283,12 +297,17 @@ async def test_retention_lag(ground: Ground) -> None:
 async def test_replication_slots(ground: Ground) -> None:
     """A slot that nobody reads keeps what is written."""
     write = "INSERT INTO trouble.logged SELECT n, repeat(md5(n::text), 60) FROM generate_series(1, 500) AS n"
-    ground.do("CREATE TABLE trouble.logged (id int, word text)", "ALTER TABLE trouble.logged ALTER word SET STORAGE EXTERNAL")
+    ground.do(
+        "CREATE TABLE trouble.logged (id int, word text)", "ALTER TABLE trouble.logged ALTER word SET STORAGE EXTERNAL"
+    )
     flush = "SET synchronous_commit = on"
-    made = ("CHECKPOINT", "SELECT pg_create_physical_replication_slot('forgotten', true)",)
-    found = await step(ground, "replication_slots", {"yellow": 0.5, "red": 2}, made, (flush, write), (flush, write, write))
+    made = (
+        "CHECKPOINT",
+        "SELECT pg_create_physical_replication_slot('forgotten', true)",
+    )
+    found = await step(
+        ground, "replication_slots", {"yellow": 0.5, "red": 2}, made, (flush, write), (flush, write, write)
+    )
     ground.do("SELECT pg_drop_replication_slot('forgotten')")
     assert statuses(found) == ["green", "green", "yellow", "red"]
     assert found[-1].summary == "1 slots, 1 without a reader"
-
-

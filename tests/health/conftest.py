@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,10 +68,8 @@ class Ground:
 
 
 def _run_until_ended(connection: psycopg.Connection[Any], statement: str) -> None:
-    try:
+    with suppress(psycopg.Error):
         connection.execute(statement.encode())
-    except psycopg.Error:
-        pass
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from contextlib import ExitStack
 
 import psycopg
@@ -36,7 +36,7 @@ async def test_idle_in_transaction(ground: Ground) -> None:
     assert (await ground.look("idle_in_transaction", yellow=0.1)).status == "green"
     with ground.session() as idle:
         idle.execute("BEGIN")
-        time.sleep(0.2)
+        await asyncio.sleep(0.2)
         yellow = await ground.look("idle_in_transaction", yellow=0.1)
         red = await ground.look("idle_in_transaction", yellow=0.1, red=0.2)
         default = await ground.look("idle_in_transaction")
@@ -50,7 +50,7 @@ async def test_idle_in_transaction(ground: Ground) -> None:
 async def test_old_transactions(ground: Ground) -> None:
     with ground.running("BEGIN", "SELECT pg_sleep(60)") as pid:
         assert (await ground.look("old_transactions")).status == "green"
-        time.sleep(0.2)
+        await asyncio.sleep(0.2)
         assert (await ground.look("old_transactions", yellow=0.1)).status == "yellow"
         red = await ground.look("old_transactions", yellow=0.1, red=0.2)
     assert (red.status, red.evidence["transactions"][0]["who"]) == ("red", f"session {pid}")
@@ -59,7 +59,7 @@ async def test_old_transactions(ground: Ground) -> None:
 async def test_long_queries(ground: Ground) -> None:
     assert (await ground.look("long_queries", yellow=0.1)).status == "green"
     with ground.running("SELECT pg_sleep(60)") as pid:
-        time.sleep(0.2)
+        await asyncio.sleep(0.2)
         yellow = await ground.look("long_queries", yellow=0.1)
         red = await ground.look("long_queries", yellow=0.1, red=0.2)
     assert statuses(yellow, red) == ["yellow", "red"]
@@ -74,7 +74,7 @@ async def test_lock_waits(ground: Ground) -> None:
         head.execute("LOCK TABLE trouble.locked IN ACCESS SHARE MODE")
         pid = head.info.backend_pid
         with ground.running("BEGIN", "LOCK TABLE trouble.locked"), ground.running("SELECT FROM trouble.locked"):
-            time.sleep(0.2)
+            await asyncio.sleep(0.2)
             yellow = await ground.look("lock_waits", yellow=0.1)
             red = await ground.look("lock_waits", yellow=0.1, red=0.2)
     assert statuses(yellow, red) == ["yellow", "red"]

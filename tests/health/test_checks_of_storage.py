@@ -87,7 +87,7 @@ async def test_never_analysed(ground: Ground) -> None:
 
     parent = (
         "CREATE TABLE trouble.parent (id int) PARTITION BY RANGE (id)",
-        "CREATE TABLE trouble.child PARTITION OF trouble.parent FOR VALUES FROM (0) TO (1000) WITH (autovacuum_enabled = off)",
+        "CREATE TABLE trouble.child PARTITION OF trouble.parent FOR VALUES FROM (0) TO (1000)",
         "INSERT INTO trouble.parent SELECT n FROM generate_series(1, 100) AS n",
         "ANALYZE trouble.child",
     )
@@ -222,8 +222,8 @@ async def test_backup_age(ground: Ground) -> None:
     def backup(hours: int) -> tuple[str, ...]:
         return (
             "DELETE FROM ops.maintenance_runs",
-            "INSERT INTO ops.maintenance_runs (job, status, finished_at) "
-            f"VALUES ('backup', 'succeeded', now() - interval '{hours} hours'), ('backup', 'failed', now())",
+            f"""INSERT INTO ops.maintenance_runs (job, status, finished_at)
+            VALUES ('backup', 'succeeded', now() - interval '{hours} hours'), ('backup', 'failed', now())""",
         )
 
     found = await step(ground, "backup_age", {}, backup(1), backup(30), backup(60))
@@ -236,9 +236,9 @@ async def test_table_growth(ground: Ground) -> None:
         """Thirty days in which a table of a gigabyte grew by that much."""
         return (
             "DELETE FROM ops.daily_figures",
-            "INSERT INTO ops.daily_figures (kind, name, day, value) "
-            "SELECT 'table', 'outreach.leads', timezone('UTC', now())::date - n, "
-            f"1e9 * (1 - {percent} / 100.0 * n / 30 / (1 + {percent} / 100.0)) FROM generate_series(0, 29) AS n",
+            f"""INSERT INTO ops.daily_figures (kind, name, day, value)
+            SELECT 'table', 'outreach.leads', timezone('UTC', now())::date - n,
+                   1e9 * (1 - {percent} / 100.0 * n / 30 / (1 + {percent} / 100.0)) FROM generate_series(0, 29) AS n""",
         )
 
     found = await step(ground, "table_growth", {}, history(10), history(80), history(300))
@@ -283,8 +283,9 @@ async def test_retention_lag(ground: Ground) -> None:
     workspace = ground.do("INSERT INTO outreach.workspaces (name) VALUES ('late') RETURNING id")
 
     def row(days: int) -> tuple[str, ...]:
-        months = "make_interval(months => (SELECT retention_months::int FROM ops.partitioned_tables WHERE table_name = 'message_log'))"
-        at = f"date_trunc('month', now() - {months} - interval '{days} days', 'UTC') - interval '1 day'"
+        kept = "(SELECT retention_months::int FROM ops.partitioned_tables WHERE table_name = 'message_log')"
+        last = f"now() - make_interval(months => {kept}) - interval '{days} days'"
+        at = f"date_trunc('month', {last}, 'UTC') - interval '1 day'"
         return (
             f"SELECT outreach.ensure_partitions('message_log', {at}, {at})",
             f"INSERT INTO outreach.message_log (workspace_id, created_at) VALUES ({workspace}, {at})",

@@ -106,7 +106,8 @@ SELECT
 FROM (
     SELECT
         s.seqrelid, d.refobjid AS relation, a.attname, n.nspname, c.relname,
-        (pg_sequence_parameters(s.seqrelid)).*,
+        s.seqstart AS start_value, s.seqmin AS minimum_value, s.seqmax AS maximum_value, s.seqincrement AS increment,
+        s.seqcycle AS cycle_option,
         CASE WHEN has_sequence_privilege(s.seqrelid, 'USAGE, SELECT') THEN pg_sequence_last_value(s.seqrelid) END AS last,
         CASE a.atttypid WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647 END AS holds
     FROM pg_sequence AS s

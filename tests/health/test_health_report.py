@@ -35,7 +35,7 @@ async def test_a_foreign_database(empty_database_url: str) -> None:
 
 
 async def test_a_login_that_may_nothing(own_database_url: str, server: EmbeddedServer) -> None:
-    name = own_database_url.split("?")[0].rsplit("/", 1)[1]
+    name = own_database_url.partition("?")[0].rpartition("/")[2]
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute("DROP ROLE IF EXISTS stranger")
         connection.execute("CREATE ROLE stranger LOGIN PASSWORD 'x'")
@@ -72,7 +72,7 @@ async def test_a_check_that_takes_too_long_costs_itself_only(database_url: str) 
 def test_headers_are_whole() -> None:
     for each in checks().values():
         assert each.yellow >= each.red if each.lower_is_worse else each.yellow <= each.red, each.name
-        assert each.advice.endswith(".") and "\n" not in each.advice, each.name
+        assert each.advice.endswith("."), each.name
         assert len(each.advice) <= 140, each.name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
@@ -10,15 +11,18 @@ from typing import Annotated
 import typer
 from rich import box
 from rich.console import Group, RenderableType
+from rich.filesize import decimal
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from outreachdb.app import embedded_url
-from outreachdb.cli.context import options, run, settings
-from outreachdb.cli.output import emit, stdout
+from outreachdb.cli.context import database_call, options, run, settings
+from outreachdb.cli.output import emit, stdout, table
 from outreachdb.errors import UsageError
-from outreachdb.health import configuration, report
+from outreachdb.health import alerts, configuration, history, report
+from outreachdb.health.metrics import Figures, exposition
+from outreachdb.health.metrics import look as figures_of
 from outreachdb.health.report import Report, Result
 
 COLORS = {"green": "green", "yellow": "yellow", "red": "bold red"}
@@ -30,6 +34,7 @@ commands = typer.Typer(help="What keeps well, what gets tight, what is wrong; in
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.add_typer(commands, name="health")
+    app.command()(metrics)
 
 
 @commands.callback(invoke_without_command=True)
@@ -69,6 +74,59 @@ def health(
     emit(found.document(), terminal(found))
     if exit_code:
         raise typer.Exit(EXIT[found.status])
+
+
+@commands.command()
+def trends(
+    days: Annotated[int, typer.Option(min=2, help="Days of history for growth.")] = 30,
+    times: Annotated[float, typer.Option(min=1, help="How much slower a query must be, week over week.")] = 1.5,
+    min_calls: Annotated[int, typer.Option(min=1, help="Calls in each week that a query needs.")] = 20,
+) -> None:
+    """Show what grows, when something is full, which queries got slower, and indexes that nobody used."""
+
+    async def look() -> history.Trends:
+        url = await _url()
+        return await history.trends(
+            url, days=days, times=times, min_calls=min_calls, timeout=settings().connect_timeout
+        )
+
+    found = run(look())
+    emit(dataclasses.asdict(found), _trends(found))
+
+
+@commands.command("alerts")
+def show_alerts(
+    everything: Annotated[bool, typer.Option("--all", help="Also the checks that are well.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Send a test message to every channel.")] = False,
+    config: Annotated[Path | None, typer.Option(help="TOML file; default OUTREACHDB_HEALTH_FILE.")] = None,
+) -> None:
+    """Show which alerts fire, or try whether the channels reach you."""
+    wanted = alerts.alerting(configuration.load(config or settings().health_file))
+    if test:
+        if not wanted.channels:
+            raise UsageError("no channel is configured", hint="add [[alerts.channels]] to OUTREACHDB_HEALTH_FILE")
+        answers = run(alerts.try_channels(wanted))
+        rows = [(name, "failed" if problem else "sent", problem or "") for name, problem in answers.items()]
+        emit({"channels": answers}, table("", ("channel", "message", "why"), rows))
+        if any(answers.values()):
+            raise typer.Exit(1)
+        return
+    found = database_call(lambda pools: alerts.listed(pools, everything=everything))
+    columns = ("check_name", "state", "level", "since", "notified_at")
+    emit({"alerts": list(found)}, table("", columns, [[row[key] for key in columns] for row in found]))
+
+
+def metrics(
+    config: Annotated[Path | None, typer.Option(help="TOML file; default OUTREACHDB_HEALTH_FILE.")] = None,
+) -> None:
+    """Print the metrics in Prometheus' text format, as /metrics of `outreachdb serve` gives them."""
+    chosen = configuration.load(config or settings().health_file)
+
+    async def look() -> Figures:
+        return await figures_of(await _url(), chosen)
+
+    text = exposition(run(look())).decode()
+    emit({"metrics": text}, text.rstrip("\n"))
 
 
 async def _url() -> str:
@@ -123,6 +181,44 @@ def _row(each: Result) -> tuple[Text, ...]:
         Text(_number(each.red)),
         note,
     )
+
+
+def _trends(found: history.Trends) -> RenderableType:
+    growth = [
+        (
+            each.kind,
+            each.name,
+            _size(each.kind, each.value),
+            f"{_size(each.kind, each.per_month)} a month",
+            each.runs_out_on,
+        )
+        for each in found.growth
+    ]
+    slower = [
+        (
+            f"{each.mean_ms_before:.1f} ms",
+            f"{each.mean_ms:.1f} ms",
+            f"{each.times:.1f}",
+            " ".join((each.query or "").split())[:100],
+        )
+        for each in found.slower
+    ]
+    unused = [
+        (f"{each.schema_name}.{each.index_name}", _size("table", each.index_bytes), each.since)
+        for each in found.unused_indexes
+    ]
+    parts = [
+        table("growth", ("kind", "name", "now", "grows by", "full on"), growth),
+        table("queries slower than the week before", ("before", "now", "times", "query"), slower),
+        table("indexes that nobody used", ("index", "size", "since"), unused),
+    ]
+    return Group(*parts)
+
+
+def _size(kind: str, value: float) -> str:
+    if kind == "sequence":
+        return f"{value:,.0f}"
+    return decimal(int(value)) if value >= 0 else f"-{decimal(int(-value))}"
 
 
 def _number(value: float | None) -> str:

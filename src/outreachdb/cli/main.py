@@ -34,6 +34,7 @@ COMMANDS = {
     "imports": "leads",
     "inbox": "events",
     "leads": "search",
+    "metrics": "health",
     "migrate": "migrate",
     "segment": "segments",
     "send": "sending",

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-import psycopg
 from psycopg.types.json import Jsonb
 
 from outreachdb.db.pools import Pools
 from outreachdb.db.queries import Queries
 from outreachdb.db.reading import reading
-from outreachdb.errors import NotFound
+from outreachdb.errors import NotFound, OutreachDBError
 from outreachdb.health import report
 from outreachdb.health.checkbook import checks
 from outreachdb.health.checks import disk
@@ -25,6 +24,7 @@ from outreachdb.health.configuration import Configuration
 from outreachdb.health.report import Report
 
 Q = Queries("outreachdb.health")
+UNDEFINED_TABLE = "42P01"
 KEEP_DAYS = 90  # health snapshots; the routines say how long they keep their own
 
 
@@ -126,7 +126,9 @@ async def trends(
             figures = await (await connection.execute(Q.trend_figures, asked)).fetchall()
             queries = await (await connection.execute(Q.trend_queries, asked)).fetchall()
             indexes = await (await connection.execute(Q.trend_indexes, asked)).fetchall()
-    except psycopg.errors.UndefinedTable:
+    except OutreachDBError as error:
+        if error.context.get("sqlstate") != UNDEFINED_TABLE:
+            raise
         raise NotFound("there is no history in this database", hint="run: outreachdb migrate") from None
     return Trends(
         [Growth(**row) for row in figures], [Slower(**row) for row in queries], [Idle(**row) for row in indexes]

@@ -17,8 +17,8 @@ _HEADINGS = {
     "analytics": "Analytics",
 }
 _WORDS = {"primary": "a primary", "standby": "a standby"}
-_INTRODUCTION = """`outreachdb health` runs all of them; `--check NAME` runs one. A check is yellow or red when its value
-reaches the threshold (falls below it, where lower is worse). One that does not apply to a database says why.
+_INTRODUCTION = """`outreachdb health` runs all of them, `--check NAME` one. A check is yellow or red when its
+value reaches the threshold (falls below it, where lower is worse). One that does not apply to a database says why.
 Thresholds, and what stands under "also set", are changed in a file: see [Watch its health](../how-to/health.md).
 [What the advisor finds](advisor/index.md) are the same faults, one by one, with statements."""
 

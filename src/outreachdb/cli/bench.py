@@ -9,6 +9,7 @@ import typer
 
 from outreachdb.app import embedded_url
 from outreachdb.benchmarks import (
+    advice,
     advisor,
     estimates,
     events,
@@ -31,6 +32,7 @@ from outreachdb.progress import Progress
 Benchmark = Callable[[str, int, Progress], Awaitable[list[Result]]]
 # Name -> benchmark and how many leads (events: stored events) it takes where none are given.
 BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
+    "advice": (advice.run, 2_000_000),
     "advisor": (advisor.run, 0),
     "estimates": (estimates.run, 200_000),
     "events": (events.run, 5_000_000),

@@ -159,4 +159,3 @@ FROM outreach.leads AS l TABLESAMPLE SYSTEM (
     (SELECT least(100, 500000 / greatest(pg_relation_size('outreach.leads') / 8192.0, 1)))
 )
 CROSS JOIN (SELECT greatest(pg_relation_size('outreach.leads') / 8192 / 5000.0, 1) AS whole) AS s
-WHERE l.status <> 'archived'

@@ -160,14 +160,13 @@ WHERE c.website_url IS NOT NULL
 GROUP BY c.workspace_id;
 GRANT SELECT ON outreach.vw_health_crawl_staleness TO outreachdb_app, outreachdb_trusted, outreachdb_reader;
 
--- Per workspace: leads, how many have a profile that was never looked at, and how many not for 30 days.
+-- Per workspace: leads, how many of them were never looked at, and how many not for 30 days.
 CREATE OR REPLACE VIEW outreach.vw_health_profile_staleness WITH (security_invoker = true) AS
 SELECT
     l.workspace_id, count(*) AS total, count(*) FILTER (WHERE l.profile_checked_at IS NULL) AS never_checked,
     count(*) FILTER (WHERE l.profile_checked_at < now() - interval '30 days') AS stale_30d,
     min(l.profile_checked_at) AS oldest, max(l.profile_checked_at) AS newest
 FROM outreach.leads AS l
-WHERE l.status <> 'archived'
 GROUP BY l.workspace_id;
 GRANT SELECT ON outreach.vw_health_profile_staleness TO outreachdb_app, outreachdb_trusted, outreachdb_reader;
 
@@ -182,14 +181,13 @@ SELECT
     ) AS company_urls,
     (
         SELECT count(*) FROM outreach.leads AS l
-        WHERE l.workspace_id = w.id AND l.status <> 'archived' AND l.linkedin_url IS NOT NULL
+        WHERE l.workspace_id = w.id AND l.linkedin_url IS NOT NULL
             AND (l.profile_checked_at IS NULL OR l.profile_checked_at < now() - interval '30 days')
     ) AS profile_urls,
     (
         SELECT count(*) FROM outreach.leads AS l
-        WHERE l.workspace_id = w.id AND l.status <> 'archived' AND l.email IS NOT NULL
-            AND (l.email_status = 'unchecked' OR l.email_checked_at IS NULL
-                OR l.email_checked_at < now() - interval '30 days')
+        WHERE l.workspace_id = w.id AND l.email IS NOT NULL AND l.email_status <> 'invalid'
+            AND (l.email_checked_at IS NULL OR l.email_checked_at < now() - interval '30 days')
     ) AS email_rechecks,
     (
         SELECT count(*) FROM outreach.email_sends AS e

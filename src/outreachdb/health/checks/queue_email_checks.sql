@@ -10,7 +10,7 @@
 -- advice: Run more verification workers; look at the ones that claim and don't complete (outreachdb jobs).
 -- sources: R0
 SELECT
-    round(coalesce(sum(q.whole) FILTER (WHERE q.has_email AND (q.email_status = 'unchecked' OR q.email_checked_at IS NULL OR q.email_checked_at < now() - make_interval(days => g.days::int))), 0)) AS value,
+    round(coalesce(sum(q.whole) FILTER (WHERE q.has_email AND q.email_status <> 'invalid' AND (q.email_checked_at IS NULL OR q.email_checked_at < now() - make_interval(days => g.days::int))), 0)) AS value,
     jsonb_build_object(
         'summary', format('of %s%s', round(coalesce(sum(q.whole), 0)), CASE WHEN max(q.whole) > 1 THEN ', from a sample' ELSE '' END),
         'sampled', coalesce(max(q.whole), 1) > 1

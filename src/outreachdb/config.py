@@ -91,6 +91,7 @@ SETTINGS: tuple[Setting, ...] = (
         "webhook_replay_seconds", int, 86400, "Seconds that a signed webhook stays valid; providers retry for a day."
     ),
     Setting("webhook_max_bytes", int, 10_485_760, "Largest webhook body in bytes.", least=1),
+    Setting("health_file", Path, None, "TOML file with thresholds of health checks and where alerts go."),
     Setting("log_format", str, "text", "Format of the logs on stderr: text or json."),
     Setting(
         "log_level", str, "warning", "How much is logged: debug, info, warning or error; debug also shows tracebacks."

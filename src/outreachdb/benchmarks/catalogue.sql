@@ -243,6 +243,17 @@ SELECT now() - (n / 130) * interval '1 day', 'outreach', 'leads', 'index_' || n 
 FROM generate_series(1, 20000) AS n;
 INSERT INTO ops.health_snapshots (captured_at, status, checks)
 SELECT now() - n * interval '10 minutes', 'green', '{"cache_hit_ratio": 0.99}' FROM generate_series(1, 20000) AS n;
+INSERT INTO ops.alerts (check_name) SELECT 'check ' || n FROM generate_series(1, 5000) AS n;
+INSERT INTO ops.alert_messages (channel, check_name, event, sent_at)
+SELECT 'hook', 'check ' || n % 40, 'firing', CASE WHEN n % 100 > 0 THEN now() END FROM generate_series(1, 20000) AS n;
+INSERT INTO ops.counter_epochs (source, transactions) SELECT 'source ' || n, n FROM generate_series(1, 5000) AS n;
+INSERT INTO ops.daily_figures (kind, name, day, value)
+SELECT 'table', 'table ' || n % 100, current_date - n / 100, n FROM generate_series(0, 19999) AS n;
+INSERT INTO ops.index_counters (index_id, scans) SELECT n, n FROM generate_series(1, 20000) AS n;
+INSERT INTO ops.query_counters (user_id, query_id, calls, total_ms, rows) SELECT 10, n, 1, 1, 1 FROM generate_series(1, 20000) AS n;
+INSERT INTO ops.query_days (query_id, day, calls, total_ms, rows)
+SELECT n % 500, current_date - n / 500, 1, 1, 1 FROM generate_series(0, 19999) AS n;
+INSERT INTO ops.query_texts (query_id, query) SELECT n, 'SELECT ' || n FROM generate_series(1, 20000) AS n;
 INSERT INTO ops.maintenance_runs (job, status, started_at)
 SELECT 'job_' || n % 15, CASE WHEN n % 2000 = 7 THEN 'running' ELSE 'succeeded' END, now() - n * interval '10 minutes'
 FROM generate_series(1, 20000) AS n;

@@ -264,14 +264,6 @@ def _create_jobs() -> None:
     job_queue.create(op, QUEUE_VERSION)
 
 
-def downgrade() -> None:
-    job_queue.drop(op)
-    op.drop_table("queue_leases", schema="outreach")
-    op.drop_table("background_jobs", schema="outreach")
-    op.drop_table("weekly_reports", schema="ops")
-    op.drop_table("scheduled_jobs", schema="ops")
-
-
 def _create_history() -> None:
     op.create_table(
         "counter_epochs",
@@ -382,6 +374,11 @@ def _create_alerts() -> None:
 
 
 def downgrade() -> None:
+    job_queue.drop(op)
+    op.drop_table("queue_leases", schema="outreach")
+    op.drop_table("background_jobs", schema="outreach")
+    op.drop_table("weekly_reports", schema="ops")
+    op.drop_table("scheduled_jobs", schema="ops")
     for table in ("alert_messages", "alerts", "query_texts", "query_days", "query_counters", "index_counters"):
         op.drop_table(table, schema="ops")
     op.drop_table("daily_figures", schema="ops")

@@ -143,6 +143,7 @@ def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         "grain": "campaign",
         "key": "50",
         "table_name": "table_7",
+        "partition": "partition 777",
         "schema_name": "outreach",
         "index_name": "index_77",
         "job": "job_7",

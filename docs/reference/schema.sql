@@ -1498,6 +1498,8 @@ REVOKE ALL ON FUNCTION outreach.segment_lead_ids(definition jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.segment_lead_ids(definition jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.settle_search_index() FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.settle_search_index() TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.suppress(targets text[], reason text, source text) FROM PUBLIC;

@@ -15,7 +15,7 @@ from outreachdb.advisor.fixes import quoted
 
 CASES = Path(__file__).parent / "cases"
 _FINDS = re.compile(r"^-- finds: (.+)$", re.MULTILINE)
-ROLES = ("advisor_owner", "advisor_tenant", "advisor_watcher")
+ROLES = ("advisor_owner", "advisor_statistician", "advisor_tenant", "advisor_watcher")
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,12 @@ def plant(url: str) -> None:
         for role in ROLES:
             if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone() is None:
                 connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+        connection.execute("GRANT pg_read_all_stats TO advisor_statistician")
         connection.execute("CREATE SCHEMA tools")
+        connection.execute("GRANT USAGE ON SCHEMA tools TO advisor_statistician")
         connection.execute("CREATE EXTENSION pg_stat_statements SCHEMA tools")
+        connection.execute("CREATE TABLE tools.hidden AS SELECT n, 'x' || n AS note FROM generate_series(1, 3000) AS n")
+        connection.execute("ANALYZE tools.hidden")
         for case in cases():
             for kind, text in (("yes", case.positive), ("no", case.negative)):
                 _plant_one(connection, f"{kind}_{case.rule}", text)

@@ -15,6 +15,7 @@ from planted import ROLES
 
 from outreachdb.advisor import Finding, Report, advise, rules, session, suppressions
 from outreachdb.advisor.drops import ORDER
+from outreachdb.advisor.workload.source import Statement, Workload
 from outreachdb.errors import InvalidInput, UsageError
 
 SHAPE = """
@@ -139,6 +140,25 @@ async def test_a_plain_role_sees_the_catalogue_and_says_what_it_does_not(planted
     told = " ".join(seen.notes)
     for part in ("may not read", "sequences can't be read", "pg_read_all_stats"):
         assert part in told
+
+
+async def test_a_role_that_reads_statistics_sees_every_query(planted_url: str, report: Report) -> None:
+    seen = await advise(psycopg.conninfo.make_conninfo(planted_url, options="-c role=advisor_statistician"))
+    assert "pg_read_all_stats" not in " ".join(seen.notes)
+
+    def of_queries(of: Report) -> set[tuple[Any, ...]]:
+        rules = {"ilike_without_trigram", "offset_paging", "query_without_pruning"}
+        return {(e.rule, e.schema, e.table, e.columns, e.object) for e in of.findings if e.rule in rules}
+
+    assert of_queries(seen) == of_queries(report) != set()
+    hidden = await advise(
+        psycopg.conninfo.make_conninfo(planted_url, options="-c role=advisor_watcher"),
+        queries=Workload((Statement("SELECT * FROM tools.hidden WHERE note = 'x'", 100, 9000),), "test"),
+        only=["missing_index"],
+        indexes=True,
+    )
+    assert hidden.findings == []
+    assert "no index was tried: advisor_watcher may not read hidden" in " ".join(hidden.notes)
 
 
 def _finding(**given: Any) -> Finding:

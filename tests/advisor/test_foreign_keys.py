@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import psycopg
@@ -48,4 +49,43 @@ async def test_public_schemas(
         connection.execute((contacts.parent / "schemas" / f"{name}.sql").read_bytes())
     served = _planner(empty_database_url)
     assert (served.keys, len(served.unserved), served.any_plan) == (keys, unserved, no_plan)
+    assert await _ours(empty_database_url) == served.unserved
+
+
+def _random_schema(seed: int) -> str:
+    """Twenty tables with keys and indexes of every kind, as no person would make them."""
+    chance = random.Random(seed)
+    made = ["CREATE TABLE p0 (a int, b int, c text, PRIMARY KEY (a), UNIQUE (a, b), UNIQUE (c))"]
+    for number in range(1, 21):
+        partitioned = chance.random() < 0.2
+        tail = " PARTITION BY RANGE (at)" if partitioned else ""
+        key = "" if partitioned else ", PRIMARY KEY (id, a)"
+        made.append(f"CREATE TABLE t{number} (id int, a int, b int, c text, at date, gone_at date{key}){tail}")
+        for year in (2025, 2026) if partitioned else ():
+            bounds = f"FROM ('{year}-01-01') TO ('{year + 1}-01-01')"
+            made.append(f"CREATE TABLE t{number}_{year} PARTITION OF t{number} FOR VALUES {bounds}")
+        for columns, parents in (("a", "a"), ("a, b", "a, b"), ("b, a", "b, a"), ("c", "c")):
+            if chance.random() < 0.6:
+                made.append(f"ALTER TABLE t{number} ADD FOREIGN KEY ({columns}) REFERENCES p0 ({parents})")
+        for _ in range(chance.randint(0, 3)):
+            method = chance.choices(("btree", "hash", "brin", "gin"), (12, 2, 2, 0))[0]
+            some = chance.sample(
+                ("a", "b", "c", "id", "at", "lower(c)"), 1 if method == "hash" else chance.randint(1, 3)
+            )
+            keys = ", ".join(each + chance.choice(("", "", " DESC")) if method == "btree" else each for each in some)
+            where = chance.choices(
+                ("", " WHERE a IS NOT NULL", " WHERE gone_at IS NULL", " WHERE b IS NOT NULL", " WHERE a > 0"),
+                (6, 2, 2, 1, 1),
+            )[0]
+            made.append(f"CREATE INDEX ON t{number} USING {method} ({keys}){where}")
+    return ";\n".join(made)
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])
+async def test_schemas_that_nobody_designed(empty_database_url: str, seed: int) -> None:
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute(_random_schema(seed).encode())
+    served = _planner(empty_database_url)
+    assert served.keys > 25
+    assert len(served.unserved) > 5
     assert await _ours(empty_database_url) == served.unserved

@@ -71,3 +71,45 @@ async def test_models_without_a_database() -> None:
 async def test_what_is_no_metadata(target: str, said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         await advise_metadata(target)
+
+
+ALEMBIC = """
+from alembic import op
+revision, down_revision = {revision!r}, {before!r}
+def upgrade():
+    op.execute({sql!r})
+def downgrade():
+    pass
+"""
+ENV = """
+from alembic import context
+context.configure(url="postgresql://", literal_binds=True)
+with context.begin_transaction():
+    context.run_migrations()
+"""
+
+
+@pytest.mark.slow
+def test_a_revision_of_alembic(empty_database_url: str, tmp_path: Path) -> None:
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute(SCHEMA + "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
+    (tmp_path / "versions").mkdir()
+    (tmp_path / "env.py").write_text(ENV)
+    (tmp_path / "script.py.mako").write_text("")
+    (tmp_path / "alembic.ini").write_text(f"[alembic]\nscript_location = {tmp_path}\npath_separator = os\n")
+    first = ALEMBIC.format(revision="a1", before=None, sql="CREATE INDEX t_parent ON t (parent_id)")
+    (tmp_path / "versions" / "a1.py").write_text(first)
+    second = ALEMBIC.format(revision="b2", before="a1", sql="ALTER TABLE t ADD CHECK (n > 0)")
+    (tmp_path / "versions" / "b2.py").write_text(second)
+    ini = tmp_path / "alembic.ini"
+    found = review(f"{ini}:b2", empty_database_url)
+    assert {(each.table, each.ddl) for each in found if each.rule == "migration_lock"} == {
+        (
+            "t",
+            "ALTER TABLE t ADD CONSTRAINT t_check CHECK (n > 0) NOT VALID;\nALTER TABLE t VALIDATE CONSTRAINT t_check;",
+        )
+    }
+    rules = {each.rule for each in review(f"{ini}:a1", None)}
+    assert "migration_require_concurrent_index_creation" in rules, "the first revision of a history"
+    with pytest.raises(InvalidInput, match="revision c3"):
+        review(f"{ini}:c3", None)

@@ -71,7 +71,7 @@ async def advise(
     findings = findings_of(raw, known)
     if indexes and queries is not None:
         progress("trying indexes", 0)
-        findings += await asyncio.to_thread(propose.propose, url, queries, known)
+        findings += await asyncio.to_thread(propose.propose, url, queries, known, notes)
     kept, accepted = (suppressions or Suppressions()).apply(findings, today=date.today(), notes=notes)  # noqa: DTZ011
     return Report(
         database=known.database,

@@ -14,6 +14,7 @@ from outreachdb.advisor.findings import SEVERITIES, Finding, Report
 from outreachdb.advisor.rulebook import rules
 
 _WIDTH, _BAR, _LABEL = 640, 16, 90
+PAGE = 8192  # bytes
 
 
 def markdown(report: Report) -> str:
@@ -96,7 +97,19 @@ def _plot(finding: Finding) -> Markup:
     drawn = Markup("")
     for each in finding.evidence.get("measured", ()):
         drawn += _bars({"before": each["before"], "after": each["after"]}, each["unit"], str(each["query"]))
+    if (freed := _freed_bytes(finding)) is not None:
+        before, after = freed
+        drawn += _bars({"before": before / 2**20, "after": after / 2**20}, "MiB", "size on disk")
     return drawn
+
+
+def _freed_bytes(finding: Finding) -> tuple[float, float] | None:
+    """Bytes now and after the change, where a rule knows both: what is dropped is gone, bloat is rewritten."""
+    evidence = finding.evidence
+    if "pages_needed" in evidence:
+        return float(evidence["pages"]) * PAGE, float(evidence["pages_needed"]) * PAGE
+    held = evidence.get("wasted_bytes", evidence.get("index_bytes"))
+    return (float(held), 0.0) if held and (finding.ddl or "").startswith("DROP INDEX") else None
 
 
 def _bars(values: Mapping[str, float], unit: str, title: str = "") -> Markup:

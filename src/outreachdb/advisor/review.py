@@ -13,9 +13,11 @@ from typing import Any
 import psycopg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from pglast import parser
 
+from outreachdb.advisor import safe_forms
 from outreachdb.advisor.findings import Finding, Severity
 from outreachdb.advisor.migration import clone, proof
 from outreachdb.errors import InvalidInput
@@ -73,11 +75,13 @@ class Held:
 def review(what: str, url: str | None) -> list[Finding]:
     """Findings of a migration: an SQL file, or ``alembic.ini:REVISION`` for one revision.
 
-    With a URL its statements run on a clone of that database's schema; without one only squawk reads it. Blocks (use a
-    thread). Errors: InvalidInput where the file can't be read, MigrationError where the clone can't be made.
+    With a URL its statements run on a clone of that database's schema; without one only squawk reads it. ``ddl`` is the
+    safe form, where there is one that needs no person. Blocks (use a thread). Errors: InvalidInput where the file can't
+    be read, MigrationError where the clone can't be made.
     """
     name, text = _read(what)
-    found = [_objection(name, line) for line in proof.lint(text)]
+    places = _places(text)
+    found = [_objection(name, line, places) for line in proof.lint(text)]
     if url is not None:
         found += [_lock(name, held) for held in measured(text, url)]
     return found
@@ -86,11 +90,13 @@ def review(what: str, url: str | None) -> list[Finding]:
 def measured(text: str, url: str) -> Iterator[Held]:
     """Run the statements on a clone; each transaction holds its locks to its end, so each stands alone here."""
     with clone.cloned(url) as target, psycopg.connect(target, autocommit=True) as connection:
+        # What the migration itself makes is nobody's yet: it may be locked as long as it likes.
+        there = [oid for oid, _ in connection.execute(TABLES).fetchall()]
         for statement in _statements(text):
-            yield from _held(connection, statement)
+            yield from _held(connection, statement, there)
 
 
-def _held(connection: psycopg.Connection[Any], statement: str) -> Iterator[Held]:
+def _held(connection: psycopg.Connection[Any], statement: str, there: list[int]) -> Iterator[Held]:
     tree = parser.parse_sql(statement)
     kind = type(tree[0].stmt).__name__ if tree else ""
     if kind in {"TransactionStmt", "VariableSetStmt"}:
@@ -102,7 +108,7 @@ def _held(connection: psycopg.Connection[Any], statement: str) -> Iterator[Held]
         files: dict[Any, Any] = dict(connection.execute(TABLES).fetchall())
         with connection.transaction():
             connection.execute(statement.encode())
-            rows = connection.execute(LOCKS, [list(BLOCKS), list(files)]).fetchall()
+            rows = connection.execute(LOCKS, [list(BLOCKS), there]).fetchall()
             after: dict[Any, Any] = dict(connection.execute(TABLES).fetchall())
             rewritten = {oid for oid, node in after.items() if files.get(oid, node) != node}
             named = {
@@ -125,6 +131,12 @@ def _held(connection: psycopg.Connection[Any], statement: str) -> Iterator[Held]
         yield Held(statement, str(schema), str(table), mode, bool({str(table), f"{schema}.{table}"} & named))
 
 
+def _places(text: str) -> list[tuple[int, str]]:
+    """The statements, each with the number of its last line."""
+    slices = parser.split(text, only_slices=True) if text.strip() else ()
+    return [(text.count("\n", 0, each.stop) + 1, text[each]) for each in slices]
+
+
 def _read(what: str) -> tuple[str, str]:
     """Name and SQL of a migration."""
     ini, _, revision = what.rpartition(":")
@@ -143,7 +155,11 @@ def _offline(ini: str, revision: str) -> str:
     config = Config(ini, output_buffer=buffer, stdout=io.StringIO())
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            command.upgrade(config, f"{revision}^:{revision}" if "^" not in revision else revision, sql=True)
+            found = ScriptDirectory.from_config(config).get_revision(revision)
+            before = found.down_revision if isinstance(found.down_revision, str) else None
+            if found.down_revision is not None and before is None:
+                raise InvalidInput(f"revision {revision} merges others", hint="review those instead")
+            command.upgrade(config, f"{before or 'base'}:{found.revision}", sql=True)
     except CommandError as error:
         raise InvalidInput(f"Alembic can't write revision {revision} as SQL: {error}") from error
     return buffer.getvalue()
@@ -156,11 +172,14 @@ def _statements(text: str) -> list[str]:
         raise InvalidInput(f"the migration is not SQL: {error.args[0]}") from error
 
 
-def _objection(name: str, line: str) -> Finding:
+def _objection(name: str, line: str, places: list[tuple[int, str]]) -> Finding:
     found = _LINE.match(line)
     rule, said = (found[4], found[5]) if found else ("squawk", line)
-    evidence = {"summary": said, "line": int(found[1]) if found else 0, "safe_form": SAFE.get(rule)}
-    return Finding(f"migration_{rule.replace('-', '_')}", "warning", None, None, (), name, evidence)
+    number = int(found[1]) + 1 if found else 0  # squawk counts from 0
+    statement = next((text for last, text in places if number <= last), "")
+    form = safe_forms.LOCK_TIMEOUT + ";" if rule.startswith("require-lock") else safe_forms.safe_form(statement)
+    evidence = {"summary": said, "line": number, "safe_form": SAFE.get(rule)}
+    return Finding(f"migration_{rule.replace('-', '_')}", "warning", None, None, (), name, evidence, form)
 
 
 def _lock(name: str, held: Held) -> Finding:
@@ -172,4 +191,6 @@ def _lock(name: str, held: Held) -> Finding:
         "mode": held.mode,
         "rewrites": held.rewrites,
     }
-    return Finding("migration_lock", "error" if held.rewrites else level, held.schema, held.table, (), name, evidence)
+    level = "error" if held.rewrites else level
+    form = safe_forms.safe_form(held.statement)
+    return Finding("migration_lock", level, held.schema, held.table, (), name, evidence, form)

@@ -18,7 +18,7 @@ from outreachdb import advisor
 from outreachdb.advisor import findings, migration, models_check, reports, suppressions
 from outreachdb.advisor import review as reviewing
 from outreachdb.advisor.migration import Written
-from outreachdb.advisor.workload import source
+from outreachdb.advisor.workload import logs, source
 from outreachdb.app import embedded_url
 from outreachdb.cli.context import options, run, settings
 from outreachdb.cli.output import emit, plain_value
@@ -55,11 +55,14 @@ def advise(  # noqa: PLR0913, PLR0917  (each is an option)
     queries: Annotated[
         Path | None, typer.Option(help="SQL or JSON lines to judge instead of pg_stat_statements.")
     ] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="A server's log (stderr, csvlog, jsonlog; .gz) instead of pg_stat_statements.")
+    ] = None,
     indexes: Annotated[
         bool | None,
         typer.Option(
             "--propose-indexes/--no-indexes",
-            help="Try indexes for the queries on a copy with a sample of their tables; the default with --queries.",
+            help="Try indexes for the queries on a copy with a sample of their tables; default with --queries, --log.",
         ),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="How the report is written.")] = Format.TERMINAL,
@@ -83,8 +86,9 @@ def advise(  # noqa: PLR0913, PLR0917  (each is an option)
     """Look at a database, change nothing, and say what to mend, with the statements and their way back."""
     level = findings.severity(fail_on) if fail_on else None
     known = suppressions.load(accepted) if accepted else None
-    workload = source.from_file(queries) if queries else None
-
+    if queries and log:
+        raise UsageError("--queries and --log each say what the workload is", hint="give one of them")
+    workload = source.from_file(queries) if queries else logs.from_log(log) if log else None
     if as_sql and write_migration is None:
         raise UsageError("--sql says how --write-migration writes", hint="give --write-migration DIR")
 

@@ -69,6 +69,9 @@ WHERE workspace_id = %(workspace_id)s
 -- name: refresh_statistics
 SELECT outreach.refresh_statistics(t) FROM unnest(ARRAY['leads', 'companies']) AS t
 
+-- name: settle_search_index
+SELECT outreach.settle_search_index()
+
 -- name: learn_search_words
 SELECT outreach.learn_search_words(%(import_id)s)
 

@@ -404,3 +404,19 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION outreach.search_leads_optimized(text, jsonb, text, integer, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.search_leads_optimized(text, jsonb, text, integer, text) TO outreachdb_app, outreachdb_trusted;
+
+-- Works the pending list of the search index into its tree; returns the pages taken. A large import calls it again and again on a
+-- second connection while the first inserts: trigrams are the dearest part of a lead. Returns 0 where somebody else is at it.
+CREATE OR REPLACE FUNCTION outreach.settle_search_index() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtext('outreachdb.settle_search_index')) THEN
+        RETURN 0;
+    END IF;
+    RETURN gin_clean_pending_list('outreach.gin_leads_search'::regclass);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.settle_search_index() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.settle_search_index() TO outreachdb_trusted;

@@ -43,8 +43,8 @@ class Choice:
     total: float
 
 
-def propose(url: str, workload: Workload, known: Catalogue) -> list[Finding]:
-    """Findings of the rule ``missing_index``; blocks (use a thread)."""
+def propose(url: str, workload: Workload, known: Catalogue, notes: list[str]) -> list[Finding]:
+    """Findings of the rule ``missing_index``; what could not be tried goes to ``notes``. Blocks (use a thread)."""
     queries = understood(workload, known)
     wanted = [each for each in candidates(queries, known) if known.relations[each.relation].rows >= LEAST_ROWS][
         :MOST_CANDIDATES
@@ -58,7 +58,11 @@ def propose(url: str, workload: Workload, known: Catalogue) -> list[Finding]:
             return _findings(Hypothetical(connection, known.hypopg_schema, known), wanted, queries, known)
     used = {access.relation.oid for query in queries for access in query.accesses}
     relations = [known.relations[oid] for oid in used]
-    if any(not each.readable for each in relations):
+    if hidden := sorted(each.name for each in relations if not each.readable):
+        notes.append(
+            f"no index was tried: {known.role} may not read {', '.join(hidden[:5])}, and hypopg can't stand in "
+            "(GRANT SELECT, or pg_read_all_data; or CREATE EXTENSION hypopg)"
+        )
         return []
     with sampled(url, known, relations) as copy:
         return _findings(copy, copy.build(wanted), queries, known)

@@ -24,6 +24,7 @@ from outreachdb.leads.importing.merging import Counts, Merge, Plan, Staging
 from outreachdb.leads.importing.policy import OnConflict
 from outreachdb.leads.importing.reading import Block, RowReader
 from outreachdb.leads.importing.runs import Claim, Source
+from outreachdb.leads.importing.settling import settle, settling
 from outreachdb.progress import Progress
 
 LARGE = 20_000  # changed rows that make the planner's statistics worth renewing
@@ -61,11 +62,17 @@ class Attempt:
         except BaseException as error:
             await self._note_failure(claim, error)
             raise
-        if counts.inserted + counts.updated >= LARGE:
-            await runs.renew_statistics(self._work.tenant)
-        if counts.inserted + counts.updated:
-            await runs.learn_words(self._work.tenant, claim.import_id)
+        await self._follow_up(claim, counts.inserted + counts.updated)
         return claim, counts
+
+    async def _follow_up(self, claim: Claim, changed: int) -> None:
+        """What makes searches and plans fit the new rows; nothing is lost where it is cut short."""
+        tenant = self._work.tenant
+        if changed:
+            steps = [runs.learn_words(tenant, claim.import_id)]
+            if changed >= LARGE:
+                steps += [runs.renew_statistics(tenant), settle(tenant)]
+            await asyncio.gather(*steps)
 
     async def rehearse(self, reader: RowReader, first: Block) -> Counts:
         """Do everything, then take all of it back."""
@@ -110,10 +117,12 @@ class Attempt:
             rehearsal,
         )
         await session.execute(staging.statement("take_memory"))
+        await session.execute(staging.statement("leave_trigrams_pending"))
         await session.execute(staging.statement("notice_dead_client"))
         await self._stage(session, staging, reader, first)
         work.source.check_unchanged()
-        counts = await Merge(session, staging, plan).run(work.progress)
+        async with settling(work.tenant):
+            counts = await Merge(session, staging, plan).run(work.progress)
         await session.execute(staging.drop())
         await runs.finish(session, work.tenant, claim, counts)
         return counts

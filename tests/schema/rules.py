@@ -132,6 +132,7 @@ def base(table: str, parents: Parents) -> Row:
         "workspaces": {"name": "acme"},
         "ops.health_snapshots": {"status": "green"},
         "ops.maintenance_runs": {"job": "fold", "status": "running"},
+        "ops.partition_adoptions": {"table_name": "new_table", "state": "copying"},
         "ops.partitioned_tables": {"table_name": "new_table"},
         "ops.partition_archives": {
             "table_name": "email_events",
@@ -347,6 +348,12 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
         "status",
         *words("running", "succeeded", "failed", "cancelled"),
     ),
+    "ck_partition_adoptions_state_known": (
+        "ops.partition_adoptions",
+        "state",
+        *words("preparing", "copying", "copied"),
+    ),
+    "ck_partitioned_tables_backend_known": ("ops.partitioned_tables", "backend", *words("native", "partman")),
     "ck_partitioned_tables_interval_known": (
         "ops.partitioned_tables",
         "interval",

@@ -220,6 +220,7 @@ SELECT 'job_' || n % 15, 'succeeded', now() - n * interval '10 minutes' FROM gen
 INSERT INTO ops.partition_archives (table_name, partition_name, range_start, range_end, file, row_count, content_sha256, revision)
 SELECT 'table_' || n % 10, 'partition ' || n, now() - n * interval '1 day', now(), 'file', 1, '\x00', '0010' FROM generate_series(1, 5000) AS n;
 -- A handful of rows each in real life, where no index is needed; filled so that the plan shows what the key is there for.
+INSERT INTO ops.partition_adoptions (table_name, state) SELECT 'table_' || n, 'copying' FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.partitioned_tables (table_name) SELECT 'table_' || n FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.retention_holds (table_name, reason, created_by) SELECT 'table_' || n, 'a case', 'counsel' FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.workspace_retention (workspace_id, table_name, retention_months)

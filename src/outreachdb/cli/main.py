@@ -34,6 +34,7 @@ COMMANDS = {
     "inbox": "events",
     "leads": "search",
     "migrate": "migrate",
+    "partitions": "partitions",
     "segment": "segments",
     "send": "sending",
     "serve": "serve",

@@ -10,6 +10,7 @@ import typer
 from outreachdb.app import embedded_url
 from outreachdb.benchmarks import (
     advisor,
+    archive,
     estimates,
     events,
     imports,
@@ -29,9 +30,10 @@ from outreachdb.errors import UsageError
 from outreachdb.progress import Progress
 
 Benchmark = Callable[[str, int, Progress], Awaitable[list[Result]]]
-# Name -> benchmark and how many leads (events: stored events) it takes where none are given.
+# Name -> benchmark and how many leads (archive, events: stored events) it takes where none are given.
 BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "advisor": (advisor.run, 0),
+    "archive": (archive.run, 5_000_000),
     "estimates": (estimates.run, 200_000),
     "events": (events.run, 5_000_000),
     "import": (imports.run, 1_000_000),
@@ -58,7 +60,7 @@ def bench(
     ] = None,
     leads: Annotated[int | None, typer.Option(min=1000, help="How many leads; each benchmark has a default.")] = None,
     events: Annotated[
-        int | None, typer.Option(min=1000, help="How many events are stored already when `events` is measured.")
+        int | None, typer.Option(min=1000, help="How many events are stored when `archive` or `events` is measured.")
     ] = None,
 ) -> None:
     """Measure on a scratch database: ours, the limit and the ratio, all from this run."""
@@ -86,7 +88,7 @@ async def _all(
     for name in names:
         benchmark, default = BENCHMARKS[name]
         if name not in together:
-            results += await benchmark(url, (stored if name == "events" else leads) or default, progress)
+            results += await benchmark(url, (stored if name in {"archive", "events"} else leads) or default, progress)
     if together:
         async with population.scratch(url, leads or BENCHMARKS["search"][1], progress) as people:
             for measured in together.values():

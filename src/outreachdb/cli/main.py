@@ -35,6 +35,7 @@ COMMANDS = {
     "leads": "search",
     "migrate": "migrate",
     "partitions": "partitions",
+    "retention": "retention",
     "segment": "segments",
     "send": "sending",
     "serve": "serve",

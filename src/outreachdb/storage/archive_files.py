@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from outreachdb.config import Settings
-from outreachdb.errors import InvalidInput, NotFound
+from outreachdb.errors import Cancelled, InvalidInput, NotFound
 from outreachdb.progress import Progress, silent
 from outreachdb.storage import columns as mapping
 from outreachdb.storage.columns import Column
@@ -140,7 +140,7 @@ def tables(path: Path, file: parquet.ParquetFile, stop: Any = bool) -> Iterator[
     """The row groups one after the other; raises InvalidInput where one is damaged."""
     for group in range(file.num_row_groups):
         if stop():
-            return
+            raise Cancelled("stopped; what was committed stays")
         try:
             yield file.read_row_group(group)
         except (pa.ArrowException, OSError) as error:
@@ -171,6 +171,16 @@ def _dictionaries(file: parquet.ParquetFile) -> list[str]:
         for index in range(group.num_columns)
         if "RLE_DICTIONARY" in group.column(index).encodings and pa.types.is_string(schema.types[index])
     ]
+
+
+def has_values(path: str | Path, name: str) -> bool:
+    """Whether a column holds anything but NULL, by the statistics of its row groups."""
+    with open_file(Path(path)) as file:
+        if name not in file.schema_arrow.names:
+            return False
+        index = file.schema_arrow.names.index(name)
+        groups = [file.metadata.row_group(number).column(index) for number in range(file.num_row_groups)]
+        return any(group.statistics is None or group.statistics.num_values for group in groups)
 
 
 def _line(error: BaseException) -> str:

@@ -11,6 +11,9 @@ ORDER BY a.attnum;
 -- name: revision
 SELECT v.version_num AS revision FROM ops.alembic_version AS v;
 
+-- name: registered
+SELECT r.table_name FROM ops.partitioned_tables AS r ORDER BY r.table_name;
+
 -- name: partitions
 -- Those with a range; an end that is open comes as infinity, which no datetime holds: such a partition is left alone.
 SELECT p.qualified AS name, p.detaching, p.range_from AS range_start, p.range_to AS range_end,

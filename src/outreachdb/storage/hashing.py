@@ -7,6 +7,7 @@ works on the k-th block of every text, then on the next block of those that are 
 
 from __future__ import annotations
 
+import json
 from hashlib import md5
 from typing import Any
 
@@ -233,28 +234,25 @@ def _one(text: bytes, seed: int) -> np.uint64:
 def _exceptions(
     column: Column, number: int, table: pa.Table | pa.RecordBatch, hashes: Hashes, valid: npt.NDArray[np.bool_]
 ) -> None:
-    """What stands in ``_exact`` for a column counts by its text."""
-    for row, text in exceptions(column.name, table):
-        # The database hashes an instant's text without its zone.
-        hashes[row] = _one(text.replace("+00", "", 1).encode(), number)
-        valid[row] = True
+    """What stands in ``_exact`` for a column counts by its text, an instant's without its zone as the database has it."""
+    found = exceptions(column.name, table)
+    if found:
+        rows = [row for row, _ in found]
+        texts = pa.array([text.replace("+00", "", 1) for _, text in found], pa.string())
+        hashes[rows] = _texts(texts, number, as_hex=False)
+        valid[rows] = True
 
 
 def exceptions(name: str, table: pa.Table | pa.RecordBatch) -> list[tuple[int, str]]:
     """Row number and text of a column's values that only a text can hold."""
-    import json  # noqa: PLC0415 - hardly ever needed
-
     if EXACT not in table.schema.names:
         return []
     exact = table.column(EXACT)
     if exact.null_count == len(exact):
         return []
-    found = []
-    for row in np.flatnonzero(np.asarray(pc.is_valid(exact))):
-        texts = json.loads(exact[int(row)].as_py())
-        if name in texts:
-            found.append((int(row), texts[name]))
-    return found
+    rows = np.flatnonzero(np.asarray(pc.is_valid(exact)))
+    told = [json.loads(text) for text in exact.drop_null().to_pylist()]
+    return [(int(row), texts[name]) for row, texts in zip(rows, told, strict=True) if name in texts]
 
 
 def _mix(a: Words, b: Words, c: Words) -> None:

@@ -8,7 +8,8 @@ the query can't take off, and DuckDB is closed to files and settings before it s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,12 +17,11 @@ from typing import Any
 
 import duckdb
 import psycopg
-import pyarrow as pa
 from psycopg import sql
 from pyarrow import dataset
 
 from outreachdb.db.pools import Pools
-from outreachdb.db.tenant import APP_ROLE, TRUSTED_ROLE, Tenant
+from outreachdb.db.tenant import APP_ROLE, Tenant
 from outreachdb.errors import InvalidInput, UsageError
 from outreachdb.storage import archive_files
 from outreachdb.storage import columns as mapping
@@ -132,7 +132,7 @@ class _Source:
         parent = work.execute(Q.parent, {"table_name": table}).fetchone()
         assert parent is not None  # noqa: S101  (it is registered)
         self._parent = sql.SQL(parent["parent"])
-        self._key = str(parent["key"])
+        self._key, self._owner = str(parent["key"]), str(parent["owner"])
         self._columns = columns_of_table(work, self._parent)
         names = {column.name for column in self._columns}
         if scope.workspace_id is not None and "workspace_id" not in names:
@@ -161,15 +161,17 @@ class _Source:
         """Make the view of live rows and archives; how many archives may hold rows of the time."""
         chosen = [each for each in self._archives if self._overlaps(each)]
         schema = mapping.schema(self._columns)
-        live = f"SELECT {self._listed()} FROM {self._live}"  # noqa: S608 - names that were quoted
-        parts = [live]
+        exact = EXACT in schema.names
+        some = exact and duck.execute(f"SELECT count({EXACT}) FROM {self._live}").fetchall()[0][0]  # noqa: S608
+        parts = [f"SELECT {self._listed(exact=bool(some))} FROM {self._live}"]  # noqa: S608 - names that were quoted
         if chosen:
             paths = [str(self._checked(each)) for each in chosen]
+            some = exact and any(archive_files.has_values(path, EXACT) for path in paths)
             found: Any = dataset.dataset(paths, schema=schema, format="parquet")
             if self._scope.workspace_id is not None:
                 found = found.filter(dataset.field("workspace_id") == self._scope.workspace_id)
             duck.register(self._archived, found)
-            parts.append(f"SELECT {self._listed()} FROM {self._archived}{self._within()}")  # noqa: S608
+            parts.append(f"SELECT {self._listed(exact=some)} FROM {self._archived}{self._within()}")  # noqa: S608
         name = _quoted(self._table)
         duck.execute(f"CREATE TEMP VIEW {name} AS {' UNION ALL '.join(parts)}")
         return len(chosen)
@@ -195,15 +197,17 @@ class _Source:
                     )
                 )
         where = sql.SQL(" AND ").join(conditions)
-        role = TRUSTED_ROLE if scope.workspace_id is None else APP_ROLE
-        self._work.execute(f"SET LOCAL ROLE {role}")  # noqa: S608 - a name of ours
+        self._act_as(self._owner if scope.workspace_id is None else APP_ROLE)
         if scope.workspace_id is not None:
             self._work.execute(sql.SQL("SET LOCAL app.workspace_id = {}").format(sql.Literal(str(scope.workspace_id))))
         yield sql.SQL("{} AS r WHERE {}").format(self._parent, where)
-        self._work.execute("RESET ROLE")
+        self._act_as(self._owner)
         for each in self._leaving:
             # Detached and not archived yet: the owner alone may read it, so the condition is all that keeps tenants apart.
             yield sql.SQL("{} AS r WHERE {}").format(sql.SQL(each.leaving or each.partition_name), where)
+
+    def _act_as(self, role: str) -> None:
+        self._work.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
 
     def _overlaps(self, archive: Archive) -> bool:
         since, until = self._scope.since, self._scope.until
@@ -221,9 +225,9 @@ class _Source:
                 )
         return path
 
-    def _listed(self) -> str:
+    def _listed(self, *, exact: bool) -> str:
         """The columns as a query wants them: numbers as numbers, and what only a text could hold where DuckDB can."""
-        return ", ".join(_shown(column) for column in self._columns)
+        return ", ".join(_shown(column, exact=exact and column.name != self._key) for column in self._columns)
 
     def _within(self) -> str:
         conditions = []
@@ -233,8 +237,13 @@ class _Source:
         return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def _shown(column: Column) -> str:
+def _shown(column: Column, *, exact: bool) -> str:
     name = _quoted(column.name)
+    if exact and column.ranged:
+        kind = {"timestamptz": "TIMESTAMPTZ", "timestamp": "TIMESTAMP", "date": "DATE"}[column.kind]
+        pointer = "$." + json.dumps(column.name, ensure_ascii=False).replace("'", "''")
+        text = f"replace(json_extract_string({EXACT}, '{pointer}'), ' BC', ' (BC)')"
+        return f"coalesce({name}, TRY_CAST({text} AS {kind})) AS {name}"
     if column.kind == "uuid":
         return f"CAST({name} AS UUID) AS {name}"
     if column.kind == "numeric":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from outreachdb.storage.columns import Column
 from outreachdb.storage.fingerprints import Fingerprint
 
 KEY = b"outreachdb"
+CONTENT = "outreachdb.content"
 FORMAT = 1
 # A column with fewer distinct values than this share of its rows is kept as a dictionary and numbers.
 DICTIONARY_SHARE = 0.1
@@ -57,10 +58,16 @@ class Folder:
 
 
 def write(
-    path: Path, tables: Iterator[pa.Table], columns: Sequence[Column], about: dict[str, Any], progress: Progress = silent
+    path: Path,
+    tables: Iterator[pa.Table],
+    columns: Sequence[Column],
+    about: dict[str, Any],
+    content: Callable[[], dict[str, Any]] = dict,
+    progress: Progress = silent,
 ) -> int:
     """Write a file that appears when it is whole and on disk; its size in bytes.
 
+    ``about`` is written into its schema, ``content`` asked for at its end: what the rows should say by another source.
     Whatever stood at the path, or was left half written for it, is replaced: the caller knows it for unfinished.
     """
     part = path.with_name(f".{path.name}.part")
@@ -75,10 +82,11 @@ def write(
                     writer = _writer(file, table, columns, about)
                 writer.write_table(table, row_group_size=max(table.num_rows, 1))
                 rows += table.num_rows
-                progress("archived", rows, about.get("rows"))
+                progress("archived", rows)
             if writer is None:
                 empty = mapping.schema(list(columns)).empty_table()
                 writer = _writer(file, empty, columns, about)
+            writer.add_key_value_metadata({CONTENT: json.dumps(content())})
             writer.close()
             file.flush()
             os.fsync(file.fileno())

@@ -15,6 +15,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -35,7 +36,7 @@ from outreachdb.progress import Progress, silent
 from outreachdb.storage import archive_files, detaching, fingerprints
 from outreachdb.storage.archive_files import Folder
 from outreachdb.storage.columns import SETTINGS, Column
-from outreachdb.storage.copying import copy_out
+from outreachdb.storage.copying import table_out
 from outreachdb.storage.fingerprints import Fingerprint
 from outreachdb.storage.leaving import Partition, names, partition_of, partitions_of, reasons_to_stay
 from outreachdb.version import __version__
@@ -240,21 +241,25 @@ def _leave(url: str, record: Archive, folder: Folder, progress: Progress, stop: 
     qualified = sql.SQL(record.leaving or record.partition_name)
     path = folder.prepare(record.file)
     clock = _Clock()
-    with opened(url, stop) as work, opened(url, autocommit=True) as notes:
+    with opened(url, stop) as work, opened(url, stop) as beside, opened(url, autocommit=True) as notes:
         act_as_owner_of(work, qualified)
+        act_as_owner_of(beside, qualified)
         work.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(qualified))
         size = _one(work, "SELECT pg_total_relation_size(%s::regclass)", [qualified.as_string(work)])
         columns = columns_of_table(work, qualified)
-        told = fingerprints.of_table(work, qualified, columns)
-        clock.took("fingerprint")
-        if not _is_there(record, path, told, columns):
-            given = {"id": record.id, "row_count": told.rows, "content_sha256": told.sha256}
-            notes.execute(Q.take_fingerprint, given | {"fingerprint": Jsonb(told.document())})
-            rows = copy_out(work, sql.SQL("{} AS r").format(qualified), columns, stop=stop.asked)
-            archive_files.write(path, rows, columns, _about(record, told), progress)
-            clock.took("write")
-            _compare(notes, record, told, archive_files.fingerprint(path, columns, progress, stop.asked))
-            clock.took("verify")
+        with ThreadPoolExecutor(1) as second:
+            # PostgreSQL tells the content on one core while the rows are taken out on the other.
+            telling = second.submit(fingerprints.of_table, beside, qualified, columns)
+            told = telling.result() if record.state == "verified" else None
+            if told is None or not _is_there(record, path, told, columns):
+                rows = table_out(work, qualified, columns, stop=stop.asked)
+                archive_files.write(path, rows, columns, _about(record), lambda: _tell(notes, record, telling), progress)
+                clock.took("write")
+                read = archive_files.fingerprint(path, columns, progress, stop.asked)
+                told = telling.result()
+                _compare(notes, record, told, read)
+                clock.took("verify")
+        beside.rollback()
         file_bytes = path.stat().st_size
         notes.execute(Q.verified, {"id": record.id, "bytes": file_bytes})
         drop(work, qualified, record.table_name)
@@ -267,6 +272,14 @@ def _leave(url: str, record: Archive, folder: Folder, progress: Progress, stop: 
     )  # fmt: skip
 
 
+def _tell(notes: psycopg.Connection[Any], record: Archive, telling: Future[Fingerprint]) -> dict[str, Any]:
+    """What PostgreSQL says of the content, written into the record and into the end of the file."""
+    told = telling.result()
+    given = {"id": record.id, "row_count": told.rows, "content_sha256": told.sha256}
+    notes.execute(Q.take_fingerprint, given | {"fingerprint": Jsonb(told.document())})
+    return {"rows": told.rows, "content_sha256": told.sha256.hex(), "fingerprint": told.document()}
+
+
 def _is_there(record: Archive, path: Path, told: Fingerprint, columns: Sequence[Column]) -> bool:
     """Whether a verified file is there, says what the table says now, and still reads so."""
     if record.state != "verified" or record.content_sha256 != told.sha256 or not path.exists():
@@ -276,12 +289,11 @@ def _is_there(record: Archive, path: Path, told: Fingerprint, columns: Sequence[
     return False
 
 
-def _about(record: Archive, told: Fingerprint) -> dict[str, Any]:
+def _about(record: Archive) -> dict[str, Any]:
     return {
         "archive_id": record.id, "table": record.table_name, "partition": record.partition_name,
         "range_start": record.range_start, "range_end": record.range_end, "revision": record.revision,
-        "outreachdb": __version__, "rows": told.rows, "content_sha256": told.sha256.hex(),
-        "fingerprint": told.document(),
+        "outreachdb": __version__,
     }  # fmt: skip
 
 

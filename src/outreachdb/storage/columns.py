@@ -117,9 +117,15 @@ def carried(columns: list[Column]) -> dict[str, pa.DataType]:
 
 def outgoing(columns: list[Column], alias: str = "r") -> sql.Composed:
     """The select list that takes rows out: what :func:`carried` says."""
+    named = zip(outgoing_values(columns, alias), carried(columns), strict=True)
+    return sql.SQL(", ").join(sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for value, name in named)
+
+
+def outgoing_values(columns: list[Column], alias: str = "r") -> list[sql.Composable]:
+    """The same without names."""
     listed: list[sql.Composable] = []
     for column in columns:
-        value = _value(column, alias)
+        value: sql.Composable = _value(column, alias)
         if column.form == "instant":
             value = _within(column, alias, sql.SQL("timezone('UTC', {})") if column.kind == "timestamptz" else sql.SQL("{}"))
         elif column.form == "date":
@@ -128,11 +134,11 @@ def outgoing(columns: list[Column], alias: str = "r") -> sql.Composed:
             value = sql.SQL("encode({}, 'hex')").format(value)
         elif column.form == "text" and column.kind not in WORDS:
             value = sql.SQL("{}::text").format(value)
-        listed.append(sql.SQL("{} AS {}").format(value, sql.Identifier(column.name)))
+        listed.append(value)
     ranged = [column for column in columns if column.ranged]
     if ranged:
-        listed.append(sql.SQL("{} AS {}").format(_exact(ranged, alias), sql.Identifier(EXACT)))
-    return sql.SQL(", ").join(listed)
+        listed.append(_exact(ranged, alias))
+    return listed
 
 
 def hashed(column: Column, number: int, alias: str = "r") -> tuple[sql.Composed, sql.Composed]:

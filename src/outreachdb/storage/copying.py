@@ -5,23 +5,44 @@ from __future__ import annotations
 import select
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import psycopg
 import pyarrow as pa
-import pyarrow.compute as pc
+from psycopg import errors as pg
 from psycopg import pq, sql
 from pyarrow import csv
 
-from outreachdb.errors import OutreachDBError
+from outreachdb.errors import Cancelled, OutreachDBError
 from outreachdb.storage import columns as mapping
 from outreachdb.storage.columns import EXACT, Column
 from outreachdb.storage.hashing import exceptions
 
-# CSV of one portion, which becomes one row group. Two are under way at a time.
-PORTION = 24 * 1024 * 1024
+# Text of one portion, which becomes one row group. Two are under way at a time.
+PORTION = 16 * 1024 * 1024
+PAGE = 8192
+SIZES = """
+    SELECT pg_relation_size(c.oid) / 8192 AS pages, coalesce(pg_relation_size(nullif(c.reltoastrelid, 0)), 0) AS toasted
+    FROM pg_class AS c WHERE c.oid = %s::regclass
+"""
 Stop = Callable[[], bool]
+
+
+def table_out(
+    connection: psycopg.Connection[Any],
+    qualified: sql.Composable,
+    columns: Sequence[Column],
+    *,
+    portion: int = PORTION,
+    stop: Stop = bool,
+) -> Iterator[pa.Table]:
+    """All rows of a table that nobody changes meanwhile, as Arrow tables of about ``portion`` bytes of text.
+
+    PostgreSQL joins the rows of a range of pages to one text: libpq hands out COPY's rows one by one, which costs Python more
+    than all the rest. While it prints one range, the one before is parsed.
+    """
+    yield from _parsed(_ranges(connection, qualified, columns, portion, stop), columns, _parse_records)
 
 
 def copy_out(
@@ -32,18 +53,20 @@ def copy_out(
     portion: int = PORTION,
     stop: Stop = bool,
 ) -> Iterator[pa.Table]:
-    """Rows of ``source`` (a FROM clause whose rows are called ``r``) as Arrow tables of about ``portion`` bytes of CSV.
-
-    While PostgreSQL prints one portion, the one before it is parsed.
-    """
+    """Rows of ``source`` (a FROM clause whose rows are called ``r``), the same way."""
     statement = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT csv)").format(
         mapping.outgoing(list(columns)), source
     )
-    types = mapping.carried(list(columns))
+    yield from _parsed(_rows(connection, statement.as_bytes(connection), portion, stop), columns, _parse_csv)
+
+
+def _parsed(
+    texts: Iterator[bytes], columns: Sequence[Column], parse: Callable[[bytes, Sequence[Column]], pa.Table]
+) -> Iterator[pa.Table]:
     with ThreadPoolExecutor(1) as parser:
         waiting: Future[pa.Table] | None = None
-        for text in _portions(connection, statement.as_bytes(connection), portion, stop):
-            parsed = parser.submit(_parse, text, types, columns)
+        for text in texts:
+            parsed = parser.submit(parse, text, columns)
             if waiting is not None:
                 yield waiting.result()
             waiting = parsed
@@ -51,11 +74,48 @@ def copy_out(
             yield waiting.result()
 
 
-def _portions(connection: psycopg.Connection[Any], statement: bytes, portion: int, stop: Stop) -> Iterator[bytes]:
-    """The CSV in portions that end with a row.
+def _ranges(
+    connection: psycopg.Connection[Any], qualified: sql.Composable, columns: Sequence[Column], portion: int, stop: Stop
+) -> Iterator[bytes]:
+    """Ranges of pages, one record on each line; a range whose text would be too long for one value is halved."""
+    sizes = connection.execute(SIZES, [qualified.as_string(connection)]).fetchone()
+    pages, toasted = (int(sizes["pages"]), int(sizes["toasted"])) if sizes else (0, 0)
+    # What lies out of line may be compressed.
+    step = max(1, portion // (PAGE + (toasted * 4 // pages if pages else 0)))
+    records = sql.SQL("SELECT string_agg(ROW(NULL, {}, NULL)::text, E'\\n') FROM {} AS r").format(
+        sql.SQL(", ").join(each for each in mapping.outgoing_values(list(columns))), qualified
+    )
+    first = 0
+    while first < pages:
+        if stop():
+            raise Cancelled("stopped; what was committed stays")
+        last = min(first + step, pages)
+        statement = sql.SQL("{} WHERE r.ctid >= {}::tid AND r.ctid < {}::tid").format(
+            records, sql.Literal(f"({first},0)"), sql.Literal(f"({last},0)")
+        )
+        try:
+            with connection.transaction():
+                text = _text(connection, statement)
+        except pg.ProgramLimitExceeded:
+            if step == 1:
+                raise
+            step = max(1, step // 2)
+            continue
+        if text is not None:
+            yield text
+        first = last
 
-    libpq's own calls: through ``cursor.copy`` each row costs several times as much as PostgreSQL takes to make it.
-    """
+
+def _text(connection: psycopg.Connection[Any], statement: sql.Composed) -> bytes | None:
+    """One text, not decoded: it is for Arrow to read."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        result = cursor.pgresult
+        return result.get_value(0, 0) if result is not None else None
+
+
+def _rows(connection: psycopg.Connection[Any], statement: bytes, portion: int, stop: Stop) -> Iterator[bytes]:
+    """CSV in portions that end with a row, by libpq's own calls: through ``cursor.copy`` a row costs twice as much."""
     pgconn = connection.pgconn
     result = pgconn.exec_(statement)
     if result.status != pq.ExecStatus.COPY_OUT:
@@ -86,14 +146,25 @@ def _portions(connection: psycopg.Connection[Any], statement: bytes, portion: in
         yield b"".join(rows)
 
 
-def _parse(text: bytes, types: dict[str, pa.DataType], columns: Sequence[Column]) -> pa.Table:
+def _parse_csv(text: bytes, columns: Sequence[Column]) -> pa.Table:
+    return _parse(text, columns, list(mapping.carried(list(columns))), escape=False)
+
+
+def _parse_records(text: bytes, columns: Sequence[Column]) -> pa.Table:
+    """Records as PostgreSQL prints them: CSV in parentheses, which stick to a column of their own on either side."""
+    return _parse(text, columns, ["(", *mapping.carried(list(columns)), ")"], escape="\\")
+
+
+def _parse(text: bytes, columns: Sequence[Column], names: list[str], *, escape: str | Literal[False]) -> pa.Table:
+    types = mapping.carried(list(columns))
     parsed = csv.read_csv(
         pa.BufferReader(text),
         # One block: a portion ends with a row, and is as large as its largest row.
-        read_options=csv.ReadOptions(column_names=list(types), block_size=len(text) + 1, use_threads=True),
-        parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        read_options=csv.ReadOptions(column_names=names, block_size=len(text) + 1, use_threads=True),
+        parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False, escape_char=escape),
         convert_options=csv.ConvertOptions(
             column_types=types,
+            include_columns=list(types),
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
@@ -154,14 +225,3 @@ def _departing(column: Column, table: pa.Table) -> pa.ChunkedArray | pa.Array:
             texts[row] = text
         return pa.array(texts, pa.string())
     return values
-
-
-def widened(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Tables without dictionaries, for those who expect plain columns."""
-    for table in tables:
-        yield pa.table(
-            {
-                name: pc.cast(column, column.type.value_type) if pa.types.is_dictionary(column.type) else column
-                for name, column in zip(table.column_names, table.columns, strict=True)
-            }
-        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -19,6 +20,9 @@ from psycopg import sql
 
 from outreachdb.storage import hashing
 from outreachdb.storage.columns import Column, hashed
+
+# numpy lets go of the interpreter while it works on many values.
+THREADS = 2
 
 
 @dataclass(slots=True)
@@ -36,7 +40,9 @@ class Fingerprint:
 
     def add(self, table: pa.Table | pa.RecordBatch) -> None:
         """Take in rows as they lie in a file."""
-        parts = [hashing.column_hashes(column, number, table) for number, column in enumerate(self.columns, start=1)]
+        with ThreadPoolExecutor(THREADS) as threads:
+            numbered = enumerate(self.columns, start=1)
+            parts = list(threads.map(lambda each: hashing.column_hashes(each[1], each[0], table), numbered))
         for index, (hashes, valid) in enumerate(parts):
             count, total = self.sums[index]
             self.sums[index] = (count + int(valid.sum()), total + hashing.total(hashes[valid]))

@@ -126,7 +126,10 @@ def base(table: str, parents: Parents) -> Row:
         "reports": {"kind": "weekly", "title": "A week"},
         "analytics.rollups": {"grain": "campaign", "key": "1", "kind": "sent", "day": date(2026, 3, 1)},
         "analytics.rollup_deltas": {"grain": "campaign", "key": "1", "kind": "sent", "day": date(2026, 3, 1)},
-        "analytics.people_first": lead | {"grain": "campaign", "key": "1", "kind": "sent", "first_at": LAUNCH},
+        "analytics.totals": {"grain": "campaign", "key": "1", "kind": "sent"},
+        "analytics.people_first": lead | {"grain": "campaign", "key": "1"},
+        "analytics.engagement_levels": {"level": "hot"},
+        "analytics.rollup_drifts": {"grain": "campaign", "key": "1", "kind": "sent"},
     }
     others: dict[str, Row] = {
         "workspaces": {"name": "acme"},
@@ -342,6 +345,9 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
     "ck_rollups_grain_known": ("analytics.rollups", "grain", *GRAINS),
     "ck_rollup_deltas_grain_known": ("analytics.rollup_deltas", "grain", *GRAINS),
     "ck_people_first_grain_known": ("analytics.people_first", "grain", *GRAINS),
+    "ck_totals_grain_known": ("analytics.totals", "grain", *GRAINS),
+    "ck_rollup_drifts_grain_known": ("analytics.rollup_drifts", "grain", *GRAINS),
+    "ck_engagement_levels_level_known": ("analytics.engagement_levels", "level", *words("warm", "engaged", "hot")),
     "ck_health_snapshots_status_known": ("ops.health_snapshots", "status", *words("green", "yellow", "red")),
     "ck_maintenance_runs_status_known": (
         "ops.maintenance_runs",
@@ -450,6 +456,11 @@ ROW_RULES: dict[str, tuple[str, list[Row], list[Row]]] = {
         "analytics.rollups",
         [{"total": 5, "people": 5}, {"total": 5, "people": 0}],
         [{"total": 5, "people": 6}],
+    ),
+    "ck_rollups_mails_within_total": (
+        "analytics.rollups",
+        [{"total": 5, "mails": 5}, {"total": 5, "mails": 0}],
+        [{"total": 5, "mails": 6}],
     ),
 }
 

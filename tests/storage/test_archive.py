@@ -62,9 +62,7 @@ def connection(own_database_url: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.fixture
-async def ground(
-    own_database_url: str, connection: psycopg.Connection[Any], tmp_path: Path
-) -> AsyncIterator[Ground]:
+async def ground(own_database_url: str, connection: psycopg.Connection[Any], tmp_path: Path) -> AsyncIterator[Ground]:
     async with Pools(Settings.load({}, database_url=own_database_url)) as pools:
         yield Ground(pools, connection, Folder(tmp_path / "archives"))
 
@@ -151,12 +149,22 @@ async def test_a_tenant_asks_about_its_own_rows_only(ground: Ground) -> None:
     ):
         with pytest.raises(InvalidInput):
             await ask(acme, attempt)
-    for attempt in ("SET enable_external_access = true", "COPY (SELECT 1) TO '/tmp/x'", "SELECT 1; SELECT 2", "ATTACH 'x'"):
+    for attempt in (
+        "SET enable_external_access = true",
+        "COPY (SELECT 1) TO '/tmp/x'",
+        "SELECT 1; SELECT 2",
+        "ATTACH 'x'",
+    ):
         with pytest.raises((UsageError, InvalidInput)):
             await ask(acme, attempt)
-    hidden = await ask(acme, "SELECT table_name FROM duckdb_tables() UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal")
+    hidden = await ask(
+        acme, "SELECT table_name FROM duckdb_tables() UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal"
+    )
     for (name,) in hidden:
-        assert await ask(acme, f'SELECT count(*) FROM "{name}" WHERE workspace_id <> {acme.workspace_id}') in ([(0,)], []), name
+        assert await ask(acme, f'SELECT count(*) FROM "{name}" WHERE workspace_id <> {acme.workspace_id}') in (
+            [(0,)],
+            [],
+        ), name
 
 
 async def test_what_may_not_leave_stays(ground: Ground) -> None:

@@ -151,7 +151,9 @@ async def test_holds_and_policies_decide_for_their_rows_only(
         for name, ws in (("acme", acme), ("globex", globex), ("initech", initech))
     }
     # Initech's own policy is a promise: its rows go from months that others keep too, but for those that are held.
-    held_rows = count(connection, "outreach.email_events", f"workspace_id = {initech} AND created_at < now() - interval '130 days'")
+    held_rows = count(
+        connection, "outreach.email_events", f"workspace_id = {initech} AND created_at < now() - interval '130 days'"
+    )
     assert held_rows == 0
     assert rows == {"acme": 20, "globex": 45, "initech": rows["initech"]}
     assert done.rows_deleted > 0
@@ -168,16 +170,16 @@ async def test_holds_and_policies_decide_for_their_rows_only(
         await holds.add(pools, "  ")
 
 
-async def test_pruning_by_sql_deletes_or_tells_what_is_due(
-    pools: Pools, connection: psycopg.Connection[Any]
-) -> None:
+async def test_pruning_by_sql_deletes_or_tells_what_is_due(pools: Pools, connection: psycopg.Connection[Any]) -> None:
     acme, globex = workspace(connection, "acme"), workspace(connection, "globex")
     for months in (14, 3):
         for ws in (acme, globex):
             connection.execute(MESSAGES.format(month=MONTH.format(months=months)).encode(), {"ws": ws, "rows": 48})
     await holds.add(pools, "case 9", table="message_log", workspace="globex")
     connection.execute("ANALYZE outreach.message_log")
-    archived = connection.execute("SELECT deleted, cardinality(due_partitions), due_rows FROM outreach.prune_message_log('365 days')").fetchone()
+    archived = connection.execute(
+        "SELECT deleted, cardinality(due_partitions), due_rows FROM outreach.prune_message_log('365 days')"
+    ).fetchone()
     assert archived == (0, 1, 96)
     assert count(connection, "outreach.message_log") == 192
     prune = "SELECT deleted FROM outreach.prune_message_log(%s, %s, true)"
@@ -201,9 +203,13 @@ async def test_cleaning_up_sends_by_sql_keeps_the_ledger(connection: psycopg.Con
     store_sends(connection, acme, "done", months=18)
     store_sends(connection, acme, "running", months=17, status="running", send="scheduled", closed=None)
     connection.execute("ANALYZE outreach.email_sends")
-    due = connection.execute("SELECT deleted, due_rows, open_campaigns FROM outreach.cleanup_old_email_sends()").fetchone()
+    due = connection.execute(
+        "SELECT deleted, due_rows, open_campaigns FROM outreach.cleanup_old_email_sends()"
+    ).fetchone()
     assert due == (0, 40, 1)
-    done = connection.execute("SELECT deleted, open_campaigns FROM outreach.cleanup_old_email_sends(NULL, 1000, true)").fetchone()
+    done = connection.execute(
+        "SELECT deleted, open_campaigns FROM outreach.cleanup_old_email_sends(NULL, 1000, true)"
+    ).fetchone()
     assert done == (20, 1)
     assert count(connection, "outreach.email_sends", "status = 'scheduled'") == 20
     assert count(connection, "outreach.campaign_leads", "name = 'done'") == 20

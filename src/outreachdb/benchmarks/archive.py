@@ -56,7 +56,13 @@ async def _measure(pools: Pools, url: str, rows: int, folder: Folder, progress: 
     restored, _ = await _timed(lambda: restoring.restore(pools, "email_events", partition, folder=folder))
     deleted = await _delete(url, partition, progress)
     return [
-        Result("archive: file written, read back and compared", rows / copying, "rows/s", limit=ARCHIVE_LIMIT, more_is_better=True),
+        Result(
+            "archive: file written, read back and compared",
+            rows / copying,
+            "rows/s",
+            limit=ARCHIVE_LIMIT,
+            more_is_better=True,
+        ),
         Result("archive: of this the content told and the file written and synced", left.seconds["write"], "s"),
         Result("archive: of this the file read back and compared", left.seconds["verify"], "s"),
         Result("archive: partition dropped", left.seconds["drop"], "s", limit=DROP_LIMIT),

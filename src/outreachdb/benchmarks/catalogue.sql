@@ -201,13 +201,38 @@ SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, n, CASE WHEN n % 5 > 0 T
        now() - (20000 - n) * interval '10 minutes'
 FROM generate_series(1, 20000) AS n;
 
-INSERT INTO analytics.rollups (workspace_id, grain, key, kind, day, total, people)
-SELECT 1, 'campaign', (1 + n / 200)::text, (ARRAY['sent', 'delivered', 'opened', 'clicked'])[1 + n % 4], current_date - (n / 4 % 50), 20, 10
+INSERT INTO analytics.rollups (workspace_id, grain, key, kind, day, total, mails, people)
+SELECT 1, 'campaign', (1 + n / 200)::text, (ARRAY['sent', 'delivered', 'opened', 'clicked'])[1 + n % 4], current_date - (n / 4 % 50), 20, 12, 10
 FROM generate_series(0, 19999) AS n;
-INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
-SELECT 1, 'campaign', (1 + n / 200)::text, 'opened', current_date, 20, 10 FROM generate_series(0, 19999) AS n;
-INSERT INTO analytics.people_first (workspace_id, grain, key, kind, lead_id, first_at)
-SELECT 1, 'campaign', (1 + n / 1000)::text, 'opened', n, now() FROM generate_series(1, 100000) AS n;
+INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, mails, people)
+SELECT 1, 'campaign', (1 + n / 200)::text, 'opened', current_date, 20, 12, 10 FROM generate_series(0, 19999) AS n;
+INSERT INTO analytics.totals (workspace_id, grain, key, kind, total, mails, people)
+SELECT 1, CASE WHEN n < 400 THEN 'campaign' ELSE 'domain' END, (1 + n / 4)::text,
+       (ARRAY['sent', 'delivered', 'opened', 'clicked'])[1 + n % 4], abs(hashint4(n)) % 5000, 12, 10
+FROM generate_series(0, 39999) AS n;
+INSERT INTO analytics.people_first (workspace_id, lead_id, grain, key, opened_at)
+SELECT 1, n, g.grain, (1 + n / 1000)::text, now() FROM generate_series(1, 50000) AS n, (VALUES ('campaign'), ('domain')) AS g (grain);
+INSERT INTO analytics.engaged_leads (workspace_id, leads) SELECT 1 + n % 10, ARRAY[n] FROM generate_series(1, 20000) AS n;
+-- Three rows for a workspace, days for a check: filled for many workspaces, so that the plan shows what the key is there for.
+INSERT INTO analytics.engagement_levels (workspace_id, level, leads)
+SELECT w, l, 10 FROM generate_series(1, 5000) AS w, unnest(ARRAY['warm', 'engaged', 'hot']) AS l;
+INSERT INTO analytics.rollup_checks (workspace_id, day, checked_at, buckets)
+SELECT w, current_date - d, now(), 10 FROM generate_series(1, 50) AS w, generate_series(1, 300) AS d;
+INSERT INTO analytics.rollup_drifts (workspace_id, found_at, grain, key, kind, day, total)
+SELECT 1 + n % 20, now() - n * interval '10 minutes', 'campaign', n::text, 'opened', current_date, 1 FROM generate_series(1, 20000) AS n;
+INSERT INTO analytics.rollup_freezes (workspace_id, table_name, range_start, range_end, frozen_through)
+SELECT w, 'email_events', now() - m * interval '1 month', now(), current_date FROM generate_series(0, 999) AS w, generate_series(1, 12) AS m;
+INSERT INTO analytics.view_refreshes (view_name, refreshed_at, duration, row_count)
+SELECT 'view_' || n, now(), interval '1 second', 1 FROM generate_series(1, 5000) AS n;
+INSERT INTO analytics.totals (workspace_id, grain, key, kind, total, mails, people)
+SELECT 1, 'step', n || ':1', 'sent', 20, 20, 20 FROM generate_series(1, 5000) AS n;
+INSERT INTO analytics.rollups (workspace_id, grain, key, kind, day, total, mails)
+SELECT 1, 'mailbox', n::text, 'sent', current_date - 1, 50, 50 FROM generate_series(1, 5000) AS n;
+REFRESH MATERIALIZED VIEW analytics.campaign_analytics;
+REFRESH MATERIALIZED VIEW analytics.campaign_performance;
+REFRESH MATERIALIZED VIEW analytics.email_deliverability_metrics;
+REFRESH MATERIALIZED VIEW analytics.lead_analytics;
+REFRESH MATERIALIZED VIEW analytics.workspace_usage_analytics;
 
 INSERT INTO ops.index_usage_stats
     (captured_at, schema_name, table_name, index_name, index_scans, tuples_read, tuples_fetched, index_bytes)

@@ -47,9 +47,11 @@ def archive(
     before = instant_before(older_than) if older_than else None
     with bar("archive") as progress:
         left = app_call(
-            lambda db: archiving.archive_older(db.pools, name, before, folder=_place(folder), progress=progress)
-            if before
-            else _one(archiving.archive(db.pools, name, str(partition), folder=_place(folder), progress=progress))
+            lambda db: (
+                archiving.archive_older(db.pools, name, before, folder=_place(folder), progress=progress)
+                if before
+                else _one(archiving.archive(db.pools, name, str(partition), folder=_place(folder), progress=progress))
+            )
         )
     rows = [(each.partition, each.rows, each.bytes, each.file, each.file_bytes) for each in left]
     columns = ("partition", "rows", "bytes", "file", "bytes of the file")
@@ -62,7 +64,16 @@ def archives(
     """List what is archived, with the state of each."""
     found = app_call(lambda db: archiving.archives(db.pools, name))
     rows = [
-        (each.id, each.partition_name, each.row_count, each.state, each.bytes, each.verified_at, each.file, each.problem)
+        (
+            each.id,
+            each.partition_name,
+            each.row_count,
+            each.state,
+            each.bytes,
+            each.verified_at,
+            each.file,
+            each.problem,
+        )
         for each in found
     ]
     columns = ("id", "partition", "rows", "state", "bytes", "verified", "file", "problem")
@@ -118,7 +129,9 @@ def query(
 
 def _verify(name: str | None, partition: str | None, folder: Path | None) -> None:
     with bar("verify") as progress:
-        checked = app_call(lambda db: checking.verify(db.pools, name, partition, folder=_place(folder), progress=progress))
+        checked = app_call(
+            lambda db: checking.verify(db.pools, name, partition, folder=_place(folder), progress=progress)
+        )
     rows = [(each.archive_id, each.partition, each.rows, each.file, each.problem or "as it was") for each in checked]
     emit({"checked": checked}, table("", ("archive_id", "partition", "rows", "file", "content"), rows))
     if any(each.problem for each in checked):

@@ -9,7 +9,9 @@ import typer
 
 from outreachdb.app import embedded_url
 from outreachdb.benchmarks import (
+    advice,
     advisor,
+    analytics,
     archive,
     estimates,
     events,
@@ -30,9 +32,11 @@ from outreachdb.errors import UsageError
 from outreachdb.progress import Progress
 
 Benchmark = Callable[[str, int, Progress], Awaitable[list[Result]]]
-# Name -> benchmark and how many leads (archive, events: stored events) it takes where none are given.
+# Name -> benchmark and how many leads (EVENTS: stored events) it takes where none are given.
 BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
+    "advice": (advice.run, 2_000_000),
     "advisor": (advisor.run, 0),
+    "analytics": (analytics.run, 50_000_000),
     "archive": (archive.run, 5_000_000),
     "estimates": (estimates.run, 200_000),
     "events": (events.run, 5_000_000),
@@ -45,6 +49,8 @@ BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "sending": (sending.run, 1_000_000),
     "server": (server.run, 0),
 }
+# Whose size is told in events.
+EVENTS = ("analytics", "archive", "events")
 # These ask the same people, who are loaded once where both are wanted.
 SHARED = {"search": search.measured, "segments": segments.measured}
 
@@ -60,7 +66,8 @@ def bench(
     ] = None,
     leads: Annotated[int | None, typer.Option(min=1000, help="How many leads; each benchmark has a default.")] = None,
     events: Annotated[
-        int | None, typer.Option(min=1000, help="How many events are stored when `archive` or `events` is measured.")
+        int | None,
+        typer.Option(min=1000, help="How many events are stored already for `analytics`, `archive` and `events`."),
     ] = None,
 ) -> None:
     """Measure on a scratch database: ours, the limit and the ratio, all from this run."""
@@ -88,7 +95,7 @@ async def _all(
     for name in names:
         benchmark, default = BENCHMARKS[name]
         if name not in together:
-            results += await benchmark(url, (stored if name in {"archive", "events"} else leads) or default, progress)
+            results += await benchmark(url, (stored if name in EVENTS else leads) or default, progress)
     if together:
         async with population.scratch(url, leads or BENCHMARKS["search"][1], progress) as people:
             for measured in together.values():

@@ -155,7 +155,9 @@ def tables(path: Path, file: parquet.ParquetFile, stop: Any = bool) -> Iterator[
             raise InvalidInput(f"the archive {path} is damaged in row group {group}: {_line(error)}") from None
 
 
-def fingerprint(path: Path, columns: Sequence[Column] | None = None, progress: Progress = silent, stop: Any = bool) -> Fingerprint:
+def fingerprint(
+    path: Path, columns: Sequence[Column] | None = None, progress: Progress = silent, stop: Any = bool
+) -> Fingerprint:
     """Read a file from start to end and tell its content."""
     with open_file(path) as plain:
         said = columns_of(about(plain))

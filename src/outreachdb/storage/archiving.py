@@ -38,7 +38,7 @@ from outreachdb.storage.archive_files import Folder
 from outreachdb.storage.columns import SETTINGS, Column
 from outreachdb.storage.copying import table_out
 from outreachdb.storage.fingerprints import Fingerprint
-from outreachdb.storage.leaving import Partition, names, partition_of, partitions_of, reasons_to_stay
+from outreachdb.storage.leaving import Partition, freeze, names, partition_of, partitions_of, reasons_to_stay
 from outreachdb.version import __version__
 
 T = TypeVar("T")
@@ -133,7 +133,9 @@ async def finish(pools: Pools, record: Archive, *, folder: Folder | None = None,
     folder = folder or Folder.of(pools.settings)
     async with _alone(pools, record):
         record = await _again(pools, record)
-        await _detach(pools, record)
+        if not record.leaving:
+            await freeze(pools, record.table_name, record.range_start, record.range_end)
+            await _detach(pools, record)
         record = await _again(pools, record)
         url = pools.url("admin")
         return await in_thread(lambda stop: _leave(url, record, folder, progress, stop))
@@ -209,12 +211,10 @@ class _alone:  # noqa: N801 - used as a function
 
 async def _detach(pools: Pools, record: Archive) -> None:
     """Detach the partition and give it another name, so that a late row can make its period anew."""
-    if record.leaving:
-        return
     connection = await connect(pools.url("admin"), autocommit=True)
     async with connection:
         await detaching.finalize_pending(connection, record.table_name)
-        await connection.execute(f"SET ROLE {OWNER}")  # noqa: S608 - a name of ours
+        await connection.execute(f"SET ROLE {OWNER}")
         found = await connection.execute(Q.find_table, {"qualified": record.partition_name})
         there = await found.fetchone()
         if there is None:
@@ -229,7 +229,7 @@ async def _detach(pools: Pools, record: Archive) -> None:
                 await connection.execute("SET LOCAL lock_timeout = '5s'")
                 await connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(there["owner"])))
                 await connection.execute(rename)
-                await connection.execute(f"SET LOCAL ROLE {OWNER}")  # noqa: S608
+                await connection.execute(f"SET LOCAL ROLE {OWNER}")
                 await connection.execute(Q.leave, {"id": record.id, "leaving": leaving})
         except psycopg.Error as error:
             raise from_database(error, doing=f"detaching {record.partition_name}") from error
@@ -253,7 +253,9 @@ def _leave(url: str, record: Archive, folder: Folder, progress: Progress, stop: 
             told = telling.result() if record.state == "verified" else None
             if told is None or not _is_there(record, path, told, columns):
                 rows = table_out(work, qualified, columns, stop=stop.asked)
-                archive_files.write(path, rows, columns, _about(record), lambda: _tell(notes, record, telling), progress)
+                archive_files.write(
+                    path, rows, columns, _about(record), lambda: _tell(notes, record, telling), progress
+                )
                 clock.took("write")
                 read = archive_files.fingerprint(path, columns, progress, stop.asked)
                 told = telling.result()
@@ -323,7 +325,7 @@ def drop(work: psycopg.Connection[Any], qualified: sql.SQL, table: str) -> None:
 
 def _say_dropped(work: psycopg.Connection[Any], record: Archive) -> None:
     """In the transaction that drops."""
-    work.execute(f"SET LOCAL ROLE {OWNER}")  # noqa: S608 - a name of ours
+    work.execute(f"SET LOCAL ROLE {OWNER}")
     if work.execute(Q.dropped, {"id": record.id}).rowcount != 1:
         raise Conflict(f"somebody else changed the archive {record.id}")
 
@@ -387,7 +389,7 @@ def opened(url: str, stop: Stopping | None = None, *, autocommit: bool = False) 
         url, autocommit=True, prepare_threshold=None, application_name="outreachdb", row_factory=psycopg.rows.dict_row
     )
     try:
-        connection.execute(f"SET ROLE {OWNER}")  # noqa: S608 - a name of ours
+        connection.execute(f"SET ROLE {OWNER}")
         for setting in SETTINGS:
             connection.execute(setting)
         connection.autocommit = autocommit

@@ -127,7 +127,9 @@ def outgoing_values(columns: list[Column], alias: str = "r") -> list[sql.Composa
     for column in columns:
         value: sql.Composable = _value(column, alias)
         if column.form == "instant":
-            value = _within(column, alias, sql.SQL("timezone('UTC', {})") if column.kind == "timestamptz" else sql.SQL("{}"))
+            value = _within(
+                column, alias, sql.SQL("timezone('UTC', {})") if column.kind == "timestamptz" else sql.SQL("{}")
+            )
         elif column.form == "date":
             value = _within(column, alias, sql.SQL("{}"))
         elif column.form == "bytes":

@@ -181,7 +181,9 @@ def _parse(text: bytes, columns: Sequence[Column], names: list[str], *, escape: 
 def _arrived(column: Column, values: pa.ChunkedArray) -> pa.ChunkedArray:
     if column.form == "instant":
         return values.cast(column.arrow)
-    return pa.chunked_array([_from_hex(each) for each in values.chunks], pa.binary()) if column.form == "bytes" else values
+    return (
+        pa.chunked_array([_from_hex(each) for each in values.chunks], pa.binary()) if column.form == "bytes" else values
+    )
 
 
 def _from_hex(array: pa.Array) -> pa.Array:
@@ -195,7 +197,9 @@ def _from_hex(array: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(), len(array), [validity, pa.py_buffer(halves), pa.py_buffer(data)])
 
 
-def copy_in(connection: psycopg.Connection[Any], target: sql.Composable, columns: Sequence[Column], tables: Iterator[pa.Table]) -> int:
+def copy_in(
+    connection: psycopg.Connection[Any], target: sql.Composable, columns: Sequence[Column], tables: Iterator[pa.Table]
+) -> int:
     """Write rows as they lie in a file into a table; how many."""
     stored = [column for column in columns if not column.generated]
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in stored)

@@ -100,7 +100,8 @@ def _statement(qualified: sql.Composable, columns: Sequence[Column]) -> sql.Comp
     )
     # A NULL has no hash: the function is strict, but for a number, whose value is the seed.
     mixed = sql.SQL(" # ").join(
-        sql.SQL("coalesce({}, {}::bigint)").format(name, sql.Literal(number)) for number, name in enumerate(names, start=1)
+        sql.SQL("coalesce({}, {}::bigint)").format(name, sql.Literal(number))
+        for number, name in enumerate(names, start=1)
     )
     sums = sql.SQL("").join(sql.SQL(", count({n}), sum({n})").format(n=name) for name in names)
     return sql.SQL(

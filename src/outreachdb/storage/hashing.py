@@ -30,7 +30,9 @@ POSTGRES_EPOCH = 946_684_800_000_000
 HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 
-def column_hashes(column: Column, number: int, table: pa.Table | pa.RecordBatch) -> tuple[Hashes, npt.NDArray[np.bool_]]:
+def column_hashes(
+    column: Column, number: int, table: pa.Table | pa.RecordBatch
+) -> tuple[Hashes, npt.NDArray[np.bool_]]:
     """The hashes of a column's values as the database computes them, and which of them count (the others are NULL)."""
     values = table.column(column.name)
     array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
@@ -149,7 +151,7 @@ def hash_integers_folded(values: npt.NDArray[np.int64], seed: int) -> Hashes:
 
 def _plain(column: Column, number: int, array: pa.Array) -> Hashes:
     if column.form == "integer":
-        zero = pa.scalar(False if column.kind == "bool" else 0, array.type)  # noqa: FBT003 - a value, not a switch
+        zero = pa.scalar(False if column.kind == "bool" else 0, array.type)
         numbers = np.asarray(pc.cast(pc.fill_null(array, zero), pa.int64()))
         return hash_seeded(str(number).encode(), numbers.view(np.uint64))
     if column.form == "instant":
@@ -167,9 +169,7 @@ def _floats(array: pa.Array, number: int) -> Hashes:
     zero = pa.scalar(0.0, array.type)
     values = np.ascontiguousarray(np.asarray(pc.fill_null(array, zero)).astype(">f8" if wide else ">f4"))
     size = 8 if wide else 4
-    hashes = hash_texts(
-        np.arange(len(values) + 1, dtype=np.int64) * size * 2, _hex(values.view(np.uint8)), number
-    )
+    hashes = hash_texts(np.arange(len(values) + 1, dtype=np.int64) * size * 2, _hex(values.view(np.uint8)), number)
     nan = np.isnan(values.astype(np.float64))
     if nan.any():
         hashes[nan] = _one(b"NaN", number)
@@ -256,12 +256,24 @@ def exceptions(name: str, table: pa.Table | pa.RecordBatch) -> list[tuple[int, s
 
 
 def _mix(a: Words, b: Words, c: Words) -> None:
-    a -= c; a ^= _rot(c, 4); c += b  # noqa: E702 - one line for each of the six steps
-    b -= a; b ^= _rot(a, 6); a += c  # noqa: E702
-    c -= b; c ^= _rot(b, 8); b += a  # noqa: E702
-    a -= c; a ^= _rot(c, 16); c += b  # noqa: E702
-    b -= a; b ^= _rot(a, 19); a += c  # noqa: E702
-    c -= b; c ^= _rot(b, 4); b += a  # noqa: E702
+    a -= c
+    a ^= _rot(c, 4)
+    c += b
+    b -= a
+    b ^= _rot(a, 6)
+    a += c
+    c -= b
+    c ^= _rot(b, 8)
+    b += a
+    a -= c
+    a ^= _rot(c, 16)
+    c += b
+    b -= a
+    b ^= _rot(a, 19)
+    a += c
+    c -= b
+    c ^= _rot(b, 4)
+    b += a
 
 
 def _final(a: Words, b: Words, c: Words) -> Hashes:

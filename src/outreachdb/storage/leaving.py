@@ -58,6 +58,13 @@ async def reasons_to_stay(pools: Pools, table: str, partition: Partition) -> lis
         return await keepers(owner, table, partition)
 
 
+async def freeze(pools: Pools, table: str, start: datetime, end: datetime, workspace_id: int | None = None) -> None:
+    """Let the rollups hold everything that the rows of a range say, compared and mended, before the rows leave."""
+    given = {"table_name": table, "range_start": start, "range_end": end, "workspace_id": workspace_id}
+    async with session(pools, role=OWNER, workload="admin", doing="freezing rollups") as owner:
+        await owner.execute(Q.freeze, given)
+
+
 async def keepers(owner: Session, table: str, partition: Partition) -> list[str]:
     """The same within a session of the owner."""
     given = {"table_name": table, "range_start": partition.range_start, "range_end": partition.range_end}

@@ -115,7 +115,9 @@ def _tables(duck: duckdb.DuckDBPyConnection, statement: str) -> set[str]:
     try:
         statements = duck.extract_statements(statement)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise UsageError("one SELECT is asked for", hint="tables are named as `outreachdb partitions list` shows them")
+            raise UsageError(
+                "one SELECT is asked for", hint="tables are named as `outreachdb partitions list` shows them"
+            )
         row = duck.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchall()[0]
     except duckdb.Error as error:
         raise InvalidInput(f"the query can't be read: {_line(error)}") from None
@@ -296,5 +298,3 @@ def _quoted(name: str) -> str:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
-
-

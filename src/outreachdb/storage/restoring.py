@@ -145,7 +145,7 @@ def _step(work: psycopg.Connection[Any], owner: str, action: Callable[[], Any]) 
 def _load(
     work: psycopg.Connection[Any], record: Archive, parent: _Parent, loose: sql.Identifier, columns: list[Column],
     path: Any, progress: Progress, stop: Stopping,
-) -> None:  # fmt: skip  # noqa: PLR0913
+) -> None:  # fmt: skip
     """The rows in a table apart, compared with what the archive said; its range as a rule, so that attaching needs no scan."""
     work.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(loose))
     work.execute(
@@ -162,15 +162,24 @@ def _load(
     if differences or told.sha256 != record.content_sha256:
         raise InvalidInput(f"{path} is not what was archived: {'; '.join(differences) or 'another content'}")
     work.execute(
-        sql.SQL("ALTER TABLE {} ADD CONSTRAINT restored_range CHECK ({k} IS NOT NULL AND {k} >= {a} AND {k} < {b})").format(
-            loose, k=sql.Identifier(parent.key), a=_bound(record.range_start, parent), b=_bound(record.range_end, parent)
+        sql.SQL(
+            "ALTER TABLE {} ADD CONSTRAINT restored_range CHECK ({k} IS NOT NULL AND {k} >= {a} AND {k} < {b})"
+        ).format(
+            loose,
+            k=sql.Identifier(parent.key),
+            a=_bound(record.range_start, parent),
+            b=_bound(record.range_end, parent),
         )
     )
 
 
 def _bound(instant: Any, parent: _Parent) -> sql.Composed:
     """An end of the range in the type of the partition key; ranges are in UTC."""
-    text = instant.isoformat() if parent.key_type == "timestamp with time zone" else instant.replace(tzinfo=None).isoformat()
+    text = (
+        instant.isoformat()
+        if parent.key_type == "timestamp with time zone"
+        else instant.replace(tzinfo=None).isoformat()
+    )
     return sql.SQL("{}::{}").format(sql.Literal(text), sql.SQL(parent.key_type))
 
 
@@ -207,7 +216,9 @@ def _attach(work: psycopg.Connection[Any], record: Archive, parent: _Parent, loo
     taken = work.execute(Q.find_table, {"qualified": record.partition_name}).fetchone()
     attach = sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES FROM ({}) TO ({})")
     work.execute(
-        attach.format(sql.SQL(parent.parent), loose, _bound(record.range_start, parent), _bound(record.range_end, parent))
+        attach.format(
+            sql.SQL(parent.parent), loose, _bound(record.range_start, parent), _bound(record.range_end, parent)
+        )
     )
     work.execute(sql.SQL("ALTER TABLE {} DROP CONSTRAINT restored_range").format(loose))
     if taken is None:
@@ -231,7 +242,7 @@ def _join(
 
 
 def _restored(work: psycopg.Connection[Any], record: Archive) -> None:
-    work.execute(f"SET LOCAL ROLE {OWNER}")  # noqa: S608 - a name of ours
+    work.execute(f"SET LOCAL ROLE {OWNER}")
     if work.execute(Q.restored, {"id": record.id}).rowcount != 1:
         raise Conflict(f"somebody else restored {record.partition_name}")
 
@@ -248,5 +259,7 @@ def _range(record: Archive) -> dict[str, Any]:
 def _row(work: psycopg.Connection[Any], query: str, parameters: dict[str, Any]) -> dict[str, Any]:
     found = work.execute(query, parameters).fetchone()
     if found is None:
-        raise NotFound(f"{parameters['table_name']} is not a partitioned table of ours", hint="outreachdb partitions list")
+        raise NotFound(
+            f"{parameters['table_name']} is not a partitioned table of ours", hint="outreachdb partitions list"
+        )
     return dict(found)

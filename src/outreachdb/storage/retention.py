@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from psycopg import sql
 
-from outreachdb.analytics import rollups
 from outreachdb.db.migrating.roles import OWNER
 from outreachdb.db.pools import Pools, connect
 from outreachdb.db.queries import Queries
@@ -24,7 +23,7 @@ from outreachdb.errors import Conflict, NotFound, OutreachDBError
 from outreachdb.progress import Progress, silent
 from outreachdb.storage import archiving, detaching
 from outreachdb.storage.archive_files import Folder
-from outreachdb.storage.leaving import Partition, keepers, partitions_of
+from outreachdb.storage.leaving import Partition, freeze, keepers, partitions_of
 
 Q = Queries("outreachdb.storage", "retention.sql")
 ARCHIVES = Queries("outreachdb.storage", "archives.sql")
@@ -122,24 +121,16 @@ async def run(
     return done
 
 
-async def freeze(pools: Pools, table: str, start: datetime, end: datetime) -> None:
-    """Let the rollups hold everything that rows of a range said, before the rows leave."""
-    await rollups.fold_all(pools)
-    async with session(pools, role=OWNER, workload="admin", doing="freezing rollups") as owner:
-        if await owner.value(Q.has_freeze):
-            await owner.execute(Q.freeze, {"table_name": table, "range_start": start, "range_end": end})
-
-
 async def _do(pools: Pools, step: Step, done: Run, folder: Folder | None, progress: Progress) -> None:
-    if step.action != "delete":
-        await freeze(pools, step.table, step.range_start, step.range_end)
     if step.action == "finish":
         record = next(
             each for each in await archiving.under_way(pools, step.table) if each.partition_name == step.partition
         )
         done.archived.append(await archiving.finish(pools, record, folder=folder, progress=progress))
     elif step.action == "archive":
-        done.archived.append(await archiving.archive(pools, step.table, step.partition, folder=folder, progress=progress))
+        done.archived.append(
+            await archiving.archive(pools, step.table, step.partition, folder=folder, progress=progress)
+        )
     elif step.action == "drop":
         done.rows_dropped += await _drop(pools, step)
         done.dropped.append(step.partition)
@@ -160,7 +151,13 @@ async def _whole(pools: Pools, table: dict[str, Any], partitions: list[Partition
             action: Action = "keep" if reasons else "archive" if table["archive"] else "drop"
             steps.append(
                 Step(
-                    action, table["table_name"], each.name, each.range_start, each.range_end, each.rows, each.bytes,
+                    action,
+                    table["table_name"],
+                    each.name,
+                    each.range_start,
+                    each.range_end,
+                    each.rows,
+                    each.bytes,
                     reasons=tuple(reasons),
                 )  # fmt: skip
             )
@@ -188,8 +185,15 @@ async def _old_rows(pools: Pools, policy: dict[str, Any], partitions: list[Parti
                 size = each.bytes * rows // max(each.rows, rows)
                 steps.append(
                     Step(
-                        "delete", policy["table_name"], each.name, each.range_start, each.range_end, rows, size,
-                        policy["workspace_id"], policy["cut"],
+                        "delete",
+                        policy["table_name"],
+                        each.name,
+                        each.range_start,
+                        each.range_end,
+                        rows,
+                        size,
+                        policy["workspace_id"],
+                        policy["cut"],
                     )  # fmt: skip
                 )
     return steps
@@ -229,6 +233,7 @@ async def _delete(pools: Pools, step: Step, progress: Progress) -> int:
     total = 0
     assert step.workspace_id is not None  # noqa: S101  (steps of this kind have both)
     assert step.cut is not None  # noqa: S101
+    await freeze(pools, step.table, step.range_start, min(step.cut, step.range_end), step.workspace_id)
     while True:
         async with session(pools, role=OWNER, workload="admin", doing="deleting old rows") as owner:
             parts = await _parts(owner, step.table, step.partition, step.workspace_id, step.cut)
@@ -243,6 +248,7 @@ async def _delete(pools: Pools, step: Step, progress: Progress) -> int:
 
 async def _drop(pools: Pools, step: Step) -> int:
     """Without an archive, as the registry says: detached beside writers, then dropped; how many rows."""
+    await freeze(pools, step.table, step.range_start, step.range_end)
     connection = await connect(pools.url("admin"), autocommit=True)
     async with connection:
         qualified = await detaching.detach(connection, step.table, step.partition)
@@ -268,5 +274,3 @@ async def _alone(pools: Pools) -> AsyncIterator[None]:
         if not (row and row["got"]):
             raise Conflict("another retention run is at work", hint="wait for it to end")
         yield
-
-

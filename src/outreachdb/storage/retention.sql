@@ -111,9 +111,6 @@ JOIN outreach.campaigns AS c ON c.workspace_id = r.workspace_id AND c.id = r.cam
 WHERE r.workspace_id = {workspace} AND r.{key} < {cut} AND r.attempts > 0 AND {condition}
 ON CONFLICT (workspace_id, name, lead_id) DO NOTHING;
 
--- name: has_freeze
-SELECT EXISTS (
-    SELECT FROM pg_proc AS p WHERE p.pronamespace = 'outreach'::regnamespace AND p.proname = 'freeze_rollups') AS there;
-
 -- name: freeze
-SELECT outreach.freeze_rollups(%(table_name)s, %(range_start)s, %(range_end)s);
+SELECT f.buckets, f.repaired
+FROM outreach.freeze_rollups(%(table_name)s, %(range_start)s, %(range_end)s, %(workspace_id)s) AS f;

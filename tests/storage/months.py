@@ -8,9 +8,11 @@ import psycopg
 
 MONTH = "date_trunc('month', now(), 'UTC') - interval '{months} months'"
 EVENTS = """
-    INSERT INTO outreach.email_events (workspace_id, event_key, created_at, event, provider, lead_id, recipient, reason, raw)
+    INSERT INTO outreach.email_events (
+        workspace_id, event_key, created_at, event, provider, lead_id, recipient, reason, raw)
     SELECT %(ws)s, 'key' || n || %(tag)s, {month} + n * interval '1 minute', 'delivered', 'sendgrid', n,
-           CASE WHEN n %% 3 > 0 THEN 'lead' || n || '@buyer.example' END, (ARRAY[NULL, '', 'é漢😀', E'a,"b"\\n\\\\N'])[1 + n %% 4],
+           CASE WHEN n %% 3 > 0 THEN 'lead' || n || '@buyer.example' END,
+           (ARRAY[NULL, '', 'é漢😀', E'a,"b"\\n\\\\N'])[1 + n %% 4],
            CASE WHEN n %% 2 = 0 THEN jsonb_build_object('n', n, 'é', ARRAY['x', NULL], 'price', 1.10) END
     FROM generate_series(1, %(rows)s) AS n
 """

@@ -1,3 +1,4 @@
+# ruff: noqa: ASYNC240 - files are small here
 """A month becomes a file and comes back: equal to the last byte, queryable meanwhile, nobody else's rows in sight."""
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ SHAPE = """
     SELECT 'rule ' || contype::text || pg_get_constraintdef(oid) FROM pg_constraint
     WHERE conrelid = %(table)s::regclass AND contype <> 'n'
     UNION ALL
-    SELECT 'column ' || attname || ' ' || format_type(atttypid, atttypmod) || attnotnull::text || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
+    SELECT 'column ' || attname || ' ' || format_type(atttypid, atttypmod) || attnotnull::text
+           || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
     FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE a.attrelid = %(table)s::regclass AND a.attnum > 0
     UNION ALL

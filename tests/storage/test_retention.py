@@ -30,7 +30,8 @@ SENDS = """
         SELECT %(ws)s, %(name)s || n || '@buyer.example' FROM generate_series(1, %(rows)s) AS n RETURNING id, email
     )
     INSERT INTO outreach.email_sends (
-        workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, attempts, status, recipient, scheduled_at, sent_at)
+        workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, attempts, status, recipient, scheduled_at,
+        sent_at)
     SELECT %(ws)s, c.launched_at, c.id, p.id, m.id, 1, CASE %(send)s WHEN 'sent' THEN 1 ELSE 0 END, %(send)s, p.email,
            c.launched_at, CASE %(send)s WHEN 'sent' THEN c.launched_at END
     FROM people AS p, campaign AS c, mailbox AS m
@@ -55,9 +56,16 @@ async def pools(own_database_url: str) -> AsyncIterator[Pools]:
 
 
 def store_sends(
-    connection: psycopg.Connection[Any], ws: int, name: str, *, months: int, status: str = "completed", send: str = "sent",
-    rows: int = 20, closed: str | None = "20 days",
-) -> None:  # fmt: skip
+    connection: psycopg.Connection[Any],
+    ws: int,
+    name: str,
+    *,
+    months: int,
+    status: str = "completed",
+    send: str = "sent",
+    rows: int = 20,
+    closed: str | None = "20 days",
+) -> None:
     given = {"ws": ws, "name": name, "status": status, "send": send, "rows": rows, "closed": closed}
     connection.execute(SENDS.format(month=MONTH.format(months=months)).encode(), given)
 

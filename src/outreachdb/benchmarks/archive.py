@@ -24,16 +24,17 @@ MONTH = "date_trunc('month', now(), 'UTC') - interval '15 months'"
 # As providers report: every row with its payload, some with a reason or a link.
 STORED = f"""
     INSERT INTO outreach.email_events (
-        workspace_id, event_key, created_at, received_at, event, severity, provider, send_id, campaign_id, lead_id, step,
-        recipient, message_id, reason, url, raw)
+        workspace_id, event_key, created_at, received_at, event, severity, provider, send_id, campaign_id, lead_id,
+        step, recipient, message_id, reason, url, raw)
     SELECT %(ws)s, 'sendgrid:' || md5(n::text), {MONTH} + (n %% 2500000) * interval '1 second', now(),
-           (ARRAY['delivered', 'opened', 'clicked', 'bounced'])[1 + n %% 4], CASE n %% 4 WHEN 3 THEN 'hard' END, 'sendgrid',
-           n, 1 + n %% 200, n %% 700000, 1 + n %% 3, 'lead' || n || '@buyer' || n %% 5000 || '.example',
+           (ARRAY['delivered', 'opened', 'clicked', 'bounced'])[1 + n %% 4], CASE n %% 4 WHEN 3 THEN 'hard' END,
+           'sendgrid', n, 1 + n %% 200, n %% 700000, 1 + n %% 3, 'lead' || n || '@buyer' || n %% 5000 || '.example',
            '<' || n || '.1@mail.example>', CASE n %% 4 WHEN 3 THEN '550 no such user' END,
            CASE n %% 4 WHEN 2 THEN 'https://sender.example/offer?n=' || n END,
-           jsonb_build_object('event', 'delivered', 'ip', '192.0.2.' || n %% 250, 'useragent', 'Mail/1.0', 'sg_event_id', n)
+           jsonb_build_object(
+               'event', 'delivered', 'ip', '192.0.2.' || n %% 250, 'useragent', 'Mail/1.0', 'sg_event_id', n)
     FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n
-"""
+"""  # noqa: S608 - words of this file
 MONTHS = f"SELECT outreach.ensure_partitions('email_events', {MONTH}, now())"
 QUERY = "SELECT event, count(*), count(DISTINCT lead_id) FROM email_events GROUP BY event"
 

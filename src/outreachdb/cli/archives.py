@@ -38,7 +38,7 @@ def archive(
     verify: Annotated[bool, typer.Option("--verify", help="Read the archives that are there, and compare.")] = False,
     folder: FolderOption = None,
 ) -> None:
-    """Take partitions out of the database into Parquet files that were read back and compared before anything is dropped."""
+    """Take partitions out of the database into Parquet files that are read back and compared before a drop."""
     if verify:
         _verify(name, partition, folder)
         return

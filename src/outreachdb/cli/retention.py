@@ -33,14 +33,14 @@ def register(app: typer.Typer) -> None:
 
 @commands.command()
 def plan(name: Table = None) -> None:
-    """Show what `retention run` would do: rows and bytes freed, what stays and why, reports affected (none). Changes nothing."""
+    """Show what `retention run` would do: rows and bytes freed, what stays and why, reports affected (none)."""
     found = app_call(lambda db: retention.plan(db.pools, name))
     emit(found.document, _plan(found))
 
 
 @commands.command("run")
 def run_(name: Table = None) -> None:
-    """Let everything leave that may: archived where the table says so, each file read back and compared before a drop."""
+    """Let everything leave that may: archived where the table says so, each file compared before a drop."""
     place = Folder.of(settings())
     with bar("retention") as progress:
         done = app_call(lambda db: retention.run(db.pools, name, folder=place, progress=progress))
@@ -138,7 +138,8 @@ def _plan(found: retention.Plan) -> RenderableType:
     ]
     leaving = [each for each in found.steps if each.action != "keep"]
     summary = (
-        f"{sum(each.rows for each in leaving):,} rows and {sum(each.bytes for each in leaving) / 2**20:,.1f} MB would leave; "
+        f"{sum(each.rows for each in leaving):,} rows and "
+        f"{sum(each.bytes for each in leaving) / 2**20:,.1f} MB would leave; "
         "reports affected: none (they read rollups, which stay)"
     )
     columns = ("action", "partition", "workspace id", "rows", "bytes", "why it stays, or notes")

@@ -1,9 +1,9 @@
 """A partition becomes a Parquet file that was read back and compared, and only then leaves the database.
 
-The steps, each of which may be the last before the power goes: a record is made; the partition is detached and renamed (a
-late row may then make its month anew); its content is told by PostgreSQL; the file is written under a temporary name, synced
-and renamed; it is read back and its content compared; the record says ``verified``; the table is dropped in the transaction
-that makes the record say ``dropped``. Whoever comes next goes on from what the record says.
+The steps, each of which may be the last before the power goes: a record is made; the partition is detached and renamed
+(a late row may then make its month anew); its content is told by PostgreSQL; the file is written under a temporary
+name, synced and renamed; it is read back and its content compared; the record says ``verified``; the table is dropped
+in the transaction that makes the record say ``dropped``. Whoever comes next goes on from what the record says.
 """
 
 from __future__ import annotations
@@ -101,8 +101,9 @@ async def archive(
 ) -> Left:
     """Take one partition out of the database into a verified file.
 
-    Raises Conflict where something keeps it (rows may still come, campaigns are open, a legal hold), NotFound where there is
-    no such partition; InvalidInput or OutreachDBError where the file can't be written or is not what was read: the rows stay.
+    Raises Conflict where something keeps it (rows may still come, campaigns are open, a legal hold), NotFound where
+    there is no such partition; InvalidInput or OutreachDBError where the file can't be written or is not what was read:
+    the rows stay.
     """
     unfinished = [each for each in await under_way(pools, table) if partition in names(each.partition_name)]
     if unfinished:
@@ -169,9 +170,10 @@ async def _begin(pools: Pools, table: str, found: Partition, folder: Folder) -> 
     place, name = (re.sub(r"[^A-Za-z0-9_-]+", "_", each) for each in (table, found.name.partition(".")[2]))
     file = f"{place}/{name}.{secrets.token_hex(4)}.parquet"
     free = shutil.disk_usage(folder.prepare(file).parent).free
-    if free < found.bytes * SPACE_SHARE:
+    needed = found.bytes * SPACE_SHARE
+    if free < needed:
         raise InvalidInput(
-            f"{folder.path} has {free // 2**20} MB left, {found.name} may need {int(found.bytes * SPACE_SHARE) // 2**20}",
+            f"{folder.path} has {free // 2**20} MB left, {found.name} may need {int(needed) // 2**20}",
             hint="make room, or set OUTREACHDB_ARCHIVE_FOLDER",
         )
     try:
@@ -236,7 +238,7 @@ async def _detach(pools: Pools, record: Archive) -> None:
 
 
 def _leave(url: str, record: Archive, folder: Folder, progress: Progress, stop: Stopping) -> Left:
-    """Write, verify, drop: in a thread, on a transaction that keeps the table as it is from the first look to the drop."""
+    """Write, verify, drop: in a thread, on a transaction that keeps the table as it is from first look to drop."""
     # Names that the catalogue quoted.
     qualified = sql.SQL(record.leaving or record.partition_name)
     path = folder.prepare(record.file)
@@ -384,7 +386,7 @@ async def in_thread(work: Callable[[Stopping], T]) -> T:
 
 @contextmanager
 def opened(url: str, stop: Stopping | None = None, *, autocommit: bool = False) -> Iterator[psycopg.Connection[Any]]:
-    """A blocking connection as the owner of the tables, with the settings that texts depend on; ends without a commit."""
+    """A blocking connection as the owner of the tables, with the settings that texts depend on."""
     connection: psycopg.Connection[Any] = psycopg.Connection.connect(
         url, autocommit=True, prepare_threshold=None, application_name="outreachdb", row_factory=psycopg.rows.dict_row
     )

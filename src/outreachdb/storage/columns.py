@@ -1,4 +1,4 @@
-"""How each PostgreSQL type lies in an archive, and what of it is hashed: the one table that writer, reader and hash share.
+"""How each PostgreSQL type lies in an archive, and what of it is hashed: writer, reader and hash share this table.
 
 A type that Arrow holds exactly keeps it (whole numbers, floats, instants, dates, texts, bytes); every other is kept as
 PostgreSQL prints it, which is exact by PostgreSQL's own promise for dump and restore. Instants and dates that Arrow or
@@ -144,12 +144,13 @@ def outgoing_values(columns: list[Column], alias: str = "r") -> list[sql.Composa
 
 
 def hashed(column: Column, number: int, alias: str = "r") -> tuple[sql.Composed, sql.Composed]:
-    """What of a column is hashed in the database: the value as taken from the row, and its 64-bit hash (of ``v<number>``).
+    """What of a column is hashed in the database: the value as taken from the row, and its hash (of ``v<number>``).
 
     Two steps, so that a text which is made by a cast is made once.
     """
     value, name = _value(column, alias), sql.Identifier(f"v{number}")
     seed, text = sql.Literal(number), sql.Literal(str(number))
+    inner: sql.Composable
     if column.form == "integer":
         cast = sql.SQL("{}::integer") if column.kind == "bool" else sql.SQL("{}")
         return _as(cast.format(value), name), sql.SQL("hashtextextended({}, {}::bigint)").format(text, name)
@@ -189,7 +190,7 @@ def _stamp(text: str) -> sql.Composed:
 def _limits(column: Column) -> tuple[sql.Composed, sql.Composed]:
     zone = "+00" if column.kind == "timestamptz" else ""
     kind = {"timestamptz": "timestamptz", "timestamp": "timestamp", "date": "date"}[column.kind]
-    first, after = (sql.SQL(kind + " {}").format(sql.Literal(each + zone)) for each in (FIRST, AFTER_LAST))  # type: ignore[arg-type]
+    first, after = (sql.SQL(kind + " {}").format(sql.Literal(each + zone)) for each in (FIRST, AFTER_LAST))
     return first, after
 
 

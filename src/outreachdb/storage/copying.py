@@ -39,8 +39,8 @@ def table_out(
 ) -> Iterator[pa.Table]:
     """All rows of a table that nobody changes meanwhile, as Arrow tables of about ``portion`` bytes of text.
 
-    PostgreSQL joins the rows of a range of pages to one text: libpq hands out COPY's rows one by one, which costs Python more
-    than all the rest. While it prints one range, the one before is parsed.
+    PostgreSQL joins the rows of a range of pages to one text: libpq hands out COPY's rows one by one, which costs
+    Python more than all the rest. While it prints one range, the one before is parsed.
     """
     yield from _parsed(_ranges(connection, qualified, columns, portion, stop), columns, _parse_records)
 

@@ -1,8 +1,9 @@
 """The content of a table and of its archive as numbers that are the same only when the content is.
 
-Each value has a 64-bit hash (PostgreSQL's own), each row one made of its values'. A fingerprint is how many rows there are,
-the sum of the rows' hashes, and of each column how many values are not NULL and the sum of their hashes. Sums don't depend on
-the order of rows; the rows' hashes tell when values changed places between rows; the columns' sums tell where to look.
+Each value has a 64-bit hash (PostgreSQL's own), each row one made of its values'. A fingerprint is how many rows there
+are, the sum of the rows' hashes, and of each column how many values are not NULL and the sum of their hashes. Sums
+don't depend on the order of rows; the rows' hashes tell when values changed places between rows; the columns' sums tell
+where to look.
 """
 
 from __future__ import annotations

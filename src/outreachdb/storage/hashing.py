@@ -1,8 +1,8 @@
 """PostgreSQL's 64-bit hashes (``hashtextextended``, ``timestamp_hash_extended``), computed over Arrow columns.
 
 The hash is Bob Jenkins' lookup3 (https://burtleburtle.net/bob/hash/doobs.html) with a seed. PostgreSQL keeps its values
-the same from version to version, because hash partitions lie by them. All values of a column go through it at once: numpy
-works on the k-th block of every text, then on the next block of those that are longer.
+the same from version to version, because hash partitions lie by them. All values of a column go through it at once:
+numpy works on the k-th block of every text, then on the next block of those that are longer.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def hash_seeded(text: bytes, seeds: Hashes) -> Hashes:
 
 
 def hash_texts(offsets: npt.NDArray[np.int64], data: Bytes, seed: int) -> Hashes:
-    """``hashtextextended(text, seed)`` of texts that lie one behind the other; ``data`` has 12 bytes to spare at its end."""
+    """``hashtextextended(text, seed)`` of texts that lie one behind the other; ``data`` has 12 bytes to spare."""
     starts, lengths = offsets[:-1], np.diff(offsets)
     found = np.empty(len(starts), np.uint64)
     # A four-byte word from every byte on.
@@ -191,7 +191,7 @@ def _texts(array: pa.Array, number: int, *, as_hex: bool) -> Hashes:
     hashes[short] = _picked(offsets, data, short, number)
     for index in long:
         text = data[offsets[index] : offsets[index + 1]]
-        hashes[index] = _one(md5(text, usedforsecurity=False).hexdigest().encode(), number)
+        hashes[index] = _one(md5(text.tobytes(), usedforsecurity=False).hexdigest().encode(), number)
     return hashes
 
 
@@ -234,7 +234,7 @@ def _one(text: bytes, seed: int) -> np.uint64:
 def _exceptions(
     column: Column, number: int, table: pa.Table | pa.RecordBatch, hashes: Hashes, valid: npt.NDArray[np.bool_]
 ) -> None:
-    """What stands in ``_exact`` for a column counts by its text, an instant's without its zone as the database has it."""
+    """What stands in ``_exact`` for a column counts by its text, an instant's without its zone."""
     found = exceptions(column.name, table)
     if found:
         rows = [row for row, _ in found]
@@ -278,8 +278,8 @@ def _mix(a: Words, b: Words, c: Words) -> None:
 
 def _final(a: Words, b: Words, c: Words) -> Hashes:
     for x, y, bits in ((c, b, 14), (a, c, 11), (b, a, 25), (c, b, 16), (a, c, 4), (b, a, 14), (c, b, 24)):
-        x ^= y
-        x -= _rot(y, bits)
+        np.bitwise_xor(x, y, out=x)
+        np.subtract(x, _rot(y, bits), out=x)
     return (b.astype(np.uint64) << np.uint64(32)) | c
 
 

@@ -49,7 +49,7 @@ class PartitionAdoption(Base):
 
 
 class PartitionArchive(Base):
-    """A partition that became a file: begun (writing), read back (verified), gone from here (dropped), back (restored)."""
+    """A partition that became a file: begun (writing), read back (verified), gone (dropped), back again (restored)."""
 
     __tablename__ = "partition_archives"
     __table_args__ = (

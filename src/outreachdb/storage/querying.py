@@ -1,9 +1,9 @@
 """One query over what is in the database and what is archived, by DuckDB.
 
-Each registered table that the query names stands for its live rows and those of its archives. Archives are read where they
-lie, only the columns and row groups that the query needs; live rows are streamed into a temporary table of DuckDB first. A
-tenant's query sees the rows of its workspace alone: live ones come through its session, archived ones through a filter that
-the query can't take off, and DuckDB is closed to files and settings before it sees the query.
+Each registered table that the query names stands for its live rows and those of its archives. Archives are read where
+they lie, only the columns and row groups that the query needs; live rows are streamed into a temporary table of DuckDB
+first. A tenant's query sees the rows of its workspace alone: live ones come through its session, archived ones through
+a filter that the query can't take off, and DuckDB is closed to files and settings before it sees the query.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ class _Source:
         yield sql.SQL("{} AS r WHERE {}").format(self._parent, where)
         self._act_as(self._owner)
         for each in self._leaving:
-            # Detached and not archived yet: the owner alone may read it, so the condition is all that keeps tenants apart.
+            # Detached and not archived yet: only the owner may read it, so the condition alone keeps tenants apart.
             yield sql.SQL("{} AS r WHERE {}").format(sql.SQL(each.leaving or each.partition_name), where)
 
     def _act_as(self, role: str) -> None:

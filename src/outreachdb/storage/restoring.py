@@ -1,8 +1,8 @@
 """An archived partition comes back: rows, constraints, indexes, and its place in its table.
 
-The rows are loaded into a table apart and compared with what the archive said of them, before anything else sees them. Where the
-range has no partition the table takes that place; where late rows have made one, the rows join those. Each step is a
-transaction; a restore that was interrupted is begun again.
+The rows are loaded into a table apart and compared with what the archive said of them, before anything else sees them.
+Where the range has no partition the table takes that place; where late rows have made one, the rows join those. Each
+step is a transaction; a restore that was interrupted is begun again.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ async def restore(
 ) -> list[Restored]:
     """Bring back the archives of a partition, or one archive by its number.
 
-    Raises NotFound where there is none that has left, InvalidInput where a file is missing, damaged or not what was archived,
-    Conflict where the table's columns have changed so that the rows no longer fit.
+    Raises NotFound where there is none that has left, InvalidInput where a file is missing, damaged or not what was
+    archived, Conflict where the table's columns have changed so that the rows no longer fit.
     """
     chosen = [each for each in await archives(pools, table) if each.state == "dropped"]
     if archive_id is not None:
@@ -67,10 +67,10 @@ async def restore(
         raise NotFound(f"{table} has no such archive", hint="outreachdb partitions archives")
     place = folder or Folder.of(pools.settings)
     url = pools.url("admin")
-    done = []
-    for each in chosen:
-        done.append(await in_thread(lambda stop, each=each: _restore(url, each, place, progress, stop)))  # type: ignore[misc]
-    return done
+    return [
+        await in_thread(lambda stop, each=each: _restore(url, each, place, progress, stop))  # type: ignore[misc]
+        for each in chosen
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def _load(
     work: psycopg.Connection[Any], record: Archive, parent: _Parent, loose: sql.Identifier, columns: list[Column],
     path: Any, progress: Progress, stop: Stopping,
 ) -> None:  # fmt: skip
-    """The rows in a table apart, compared with what the archive said; its range as a rule, so that attaching needs no scan."""
+    """The rows in a table apart, compared with what the archive said; its range is a rule: attaching needs no scan."""
     work.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(loose))
     work.execute(
         sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL EXCLUDING IDENTITY EXCLUDING INDEXES)").format(

@@ -1,8 +1,9 @@
 """Retention: what would leave and why the rest stays (plan), and letting it leave (run).
 
-A table's retention is about room: its partitions leave as a whole, archived where the registry says so. A workspace's own
-policy is a promise: where it is shorter its rows are deleted on the day, never archived; where it is longer the partitions in
-which it has rows stay for it, as they do for a legal hold. Reports read rollups, which a run freezes before anything leaves.
+A table's retention is about room: its partitions leave as a whole, archived where the registry says so. A workspace's
+own policy is a promise: where it is shorter its rows are deleted on the day, never archived; where it is longer the
+partitions in which it has rows stay for it, as they do for a legal hold. Reports read rollups, which a run freezes
+before anything leaves.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ BATCH = 10_000
 class Step:
     """What is to be done with a partition, or with a workspace's old rows in it; ``reasons`` say why it stays.
 
-    ``rows`` are estimated where a whole partition leaves and counted where rows are deleted; ``bytes`` include indexes, and are
-    room for new rows of the same partition where rows are deleted.
+    ``rows`` are estimated where a whole partition leaves and counted where rows are deleted; ``bytes`` include indexes,
+    and are room for new rows of the same partition where rows are deleted.
     """
 
     action: Action
@@ -106,7 +107,8 @@ async def run(
 ) -> Run:
     """Do what :func:`plan` shows; what an earlier run left unfinished first. Safe to stop and to start again.
 
-    Raises Conflict while another run is at it. A partition that can't leave is told in ``failed`` and holds up no other.
+    Raises Conflict while another run is at it. A partition that can't leave is told in ``failed`` and holds up no
+    other.
     """
     done = Run()
     async with _alone(pools):
@@ -159,7 +161,7 @@ async def _whole(pools: Pools, table: dict[str, Any], partitions: list[Partition
                     each.rows,
                     each.bytes,
                     reasons=tuple(reasons),
-                )  # fmt: skip
+                )
             )
     return steps
 
@@ -194,7 +196,7 @@ async def _old_rows(pools: Pools, policy: dict[str, Any], partitions: list[Parti
                         size,
                         policy["workspace_id"],
                         policy["cut"],
-                    )  # fmt: skip
+                    )
                 )
     return steps
 

@@ -11,7 +11,7 @@ _SPAN = re.compile(r"\s*(\d{1,4})\s*(d|day|days|w|week|weeks|m|month|months|y|ye
 
 
 def instant_before(span: str, now: datetime | None = None) -> datetime:
-    """The instant that lies so long ago; raises UsageError. A month before the 31st is the last day of a shorter month."""
+    """The instant that lies so long ago; a month before the 31st is the last of a shorter month. Raises UsageError."""
     found = _SPAN.fullmatch(span)
     if found is None:
         raise UsageError(f"{span!r} is no span of time", hint='write "18 months", "400 days" or "2 years"')

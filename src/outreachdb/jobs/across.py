@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from outreachdb.analytics import rollups
+from outreachdb.analytics import rollups, views
 from outreachdb.db.pools import Pools
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, Row, Tenant, session
@@ -26,6 +26,22 @@ log = structlog.get_logger(__name__)
 async def fold_rollups(pools: Pools) -> Done:
     """Fold the deltas of every workspace that has any."""
     return Done(await rollups.fold_all(pools))
+
+
+async def score_leads(pools: Pools) -> Done:
+    """Bring the scores of engagement up to date; the number of leads whose score changed."""
+    return Done((await views.score(pools)).rows or 0)
+
+
+async def reconcile_rollups(pools: Pools) -> Done:
+    """Compare some days of every workspace with a recount; what differs is somebody's to look at."""
+    found = await rollups.reconcile_all(pools)
+    if found.drifted:
+        raise OutreachDBError(
+            f"{found.drifted} of {found.buckets} buckets of the rollups are not what a recount says",
+            hint="analytics.rollup_drifts tells which; outreachdb -w NAME stats reconcile --repair mends them",
+        )
+    return Done(found.buckets, found.document())
 
 
 async def launch_due_campaigns(pools: Pools) -> Done:

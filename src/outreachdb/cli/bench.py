@@ -11,17 +11,20 @@ from outreachdb.app import embedded_url
 from outreachdb.benchmarks import (
     advice,
     advisor,
+    analytics,
     estimates,
     events,
     imports,
     indexes,
     migration,
     partitions,
+    pools,
     population,
     search,
     segments,
     sending,
     server,
+    tuning,
 )
 from outreachdb.benchmarks.measure import Result, machine
 from outreachdb.cli.context import run, settings
@@ -31,10 +34,11 @@ from outreachdb.errors import UsageError
 from outreachdb.progress import Progress
 
 Benchmark = Callable[[str, int, Progress], Awaitable[list[Result]]]
-# Name -> benchmark and how many leads (events: stored events) it takes where none are given.
+# Name -> benchmark and how many leads (EVENTS: stored events) it takes where none are given.
 BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "advice": (advice.run, 2_000_000),
     "advisor": (advisor.run, 0),
+    "analytics": (analytics.run, 50_000_000),
     "estimates": (estimates.run, 200_000),
     "events": (events.run, 5_000_000),
     "import": (imports.run, 1_000_000),
@@ -42,13 +46,15 @@ BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "indexes": (indexes.run, 0),
     "migration": (migration.run, 2_000_000),
     "partitions": (partitions.run, 5_000_000),
+    "pools": (pools.run_pools, 0),
     "search": (search.run, 2_000_000),
     "segments": (segments.run, 2_000_000),
     "sending": (sending.run, 1_000_000),
     "server": (server.run, 0),
+    "tuning": (tuning.run, 200_000),
 }
-# These count events, not leads.
-BY_EVENTS = {"events", "partitions"}
+# These count events (a month of `partitions` rows), not leads.
+BY_EVENTS = {"analytics", "events", "partitions"}
 # These ask the same people, who are loaded once where both are wanted.
 SHARED = {"search": search.measured, "segments": segments.measured}
 
@@ -66,7 +72,8 @@ def bench(
     events: Annotated[
         int | None,
         typer.Option(
-            min=1000, help="How many events `events` finds stored, how many rows a month of `partitions` has."
+            min=1000,
+            help="Events stored before `analytics` and `events` are measured; rows of a month in `partitions`.",
         ),
     ] = None,
 ) -> None:

@@ -42,10 +42,14 @@ async def adopt(connection: Connection, plan: Adoption, progress: Progress = sil
     began = time.monotonic()
     async with _alone(connection, plan.table):
         shape = await examine(connection, plan)
-        await preparing.prepare(connection, shape, progress)
-        await copying.copy(connection, shape, progress)
-        rows, digest = await copying.verify(connection, shape, progress)
-        blocked, retired = await exchange.exchange(connection, shape, progress)
+        try:
+            await preparing.prepare(connection, shape, progress)
+            await copying.copy(connection, shape, progress)
+            rows, digest = await copying.verify(connection, shape, progress)
+            blocked, retired = await exchange.exchange(connection, shape, progress)
+        except asyncio.CancelledError:
+            words = "stopped; the same command goes on from here, --cancel removes what it made"
+            raise asyncio.CancelledError(words) from None
     return Adopted(
         table=shape.qualified,
         rows=rows,

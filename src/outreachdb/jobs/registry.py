@@ -185,9 +185,10 @@ JOBS: tuple[PeriodicJob, ...] = (
     PeriodicJob(
         "partition_check",
         "10 0 * * *",
-        "Makes the months ahead that are missing, every day in case the first of the month was missed.",
+        "Makes the partitions ahead that are missing; the worker also ends detaches that were interrupted.",
         15 * MINUTE,
         sql="SELECT coalesce(sum(created), 0)::bigint FROM outreach.create_monthly_partitions()",
+        run=upkeep.maintain_partitions,
         lock="partitions",
     ),
     PeriodicJob(

@@ -124,6 +124,8 @@ def base(table: str, parents: Parents) -> Row:
         "agent_executions": {"agent": "qualifier", "status": "running"},
         "voice_session_logs": {"status": "running"},
         "reports": {"kind": "weekly", "title": "A week"},
+        "background_jobs": {"kind": "import", "title": "import list.csv"},
+        "queue_leases": {"queue": "url", "item_id": 1, "worker": "w", "lease_until": LAUNCH},
         "analytics.rollups": {"grain": "campaign", "key": "1", "kind": "sent", "day": date(2026, 3, 1)},
         "analytics.rollup_deltas": {"grain": "campaign", "key": "1", "kind": "sent", "day": date(2026, 3, 1)},
         "analytics.totals": {"grain": "campaign", "key": "1", "kind": "sent"},
@@ -133,10 +135,25 @@ def base(table: str, parents: Parents) -> Row:
     }
     others: dict[str, Row] = {
         "workspaces": {"name": "acme"},
+        "ops.alerts": {"check_name": "disk", "level": "red"},
+        "ops.alert_messages": {"channel": "hook", "check_name": "disk", "event": "firing"},
+        "ops.daily_figures": {"kind": "table", "name": "t", "day": date(2026, 3, 1), "value": 1},
         "ops.health_snapshots": {"status": "green"},
         "ops.maintenance_runs": {"job": "fold", "status": "running"},
         "ops.partition_adoptions": {"table_name": "new_table", "state": "copying"},
         "ops.partitioned_tables": {"table_name": "new_table"},
+        "ops.scheduled_jobs": {
+            "name": "new job",
+            "description": "",
+            "schedule": "0 2 * * *",
+            "minutes": [0],
+            "hours": [2],
+            "days": [1],
+            "months": [1],
+            "weekdays": [0],
+            "lock": "new job",
+            "limit_seconds": 60,
+        },
         "ops.partition_archives": {
             "table_name": "email_events",
             "partition_name": "email_events_2020_01",
@@ -350,7 +367,20 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
     "ck_totals_grain_known": ("analytics.totals", "grain", *GRAINS),
     "ck_rollup_drifts_grain_known": ("analytics.rollup_drifts", "grain", *GRAINS),
     "ck_engagement_levels_level_known": ("analytics.engagement_levels", "level", *words("warm", "engaged", "hot")),
+    "ck_alerts_level_known": ("ops.alerts", "level", *words("yellow", "red")),
+    "ck_alerts_state_known": ("ops.alerts", "state", *words("ok", "firing")),
+    "ck_alert_messages_event_known": ("ops.alert_messages", "event", *words("firing", "worse", "repeat", "resolved")),
+    "ck_daily_figures_kind_known": ("ops.daily_figures", "kind", *words("database", "disk", "sequence", "table")),
     "ck_health_snapshots_status_known": ("ops.health_snapshots", "status", *words("green", "yellow", "red")),
+    "ck_background_jobs_kind_known": ("background_jobs", "kind", *words("action", "export", "import", "launch")),
+    "ck_background_jobs_status_known": ("background_jobs", "status", *RUNS),
+    "ck_queue_leases_queue_known": ("queue_leases", "queue", *words("email", "profile", "url")),
+    "ck_scheduled_jobs_limit_positive": ("ops.scheduled_jobs", "limit_seconds", [1, 86400], [0, -1]),
+    "ck_maintenance_runs_driver_known": (
+        "ops.maintenance_runs",
+        "driver",
+        *words("command", "pg_cron", "worker"),
+    ),
     "ck_maintenance_runs_status_known": (
         "ops.maintenance_runs",
         "status",
@@ -408,6 +438,11 @@ ROW_RULES: dict[str, tuple[str, list[Row], list[Row]]] = {
             for status in ("draft", "scheduled", "running", "paused", "completed", "cancelled")
         ],
         [{"status": status, "launched_at": LAUNCH} for status in ("", "Draft", "active")],
+    ),
+    "ck_alerts_firing_has_level": (
+        "ops.alerts",
+        [{"state": "ok", "level": None}, {"state": "firing", "level": "yellow"}],
+        [{"state": "firing", "level": None}],
     ),
     "ck_campaigns_launched": (
         "campaigns",

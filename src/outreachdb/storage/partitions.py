@@ -204,6 +204,9 @@ class PartitionManager:
         connection = await connect(self.url, autocommit=True, timeout=self.settings.connect_timeout)
         async with connection:
             try:
+                # Periods are told as they are divided, and psycopg reads no other date style.
+                await connection.execute("SET timezone = 'UTC'")
+                await connection.execute("SET datestyle = 'ISO'")
                 yield connection
             except psycopg.Error as error:
                 raise from_database(error, doing=doing) from error

@@ -22,8 +22,9 @@ Q = Queries("outreachdb.storage", "partman.sql")
 async def hand_over(connection: Connection, table: str) -> None:
     """Register the table with pg_partman, which goes on where its partitions end; inside the caller's transaction."""
     place = await _place(connection)
-    row = await _table(connection, table)
     await connection.execute("SET LOCAL timezone = 'UTC'")
+    await connection.execute(Q.fill_up, {"table": table})
+    row = await _table(connection, table)
     if await _one(connection, _sql("SELECT 1 AS n FROM {}.part_config WHERE parent_table = %(parent)s", place), row):
         raise Conflict(f"pg_partman has {row['parent']} already", hint="remove it from part_config first")
     await connection.execute(
@@ -38,8 +39,9 @@ async def hand_over(connection: Connection, table: str) -> None:
     )
     await connection.execute(
         _sql(
-            # Months come also while no row arrives; what is detached for good goes.
-            """UPDATE {}.part_config SET infinite_time_partitions = true, retention = %(retention)s,
+            # Partitions come also while no row arrives; there is no default partition to look into.
+            """UPDATE {}.part_config
+               SET infinite_time_partitions = true, ignore_default_data = true, retention = %(retention)s,
                retention_keep_table = false, retention_keep_index = false WHERE parent_table = %(parent)s""",
             place,
         ),

@@ -3,6 +3,15 @@ SELECT quote_ident(n.nspname) AS place, e.extversion AS version
 FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
 WHERE e.extname = 'pg_partman';
 
+-- name: fill_up
+-- To the end of a whole period, where pg_partman begins, also after a change of the interval.
+SELECT ops.create_partitions(r.table_name, now(), max(p.range_to)) AS made
+FROM ops.partitioned_tables AS r
+CROSS JOIN LATERAL ops.partitions_of(ops.partitioned_relation(r.table_name)) AS p
+WHERE r.table_name = %(table)s AND isfinite(p.range_to)
+GROUP BY r.table_name
+HAVING max(p.range_to) >= now();
+
 -- name: table
 -- What pg_partman wants to know. It knows nothing of archives and campaigns: it drops only where neither has a say.
 SELECT n.nspname || '.' || c.relname AS parent, n.nspname AS schema_name, c.relname AS table_name, k.attname AS control,

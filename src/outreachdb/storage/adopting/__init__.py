@@ -14,6 +14,7 @@ Why so and not otherwise is told in docs/decisions/0019.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from outreachdb.progress import Progress, silent
 from outreachdb.storage.adopting import copying, exchange, preparing
 from outreachdb.storage.adopting.shape import Adopted, Adoption, Q, Shape, examine, one
 
+LEFT_BEHIND = 10.0
 __all__ = ["Adopted", "Adoption", "adopt", "cancel"]
 
 
@@ -42,7 +44,7 @@ async def adopt(connection: Connection, plan: Adoption, progress: Progress = sil
         rows, digest = await copying.verify(connection, shape, progress)
         blocked, retired = await exchange.exchange(connection, shape, progress)
     return Adopted(
-        table=shape.registered,
+        table=shape.qualified,
         rows=rows,
         content_hash=digest,
         partitions=await preparing.count_partitions(connection, shape.qualified),
@@ -71,8 +73,14 @@ async def _alone(connection: Connection, table: str) -> AsyncIterator[None]:
     await connection.execute("SET search_path = ''")
     await connection.execute("SET datestyle = 'ISO'")
     await connection.execute("SET timezone = 'UTC'")
-    if not (await one(connection, Q.try_lock, key) or {})["locked"]:
-        raise Conflict(f"{table} is being adopted by another process", hint="wait for it, or end it and run this again")
+    # A client that was killed leaves its session behind until the server has ended the statement that ran.
+    deadline = time.monotonic() + LEFT_BEHIND
+    while not (await one(connection, Q.try_lock, key) or {})["locked"]:
+        if time.monotonic() > deadline:
+            raise Conflict(
+                f"{table} is being adopted by another process", hint="wait for it, or end it and run this again"
+            )
+        await asyncio.sleep(0.2)
     try:
         yield
     finally:

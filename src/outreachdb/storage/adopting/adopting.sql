@@ -1,7 +1,7 @@
 -- name: look
 -- The table itself. qualified is quoted; bare names stand in public, as tables of our own schema are not adopted.
 SELECT c.oid::bigint AS oid, n.nspname AS schema_name, c.relname AS table_name, format('%%I.%%I', n.nspname, c.relname) AS qualified,
-       pg_get_userbyid(c.relowner) AS owner, greatest(c.reltuples, 0)::bigint AS rows, c.reloptions AS options
+       c.relkind = 'p' AS partitioned, greatest(c.reltuples, 0)::bigint AS rows, c.reloptions AS options
 FROM parse_ident(%(table)s) AS named (words)
 JOIN pg_namespace AS n ON n.nspname = CASE cardinality(words) WHEN 1 THEN 'public' ELSE words[1] END
 JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = words[cardinality(words)]

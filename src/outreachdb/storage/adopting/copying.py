@@ -11,7 +11,7 @@ from outreachdb.db.pools import Connection
 from outreachdb.errors import OutreachDBError
 from outreachdb.progress import Progress
 from outreachdb.storage.adopting.preparing import widen
-from outreachdb.storage.adopting.shape import Q, Shape, names, one
+from outreachdb.storage.adopting.shape import Q, Shape, check_unaltered, names, one
 
 BATCH = 50_000
 # So many logged rows are refreshed in some ten milliseconds: few enough to do the rest under the lock.
@@ -46,6 +46,7 @@ async def verify(connection: Connection, shape: Shape, progress: Progress) -> tu
     names are left out on both sides.
     """
     await settle(connection, shape)
+    await check_unaltered(connection, shape)
     progress("comparing", 0, 2)
     async with connection.transaction():
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

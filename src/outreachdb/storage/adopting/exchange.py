@@ -14,7 +14,7 @@ from outreachdb.db.pools import Connection
 from outreachdb.errors import Conflict
 from outreachdb.progress import Progress
 from outreachdb.storage.adopting import copying, preparing
-from outreachdb.storage.adopting.shape import Q, Shape, definition, one, rows
+from outreachdb.storage.adopting.shape import Q, Shape, check_unaltered, one, rows
 from outreachdb.storage.detaching import LOCK_MS
 
 ENABLED = {"D": "DISABLE TRIGGER", "R": "ENABLE REPLICA TRIGGER", "A": "ENABLE ALWAYS TRIGGER"}
@@ -45,7 +45,8 @@ async def exchange(connection: Connection, shape: Shape, progress: Progress) -> 
             )
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 3.0)
-    retired: str | None = shape.retired
+    row = await one(connection, "SELECT %(t)s::regclass::text AS name", {"t": shape.retired})
+    retired: str | None = row["name"] if row else None
     if shape.plan.drop_old:
         await preparing.briefly(connection, shape, lambda: _run(connection, [f"DROP TABLE {shape.retired}"]))
         retired = None
@@ -63,10 +64,7 @@ async def _attempt(connection: Connection, shape: Shape) -> float:
         began = time.monotonic()
         if await copying.truncated(connection, shape):
             raise pg.LockNotAvailable  # it has to be copied again first
-        if await definition(connection, shape.oid) != shape.definition:
-            raise Conflict(
-                f"{shape.qualified} was altered during its adoption", hint="cancel it (--cancel) and begin again"
-            )
+        await check_unaltered(connection, shape)
         await copying.replay(connection, shape, None)
         await _exchange(connection, shape)
         held = time.monotonic() - began
@@ -97,7 +95,7 @@ async def _exchange(connection: Connection, shape: Shape) -> None:
         """SELECT outreach.register_partitioned_table(
                %(table)s, %(interval)s, %(ahead)s, %(retention)s::interval, %(archive)s)""",
         {
-            "table": shape.registered,
+            "table": shape.qualified,
             "interval": shape.plan.interval,
             "ahead": shape.plan.ahead,
             "retention": shape.plan.retention,

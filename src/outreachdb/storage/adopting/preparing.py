@@ -135,8 +135,7 @@ def index_statements(shape: Shape, index: dict[str, Any], place: int) -> list[st
     if index["constraint_name"]:
         made = f"ALTER TABLE {shape.shadow} ADD CONSTRAINT {name} {_wider_key(index['constraint_definition'], column)}"
     else:
-        rest = _wider_index(index["definition"], column).split(" USING ", 1)[1]
-        made = f"CREATE {'UNIQUE ' if index['is_unique'] else ''}INDEX {name} ON {shape.shadow} USING {rest}"
+        made = _moved_index(shape, index["definition"], index_name(shape, place), column)
     comments = [
         f"COMMENT ON {kind} IS {sql.Literal(text).as_string()}"
         for kind, text in (
@@ -161,15 +160,16 @@ def _wider_key(definition: str, column: str | None) -> str:
     return str(RawStream()(constraint))
 
 
-def _wider_index(definition: str, column: str | None) -> str:
-    """A unique index's definition, with one more column."""
-    if column is None:
-        return definition
+def _moved_index(shape: Shape, definition: str, name: str, column: str | None) -> str:
+    """An index's definition on the copy, under another name, with one more column where that is given."""
     from pglast import ast, parse_sql  # noqa: PLC0415
     from pglast.stream import RawStream  # noqa: PLC0415
 
     statement: Any = parse_sql(definition)[0].stmt
-    statement.indexParams = (*statement.indexParams, ast.IndexElem(name=column, ordering=0, nulls_ordering=0))
+    statement.idxname = name
+    statement.relation.relname = shape.beside("adopting")
+    if column is not None:
+        statement.indexParams = (*statement.indexParams, ast.IndexElem(name=column, ordering=0, nulls_ordering=0))
     return str(RawStream()(statement))
 
 

@@ -57,12 +57,16 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The table, the names of what stands beside it meanwhile, and what is known since the adoption began."""
+    """The table, the names of what stands beside it meanwhile, and what is known since the adoption began.
+
+    ``qualified`` is the table's name as SQL writes it, which the registry will have.
+    """
 
     plan: Adoption
     oid: int
     schema: str
     table: str
+    qualified: str
     rows: int
     options: list[str] | None
     key: list[str]
@@ -77,6 +81,7 @@ class Shape:
             row["oid"],
             row["schema_name"],
             row["table_name"],
+            row["qualified"],
             row["rows"],
             row["options"],
             list(known["key"]),
@@ -93,16 +98,6 @@ class Shape:
             "columns": self.columns,
             "definition": self.definition,
         }
-
-    @property
-    def registered(self) -> str:
-        """The name that the registry will have, which is how SQL writes it."""
-        return self._quoted(self.table)
-
-    @property
-    def qualified(self) -> str:
-        """The table, quoted."""
-        return self._quoted(self.table)
 
     @property
     def shadow(self) -> str:
@@ -134,6 +129,8 @@ async def examine(connection: Connection, plan: Adoption) -> Shape:
         raise NotFound(
             f"no table named {plan.table}", hint="a bare name stands in the schema public; others: schema.table"
         )
+    if row["partitioned"]:
+        raise Conflict(f"{plan.table} is partitioned already", hint="`outreachdb partitions register` cares for it")
     state = await one(connection, Q.find_state, {"table": row["qualified"]})
     if state is not None:
         return await _resumed(row, plan, state["plan"])
@@ -184,6 +181,14 @@ def _narrow_key(name: str, columns: str, column: str) -> str:
 async def definition(connection: Connection, oid: int) -> list[str]:
     """Everything that an adoption keeps of a table, a line each."""
     return [str(each["line"]) for each in await rows(connection, Q.definition, {"oid": oid})]
+
+
+async def check_unaltered(connection: Connection, shape: Shape) -> None:
+    """Raise Conflict where the table is no longer what it was when its adoption began."""
+    if await definition(connection, shape.oid) != shape.definition:
+        raise Conflict(
+            f"{shape.qualified} was altered during its adoption", hint="cancel it (--cancel) and begin again"
+        )
 
 
 async def one(

@@ -195,6 +195,19 @@ class LeadEngagement(Base):
             text("last_contacted_at DESC"),
             postgresql_where=text("last_contacted_at IS NOT NULL"),
         ),
+        Index(
+            "ix_lead_engagement_score",
+            "workspace_id",
+            text("score DESC"),
+            "lead_id",
+            postgresql_where=text("score > 0"),
+        ),
+        Index(
+            "ix_lead_engagement_score_due",
+            "workspace_id",
+            "score_due_at",
+            postgresql_where=text("score_due_at IS NOT NULL"),
+        ),
         {"postgresql_with": {"fillfactor": "80"}},
     )
 
@@ -211,6 +224,8 @@ class LeadEngagement(Base):
     bounce_count: Mapped[Counter]
     score: Mapped[Real] = mapped_column(server_default=text("0"))
     level: Mapped[str] = mapped_column(server_default="cold")
+    # When the score falls by itself, as what the lead did grows old.
+    score_due_at: Mapped[datetime | None]
     updated_at: Mapped[CreatedAt]
 
 

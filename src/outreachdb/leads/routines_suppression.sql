@@ -81,6 +81,20 @@ $$;
 REVOKE EXECUTE ON FUNCTION outreach.leads_of_domains(bigint, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.leads_of_domains(bigint, text[]) TO outreachdb_trusted;
 
+-- The commit under way waits until it is on disk, also where synchronous_commit is off: for what nobody says twice after it was
+-- acknowledged (a suppression, a pause, a provider's report, the beginning of a mail). A setting that waits for a standby stays.
+CREATE OR REPLACE FUNCTION outreach.commit_durably() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF current_setting('synchronous_commit') = 'off' THEN
+        SET LOCAL synchronous_commit = 'on';
+    END IF;
+END
+$$;
+GRANT EXECUTE ON FUNCTION outreach.commit_durably() TO outreachdb_app, outreachdb_trusted;
+
 -- Suppresses addresses and whole domains (without their subdomains) of the session's workspace for good, and sets the
 -- status of the leads they hit in the same statement. A target that is suppressed for good already keeps its reason.
 -- added: new targets; leads: leads whose status changed.
@@ -106,6 +120,7 @@ BEGIN
         RAISE EXCEPTION 'neither an e-mail address nor a domain: %', coalesce(wrong, 'NULL')
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    PERFORM outreach.commit_durably();
     new := outreach.store_suppressions(
         suppress.targets, array_fill(suppress.reason, ARRAY[coalesce(cardinality(suppress.targets), 0)]), suppress.source);
     RETURN QUERY

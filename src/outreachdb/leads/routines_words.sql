@@ -10,7 +10,7 @@ RETURN ARRAY(
     SELECT DISTINCT w.word
     FROM unnest(p_texts) AS t (told)
     CROSS JOIN LATERAL regexp_split_to_table(lower(t.told), '[^[:alnum:]]+') AS w (word)
-    WHERE length(w.word) BETWEEN 4 AND 40 AND w.word ~ '[[:alpha:]]'
+    WHERE length(w.word) >= 4 AND length(w.word) <= 40 AND w.word ~ '[[:alpha:]]'
     ORDER BY w.word);
 
 -- Adds words that the workspace does not know yet; returns how many. In the order of the key: two of us never wait for each

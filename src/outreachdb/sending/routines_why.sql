@@ -6,7 +6,7 @@
 -- shape (which fields are empty, which custom fields are there), up to 5,000.
 -- owner: outreachdb_trusted
 CREATE OR REPLACE FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer)
-RETURNS TABLE (lead_id bigint, email text, lead jsonb)
+RETURNS TABLE (lead_id bigint, email text, lead json)
 LANGUAGE plpgsql SECURITY DEFINER STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$

@@ -123,6 +123,7 @@ def upgrade() -> None:
         sa.Column("bounce_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("score", sa.REAL(), server_default=sa.text("0"), nullable=False),
         sa.Column("level", sa.Text(), server_default="cold", nullable=False),
+        sa.Column("score_due_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("level IN ('cold', 'warm', 'engaged', 'hot')", name="ck_lead_engagement_level_known"),
         sa.CheckConstraint("score BETWEEN 0 AND 100", name="ck_lead_engagement_score_range"),
@@ -143,6 +144,22 @@ def upgrade() -> None:
         unique=False,
         schema="outreach",
         postgresql_where=sa.text("last_contacted_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_lead_engagement_score",
+        "lead_engagement",
+        ["workspace_id", sa.literal_column("score DESC"), "lead_id"],
+        unique=False,
+        schema="outreach",
+        postgresql_where=sa.text("score > 0"),
+    )
+    op.create_index(
+        "ix_lead_engagement_score_due",
+        "lead_engagement",
+        ["workspace_id", "score_due_at"],
+        unique=False,
+        schema="outreach",
+        postgresql_where=sa.text("score_due_at IS NOT NULL"),
     )
     op.create_table(
         "imports",

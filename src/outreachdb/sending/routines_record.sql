@@ -91,13 +91,15 @@ BEGIN
     FROM fresh AS f WHERE l.workspace_id = v_workspace AND l.id = f.id;
 
     -- People: a lead is new to its campaign with the first step, and to a step always.
-    INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
-    SELECT v_workspace, k.grain, k.key, d.status, timezone('UTC', v_now)::date, count(*),
-           count(*) FILTER (WHERE d.step = 1 OR d.status = 'failed' OR k.grain IN ('step', 'variant'))
+    INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, mails, people)
+    SELECT v_workspace, k.grain, k.key, d.status, timezone('UTC', v_now)::date, count(*), count(*),
+           count(*) FILTER (WHERE k.grain IN ('step', 'variant')
+                               OR k.grain = 'campaign' AND (d.step = 1 OR d.status = 'failed'))
     FROM unnest(v_done) AS d
     CROSS JOIN LATERAL (VALUES ('workspace', ''), ('campaign', d.campaign_id::text),
         ('step', d.campaign_id || ':' || d.step), ('mailbox', d.mailbox_id::text),
-        ('variant', d.campaign_id || ':' || d.step || ':' || d.variant)) AS k (grain, key)
+        ('variant', d.campaign_id || ':' || d.step || ':' || d.variant),
+        ('domain', split_part(lower(d.recipient), '@', -1))) AS k (grain, key)
     WHERE d.status IN ('sent', 'failed') AND k.key IS NOT NULL
     GROUP BY k.grain, k.key, d.status
     ORDER BY k.grain, k.key, d.status;

@@ -63,6 +63,15 @@ async def release_lost_sends(pools: Pools) -> Done:
     return await _each(pools, Q.workspaces_with_lost_sends, release)
 
 
+async def match_late_events(pools: Pools) -> Done:
+    """Find the sends of events that were faster than the log of their messages; how many."""
+
+    async def match(tenant: Tenant) -> int:
+        return await Ledger(tenant, LEASE).match_late_events()
+
+    return await _each(pools, Q.workspaces_with_unmatched_events, match)
+
+
 async def poll_inboxes(pools: Pools) -> Done:
     """Read what is new; a problem with one inbox is noted there and doesn't fail the job."""
     keyring = Keyring.load(pools.settings)

@@ -84,6 +84,13 @@ JOBS: tuple[PeriodicJob, ...] = (
         run=across.release_lost_sends,
     ),
     PeriodicJob(
+        "match_late_events",
+        "*/5 * * * *",
+        "Finds the sends of events that came in before the log knew by which name their relay calls the message.",
+        10 * MINUTE,
+        run=across.match_late_events,
+    ),
+    PeriodicJob(
         "poll_inboxes",
         "*/5 * * * *",
         "Reads replies and bounces from the inboxes that workspaces have added.",

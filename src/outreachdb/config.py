@@ -44,6 +44,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("jobs_url", str, None, "URL for background work; falls back to database_url.", secret=True),
     Setting("admin_url", str, None, "URL for migrations and maintenance; falls back to database_url.", secret=True),
     Setting("home", Path, None, "Folder of the embedded server; default is the user's data folder."),
+    Setting("archive_folder", Path, None, "Folder of archived partitions; default `archives` in the home."),
     Setting("workspace", str, None, "Workspace used when a command names none."),
     Setting("pool_max", int, 10, "Most connections that one pool opens.", least=1),
     Setting(
@@ -71,6 +72,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Milliseconds that a segment may be expected to take; above it has to be confirmed.",
         least=1,
     ),
+    Setting(
+        "imap_ca_file",
+        Path,
+        None,
+        "Certificates of the authorities that IMAP servers are checked by; default the system's.",
+    ),
+    Setting("jobs_time_zone", str, "UTC", "Time zone of the schedules of jobs, such as Europe/Berlin."),
     Setting("public_url", str, None, "Where recipients reach `outreachdb serve`, for tracking and unsubscribe links."),
     Setting(
         "smtp_ca_file",
@@ -84,6 +92,7 @@ SETTINGS: tuple[Setting, ...] = (
         "webhook_replay_seconds", int, 86400, "Seconds that a signed webhook stays valid; providers retry for a day."
     ),
     Setting("webhook_max_bytes", int, 10_485_760, "Largest webhook body in bytes.", least=1),
+    Setting("health_file", Path, None, "TOML file with thresholds of health checks and where alerts go."),
     Setting("log_format", str, "text", "Format of the logs on stderr: text or json."),
     Setting(
         "log_level", str, "warning", "How much is logged: debug, info, warning or error; debug also shows tracebacks."

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from outreachdb.api.requests import HEADER, id_of
-from outreachdb.errors import OutreachDBError
+from outreachdb.errors import OutreachDBError, plain_message
 
 MEDIA_TYPE = "application/problem+json"
 log = logging.getLogger(__name__)
@@ -68,7 +68,9 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - the handler is registered for it
-    wrong = [{"path": "/" + "/".join(map(str, each["loc"])), "detail": each["msg"]} for each in error.errors()]
+    wrong = [
+        {"path": "/" + "/".join(map(str, each["loc"])), "detail": plain_message(each["msg"])} for each in error.errors()
+    ]
     return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", "the request can't be used", errors=wrong)
 
 

@@ -26,11 +26,12 @@ DIFFERENT: dict[str, dict[str, Any]] = {
     "uq_segments_name": {"name": "segment 777"},
     "ix_reports_kind_created": {"kind": "weekly"},
     "uq_webhook_endpoints_token": {"workspace_id": 8},
+    "pk_daily_figures": {"name": "table 77", "kind": "table"},
 }
 TABLES = """
 SELECT c.oid::regclass::text
 FROM pg_class AS c
-WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
   AND c.relnamespace::regnamespace::text IN ('outreach', 'analytics', 'ops')
 """
 INSTANTS = "SELECT launched_at FROM outreach.campaigns WHERE workspace_id = 1 AND id BETWEEN %s AND %s ORDER BY id"
@@ -123,8 +124,13 @@ def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         "send_status": "failed",
         "step": 1,
         "event_keys": ["event-777", "event-888"],
+        "provider_id": "relay-99007",
         "event": "opened",
         "activity_type": "email_clicked",
+        # operations
+        "check_name": "check 777",
+        "channel": "hook",
+        "source_name": "source 777",
         # intelligence
         "least": 90.0,
         "priority": "high",
@@ -142,10 +148,16 @@ def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         # analytics and operations
         "grain": "campaign",
         "key": "50",
+        "rollup_day": now.date() - timedelta(days=3),
+        "scope": "mailbox",
+        "view_name": "view_777",
         "table_name": "table_7",
+        "partition": "partition 777",
         "schema_name": "outreach",
         "index_name": "index_77",
         "job": "job_7",
+        "queue": "url",
+        "item_id": 7777,
         "revision": "r777",
         "room": "room_777",
         "identity": "f777",

@@ -114,17 +114,20 @@ SELECT 1, 1 + n % 100, 1 + n, 'suppressed' FROM generate_series(1, 20000) AS n;
 
 -- What grows only: in the order of time, a row every 65 seconds, nine of ten of the big workspace, the others spread over a
 -- thousand, as a service for many has it.
-INSERT INTO outreach.message_log (workspace_id, id, created_at, lead_id, campaign_id, send_id, message_id, sender, recipient, subject)
+INSERT INTO outreach.message_log (workspace_id, id, created_at, lead_id, campaign_id, send_id, message_id, provider_id, sender, recipient, subject)
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n / 10 % 1000 END, n, now() - (200000 - n) * interval '65 seconds',
-       (n::bigint * 7919) % 200000 + 1, 1 + n / 2000, n, '<' || n || '@mail.example>', 'sender@mail.example',
-       'person' || n || '@company.example', 'Subject'
+       (n::bigint * 7919) % 200000 + 1, 1 + n / 2000, n, '<' || n || '@mail.example>',
+       CASE WHEN n % 20 = 7 THEN 'relay-' || n END, 'sender@mail.example', 'person' || n || '@company.example', 'Subject'
 FROM generate_series(1, 200000) AS n;
 INSERT INTO outreach.email_events (
-    workspace_id, event_key, created_at, event, provider, send_id, campaign_id, lead_id, step, recipient)
+    workspace_id, event_key, created_at, received_at, event, provider, message_id, send_id, campaign_id, lead_id, step, recipient)
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n / 10 % 1000 END, 'event-' || n, now() - (200000 - n) * interval '65 seconds',
+       now() - (200000 - n) * interval '65 seconds',
        CASE WHEN n % 100 < 55 THEN 'delivered' WHEN n % 100 < 85 THEN 'opened' WHEN n % 100 < 94 THEN 'clicked'
             WHEN n % 100 < 97 THEN 'bounced' WHEN n % 100 < 99 THEN 'replied' ELSE 'unsubscribed' END,
-       'sendgrid', n, 1 + n / 2000, (n::bigint * 7919) % 200000 + 1, 1, 'person' || n || '@company.example'
+       'sendgrid', CASE WHEN n % 100 = 13 THEN 'relay-' || n ELSE '<' || n || '@mail.example>' END,
+       CASE WHEN n % 100 <> 13 THEN n END, 1 + n / 2000, (n::bigint * 7919) % 200000 + 1, 1,
+       'person' || n || '@company.example'
 FROM generate_series(1, 199999) AS n;
 INSERT INTO outreach.lead_activities (workspace_id, id, created_at, lead_id, activity_type, campaign_id, details)
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n / 10 % 1000 END, n, now() - (200000 - n) * interval '65 seconds',
@@ -201,13 +204,38 @@ SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, n, CASE WHEN n % 5 > 0 T
        now() - (20000 - n) * interval '10 minutes'
 FROM generate_series(1, 20000) AS n;
 
-INSERT INTO analytics.rollups (workspace_id, grain, key, kind, day, total, people)
-SELECT 1, 'campaign', (1 + n / 200)::text, (ARRAY['sent', 'delivered', 'opened', 'clicked'])[1 + n % 4], current_date - (n / 4 % 50), 20, 10
+INSERT INTO analytics.rollups (workspace_id, grain, key, kind, day, total, mails, people)
+SELECT 1, 'campaign', (1 + n / 200)::text, (ARRAY['sent', 'delivered', 'opened', 'clicked'])[1 + n % 4], current_date - (n / 4 % 50), 20, 12, 10
 FROM generate_series(0, 19999) AS n;
-INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
-SELECT 1, 'campaign', (1 + n / 200)::text, 'opened', current_date, 20, 10 FROM generate_series(0, 19999) AS n;
-INSERT INTO analytics.people_first (workspace_id, grain, key, kind, lead_id, first_at)
-SELECT 1, 'campaign', (1 + n / 1000)::text, 'opened', n, now() FROM generate_series(1, 100000) AS n;
+INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, mails, people)
+SELECT 1, 'campaign', (1 + n / 200)::text, 'opened', current_date, 20, 12, 10 FROM generate_series(0, 19999) AS n;
+INSERT INTO analytics.totals (workspace_id, grain, key, kind, total, mails, people)
+SELECT 1, CASE WHEN n < 400 THEN 'campaign' ELSE 'domain' END, (1 + n / 4)::text,
+       (ARRAY['sent', 'delivered', 'opened', 'clicked'])[1 + n % 4], abs(hashint4(n)) % 5000, 12, 10
+FROM generate_series(0, 39999) AS n;
+INSERT INTO analytics.people_first (workspace_id, lead_id, grain, key, opened_at)
+SELECT 1, n, g.grain, (1 + n / 1000)::text, now() FROM generate_series(1, 50000) AS n, (VALUES ('campaign'), ('domain')) AS g (grain);
+INSERT INTO analytics.engaged_leads (workspace_id, leads) SELECT 1 + n % 10, ARRAY[n] FROM generate_series(1, 20000) AS n;
+-- Three rows for a workspace, days for a check: filled for many workspaces, so that the plan shows what the key is there for.
+INSERT INTO analytics.engagement_levels (workspace_id, level, leads)
+SELECT w, l, 10 FROM generate_series(1, 5000) AS w, unnest(ARRAY['warm', 'engaged', 'hot']) AS l;
+INSERT INTO analytics.rollup_checks (workspace_id, day, checked_at, buckets)
+SELECT w, current_date - d, now(), 10 FROM generate_series(1, 50) AS w, generate_series(1, 300) AS d;
+INSERT INTO analytics.rollup_drifts (workspace_id, found_at, grain, key, kind, day, total)
+SELECT 1 + n % 20, now() - n * interval '10 minutes', 'campaign', n::text, 'opened', current_date, 1 FROM generate_series(1, 20000) AS n;
+INSERT INTO analytics.rollup_freezes (workspace_id, table_name, range_start, range_end, frozen_through)
+SELECT w, 'email_events', now() - m * interval '1 month', now(), current_date FROM generate_series(0, 999) AS w, generate_series(1, 12) AS m;
+INSERT INTO analytics.view_refreshes (view_name, refreshed_at, duration, row_count)
+SELECT 'view_' || n, now(), interval '1 second', 1 FROM generate_series(1, 5000) AS n;
+INSERT INTO analytics.totals (workspace_id, grain, key, kind, total, mails, people)
+SELECT 1, 'step', n || ':1', 'sent', 20, 20, 20 FROM generate_series(1, 5000) AS n;
+INSERT INTO analytics.rollups (workspace_id, grain, key, kind, day, total, mails)
+SELECT 1, 'mailbox', n::text, 'sent', current_date - 1, 50, 50 FROM generate_series(1, 5000) AS n;
+REFRESH MATERIALIZED VIEW analytics.campaign_analytics;
+REFRESH MATERIALIZED VIEW analytics.campaign_performance;
+REFRESH MATERIALIZED VIEW analytics.email_deliverability_metrics;
+REFRESH MATERIALIZED VIEW analytics.lead_analytics;
+REFRESH MATERIALIZED VIEW analytics.workspace_usage_analytics;
 
 INSERT INTO ops.index_usage_stats
     (captured_at, schema_name, table_name, index_name, index_scans, tuples_read, tuples_fetched, index_bytes)
@@ -215,12 +243,37 @@ SELECT now() - (n / 130) * interval '1 day', 'outreach', 'leads', 'index_' || n 
 FROM generate_series(1, 20000) AS n;
 INSERT INTO ops.health_snapshots (captured_at, status, checks)
 SELECT now() - n * interval '10 minutes', 'green', '{"cache_hit_ratio": 0.99}' FROM generate_series(1, 20000) AS n;
+INSERT INTO ops.alerts (check_name) SELECT 'check ' || n FROM generate_series(1, 5000) AS n;
+INSERT INTO ops.alert_messages (channel, check_name, event, sent_at)
+SELECT 'hook', 'check ' || n % 40, 'firing', CASE WHEN n % 100 > 0 THEN now() END FROM generate_series(1, 20000) AS n;
+INSERT INTO ops.counter_epochs (source, transactions) SELECT 'source ' || n, n FROM generate_series(1, 5000) AS n;
+INSERT INTO ops.daily_figures (kind, name, day, value)
+SELECT 'table', 'table ' || n % 100, current_date - n / 100, n FROM generate_series(0, 19999) AS n;
+INSERT INTO ops.index_counters (index_id, scans) SELECT n, n FROM generate_series(1, 20000) AS n;
+INSERT INTO ops.query_counters (user_id, query_id, calls, total_ms, rows) SELECT 10, n, 1, 1, 1 FROM generate_series(1, 20000) AS n;
+INSERT INTO ops.query_days (query_id, day, calls, total_ms, rows)
+SELECT n % 500, current_date - n / 500, 1, 1, 1 FROM generate_series(0, 19999) AS n;
+INSERT INTO ops.query_texts (query_id, query) SELECT n, 'SELECT ' || n FROM generate_series(1, 20000) AS n;
 INSERT INTO ops.maintenance_runs (job, status, started_at)
-SELECT 'job_' || n % 15, 'succeeded', now() - n * interval '10 minutes' FROM generate_series(1, 20000) AS n;
+SELECT 'job_' || n % 15, CASE WHEN n % 2000 = 7 THEN 'running' ELSE 'succeeded' END, now() - n * interval '10 minutes'
+FROM generate_series(1, 20000) AS n;
+INSERT INTO outreach.background_jobs (workspace_id, kind, title, status)
+SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, 'import', 'import', CASE WHEN n % 2000 = 7 THEN 'running' ELSE 'succeeded' END
+FROM generate_series(1, 20000) AS n;
+INSERT INTO outreach.queue_leases (workspace_id, queue, item_id, worker, lease_until)
+SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, (ARRAY['email', 'profile', 'url'])[1 + n % 3], n, 'worker', now() + interval '1 hour'
+FROM generate_series(1, 20000) AS n;
+INSERT INTO ops.weekly_reports (document) SELECT '{}' FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.partition_archives (table_name, partition_name, range_start, range_end, file, row_count, content_sha256, revision)
-SELECT 'table_' || n % 10, 'table', now() - n * interval '1 day', now(), 'file', 1, '\x00', '0010' FROM generate_series(1, 5000) AS n;
+SELECT 'table_' || n % 10, 'partition ' || n, now() - n * interval '1 day', now(), 'file', 1, '\x00', '0010' FROM generate_series(1, 5000) AS n;
 -- A handful of rows each in real life, where no index is needed; filled so that the plan shows what the key is there for.
+INSERT INTO ops.partition_adoptions (table_name, state) SELECT 'table_' || n, 'copying' FROM generate_series(1, 5000) AS n;
+INSERT INTO ops.scheduled_jobs (name, description, schedule, minutes, hours, days, months, weekdays, lock, limit_seconds)
+SELECT 'job_' || n, '', '', '{0}', '{0}', '{1}', '{1}', '{0}', 'job_' || n, 60 FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.partitioned_tables (table_name) SELECT 'table_' || n FROM generate_series(1, 5000) AS n;
+INSERT INTO ops.retention_holds (table_name, reason, created_by) SELECT 'table_' || n, 'a case', 'counsel' FROM generate_series(1, 5000) AS n;
+INSERT INTO ops.workspace_retention (workspace_id, table_name, retention_months)
+SELECT 1 + n / 10, 'table_' || n % 10, 6 FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.alembic_version (version_num) SELECT 'r' || n FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.routine_files (room, sha256) SELECT 'room_' || n, 'hash' FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.routine_objects (room, kind, identity) SELECT 'room_' || n, 'FUNCTION', 'f' || n FROM generate_series(1, 5000) AS n;

@@ -268,6 +268,10 @@ class EmbeddedServer:
                 password = sql.Literal(self._home.new_password())
                 connection.execute(words.format(sql.Identifier(cluster.SUPERUSER), password))
             row = connection.execute("SELECT current_setting('server_version')").fetchone()
+        with self._connect(DATABASE) as connection:  # health looks at what queries cost
+            loaded = connection.execute("SELECT current_setting('shared_preload_libraries')").fetchone()
+            if loaded and "pg_stat_statements" in str(loaded[0]):
+                connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
         return str(row[0]).split()[0] if row else ""
 
     def _stop_locked(self, number: signal.Signals) -> None:

@@ -78,7 +78,7 @@ async def run_pools(url: str, _leads: int = 0, progress: Progress = silent) -> l
 
 
 def _pgbench(major: int) -> Path:
-    """The system's, if it has one: the wheel's computes passwords without OpenSSL, so slowly that little else counts."""
+    """The system's, if there is one: that of the wheel proves passwords without OpenSSL, several times slower."""
     system = sorted(DEBIAN.glob("*/bin/pgbench"))
     return system[-1] if system else programs(major).path / "pgbench"
 

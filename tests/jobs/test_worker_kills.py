@@ -81,20 +81,21 @@ CASES: dict[str, Case] = {
         "SELECT count(*) = 200 AND count(DISTINCT lead_id) = 200 FROM outreach.email_sends WHERE status = 'scheduled'",
     ),
     "release_lost_sends": Case(
-        "UPDATE outreach.email_sends SET status = 'claimed', claimed_by = 'lost', lease_expires_at = now() - interval '1 h',"
-        " begun_at = CASE WHEN id % 2 = 0 THEN now() - interval '2 h' END, sent_at = NULL",
+        "UPDATE outreach.email_sends SET status = 'claimed', claimed_by = 'lost',"
+        " lease_expires_at = now() - interval '1 h', begun_at = CASE WHEN id % 2 = 0 THEN now() - interval '2 h' END, sent_at = NULL",
         lock("outreach.lead_activities"),
         "SELECT count(*) FILTER (WHERE status = 'claimed') = 0 AND count(*) FILTER (WHERE status = 'unknown') > 0"
         " AND (SELECT count(*) FROM outreach.lead_activities) = count(*) FROM outreach.email_sends",
     ),
     "poll_inboxes": Case(
-        f"INSERT INTO outreach.inboxes (workspace_id, address, imap_host, imap_port, security, username, password_encrypted)"
-        f" VALUES ({WS}, 'a@b.example', '127.0.0.1', 9, 'plain', 'a', '\\x00')",
+        "INSERT INTO outreach.inboxes (workspace_id, address, imap_host, imap_port, security, username,"
+        f" password_encrypted) VALUES ({WS}, 'a@b.example', '127.0.0.1', 9, 'plain', 'a', '\\x00')",
         lock("outreach.inboxes"),
         "SELECT polled_at IS NOT NULL FROM outreach.inboxes",
     ),
     "end_dead_imports": Case(
-        f"INSERT INTO outreach.imports (workspace_id, file_name, started_at) VALUES ({WS}, 'x', now() - interval '1 h')",
+        "INSERT INTO outreach.imports (workspace_id, file_name, started_at)"
+        f" VALUES ({WS}, 'x', now() - interval '1 h')",
         lock("outreach.imports"),
         "SELECT status = 'failed' FROM outreach.imports",
     ),
@@ -102,6 +103,35 @@ CASES: dict[str, Case] = {
         "DELETE FROM outreach.search_words; UPDATE outreach.imports SET finished_at = now() - interval '10 minutes'",
         lock("outreach.search_words", "SHARE"),
         "SELECT count(*) = 1 FROM outreach.search_words WHERE word = 'lovelace'",
+    ),
+    **{
+        f"refresh_{view}": Case(
+            "INSERT INTO outreach.leads (workspace_id, email)"
+            f" SELECT {WS}, n || '@x.example' FROM generate_series(1, 9) AS n",
+            lock(table),
+            f"SELECT count(*) = 1 FROM analytics.view_refreshes WHERE view_name = '{view}'",
+        )
+        for view, table in (
+            ("campaign_performance", "analytics.rollup_deltas"),
+            ("lead_analytics", "outreach.leads"),
+            ("campaign_analytics", "analytics.rollup_deltas"),
+            ("email_deliverability_metrics", "analytics.rollup_deltas"),
+            ("workspace_usage_analytics", "analytics.rollup_deltas"),
+        )
+    },
+    "refresh_lead_engagement_scores": Case(
+        f"INSERT INTO outreach.leads (workspace_id, email) VALUES ({WS}, 'a@x.example');"
+        " INSERT INTO outreach.lead_engagement (workspace_id, lead_id, last_opened_at, open_count)"
+        " SELECT workspace_id, id, now(), 3 FROM outreach.leads;"
+        " INSERT INTO analytics.engaged_leads (workspace_id, leads) SELECT workspace_id, ARRAY[id] FROM outreach.leads",
+        lock("analytics.engaged_leads"),
+        "SELECT score > 0 AND NOT EXISTS (SELECT FROM analytics.engaged_leads) FROM outreach.lead_engagement",
+    ),
+    "reconcile_rollups": Case(
+        f"INSERT INTO analytics.rollups (workspace_id, grain, key, kind, day, total, people)"
+        f" VALUES ({WS}, 'campaign', '1', 'opened', current_date, 7, 7)",
+        lock("analytics.rollups"),
+        "SELECT true",
     ),
     "release_check_leases": Case(
         f"INSERT INTO outreach.queue_leases (workspace_id, queue, item_id, worker, lease_until)"
@@ -329,7 +359,7 @@ async def test_background(
         until(admin, "SELECT count(*) = 300 FROM outreach.leads", 1)
     elif kind == "export":
         assert len(target.read_text().splitlines()) == result["leads"] + 1 == 301
-        assert list(tmp_path.glob(".out*")) == []
+        assert list(tmp_path.glob(".out*")) == []  # noqa: ASYNC240
     elif kind == "action":
         until(admin, "SELECT count(*) = 300 FROM outreach.leads WHERE tags = '{vip}'", 1)
         assert len(await segments.actions(ours)) == 1, "it was done once, whichever attempt committed"

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from outreachdb.analytics import rollups
+from outreachdb.analytics import rollups, views
 from outreachdb.db.pools import Pools
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, Row, Tenant, session
@@ -27,6 +27,17 @@ log = structlog.get_logger(__name__)
 async def fold_rollups(pools: Pools) -> Done:
     """Fold the deltas of every workspace that has any."""
     return Done(await rollups.fold_all(pools))
+
+
+async def score_leads(pools: Pools) -> Done:
+    """Score in short transactions, so that an ingest never waits long."""
+    return Done((await views.refresh(pools, views.SCORES)).rows or 0)
+
+
+async def reconcile_rollups(pools: Pools) -> Done:
+    """Compare rollups with a recount, some days each time."""
+    found = await rollups.reconcile_all(pools)
+    return Done(found.drifted, found.document())
 
 
 async def launch_due_campaigns(pools: Pools) -> Done:

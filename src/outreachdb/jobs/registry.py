@@ -118,6 +118,30 @@ JOBS: tuple[PeriodicJob, ...] = (
         15 * MINUTE,
         sql=_rows("analyze_hot_tables()"),
     ),
+    *(
+        PeriodicJob(
+            f"refresh_{view}",
+            schedule,
+            f"Brings the view {view} up to date, beside its readers.",
+            HOUR,
+            sql=_rows(f"refresh_{view}()"),
+        )
+        for view, schedule in (
+            ("campaign_performance", "*/30 * * * *"),
+            ("lead_analytics", "2,32 * * * *"),
+            ("campaign_analytics", "4 * * * *"),
+            ("email_deliverability_metrics", "6 */2 * * *"),
+            ("workspace_usage_analytics", "45 0 * * *"),
+        )
+    ),
+    PeriodicJob(
+        "refresh_lead_engagement_scores",
+        "8 */6 * * *",
+        "Scores the leads that did something and those whose deeds have grown old.",
+        3 * HOUR,
+        sql=_rows("refresh_lead_engagement_scores()"),
+        run=across.score_leads,
+    ),
     PeriodicJob(
         "vacuum_hot_tables",
         "*/30 * * * *",
@@ -141,6 +165,13 @@ JOBS: tuple[PeriodicJob, ...] = (
         15 * MINUTE,
         sql="SELECT coalesce(sum(created), 0)::bigint FROM outreach.create_monthly_partitions()",
         lock="partitions",
+    ),
+    PeriodicJob(
+        "reconcile_rollups",
+        "0 1 * * *",
+        "Compares the rollups of some days with a recount; what differs is kept in analytics.rollup_drifts.",
+        2 * HOUR,
+        run=across.reconcile_rollups,
     ),
     PeriodicJob(
         "daily_maintenance",

@@ -82,7 +82,8 @@ CASES: dict[str, Case] = {
     ),
     "release_lost_sends": Case(
         "UPDATE outreach.email_sends SET status = 'claimed', claimed_by = 'lost',"
-        " lease_expires_at = now() - interval '1 h', begun_at = CASE WHEN id % 2 = 0 THEN now() - interval '2 h' END, sent_at = NULL",
+        " lease_expires_at = now() - interval '1 h', sent_at = NULL,"
+        " begun_at = CASE WHEN id % 2 = 0 THEN now() - interval '2 h' END",
         lock("outreach.lead_activities"),
         "SELECT count(*) FILTER (WHERE status = 'claimed') = 0 AND count(*) FILTER (WHERE status = 'unknown') > 0"
         " AND (SELECT count(*) FROM outreach.lead_activities) = count(*) FROM outreach.email_sends",

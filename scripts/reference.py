@@ -24,6 +24,7 @@ from outreachdb.db import index_catalogue, migrate, promises
 from outreachdb.db.embedded import find_binaries, throwaway
 from outreachdb.db.rooms import routine_files
 from outreachdb.events import webhooks
+from outreachdb.health import pages as health_pages
 from outreachdb.jobs import JOBS
 from outreachdb.leads.importing.cells import LIMITS, PATTERNS
 from outreachdb.leads.importing.synonyms import MARK_HEADERS, MARKS, STATUS_HEADERS, SYNONYMS
@@ -66,6 +67,7 @@ def files() -> Iterator[tuple[Path, str]]:
     schema = json.dumps(Definition.model_json_schema(), indent=2, sort_keys=True)
     yield REFERENCE / "segment.schema.json", schema + "\n"
     yield REFERENCE / "segment-fields.md", segment_fields_page()
+    yield REFERENCE / "health.md", NOTE + health_pages.page()
     yield REFERENCE / "campaign.schema.json", json.dumps(campaign_file.schema(), indent=2, sort_keys=True) + "\n"
     yield REFERENCE / "mapping.md", mapping_page()
     yield REFERENCE / "providers.md", providers_page()

@@ -46,6 +46,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("home", Path, None, "Folder of the embedded server; default is the user's data folder."),
     Setting("workspace", str, None, "Workspace used when a command names none."),
     Setting("pool_max", int, 10, "Most connections that one pool opens.", least=1),
+    Setting(
+        "pool_console_url",
+        str,
+        None,
+        "URL of PgBouncer's console; default that of `outreachdb pool start`.",
+        secret=True,
+    ),
     Setting("connect_timeout", int, 5, "Seconds to wait for a connection.", least=1),
     # Below PostgreSQL's deadlock_timeout (1 s): in a deadlock it is the migration that gives way, not a writer that
     # dies.
@@ -64,6 +71,12 @@ SETTINGS: tuple[Setting, ...] = (
         "Milliseconds that a segment may be expected to take; above it has to be confirmed.",
         least=1,
     ),
+    Setting(
+        "imap_ca_file",
+        Path,
+        None,
+        "Certificates of the authorities that IMAP servers are checked by; default the system's.",
+    ),
     Setting("jobs_time_zone", str, "UTC", "Time zone of the schedules of jobs, such as Europe/Berlin."),
     Setting("public_url", str, None, "Where recipients reach `outreachdb serve`, for tracking and unsubscribe links."),
     Setting(
@@ -78,6 +91,7 @@ SETTINGS: tuple[Setting, ...] = (
         "webhook_replay_seconds", int, 86400, "Seconds that a signed webhook stays valid; providers retry for a day."
     ),
     Setting("webhook_max_bytes", int, 10_485_760, "Largest webhook body in bytes.", least=1),
+    Setting("health_file", Path, None, "TOML file with thresholds of health checks and where alerts go."),
     Setting("log_format", str, "text", "Format of the logs on stderr: text or json."),
     Setting(
         "log_level", str, "warning", "How much is logged: debug, info, warning or error; debug also shows tracebacks."

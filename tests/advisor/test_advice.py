@@ -13,9 +13,10 @@ from foreign_key_check import ask
 from pglast import parser
 from planted import ROLES
 
-from outreachdb.advisor import Finding, Report, advise, rules, session, suppressions
+from outreachdb.advisor import Finding, Report, advise, rules, suppressions
 from outreachdb.advisor.drops import ORDER
 from outreachdb.advisor.workload.source import Statement, Workload
+from outreachdb.db.reading import reading
 from outreachdb.errors import InvalidInput, UsageError
 
 SHAPE = """
@@ -104,7 +105,7 @@ def test_rows_that_break_a_rule_are_counted(report: Report) -> None:
 
 
 async def test_looking_changes_nothing_and_waits_for_nobody(planted_url: str) -> None:
-    async with session.reading(planted_url) as connection:
+    async with reading(planted_url) as connection:
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             async with connection.transaction():
                 await connection.execute("CREATE TABLE public.mine (a int)")

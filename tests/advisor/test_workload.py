@@ -7,11 +7,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from outreachdb.advisor import Report, advise, catalogue, session
+from outreachdb.advisor import Report, advise, catalogue
 from outreachdb.advisor.reports import html
 from outreachdb.advisor.workload.queries import Access, understand
 from outreachdb.advisor.workload.source import Statement, Workload
 from outreachdb.db.embedded import throwaway
+from outreachdb.db.reading import reading
 from outreachdb.errors import UsageError
 
 DATA = """
@@ -53,7 +54,7 @@ def _proposed(report: Report) -> dict[str, float]:
 async def test_what_queries_ask(empty_database_url: str) -> None:
     with psycopg.connect(empty_database_url, autocommit=True) as connection:
         connection.execute(DATA)
-    async with session.reading(empty_database_url) as connection:
+    async with reading(empty_database_url) as connection:
         known = await catalogue.read(connection)
         await catalogue.read_details(connection, known)
 

@@ -135,8 +135,12 @@ def base(table: str, parents: Parents) -> Row:
     }
     others: dict[str, Row] = {
         "workspaces": {"name": "acme"},
+        "ops.alerts": {"check_name": "disk", "level": "red"},
+        "ops.alert_messages": {"channel": "hook", "check_name": "disk", "event": "firing"},
+        "ops.daily_figures": {"kind": "table", "name": "t", "day": date(2026, 3, 1), "value": 1},
         "ops.health_snapshots": {"status": "green"},
         "ops.maintenance_runs": {"job": "fold", "status": "running"},
+        "ops.partition_adoptions": {"table_name": "new_table", "state": "copying"},
         "ops.partitioned_tables": {"table_name": "new_table"},
         "ops.scheduled_jobs": {
             "name": "new job",
@@ -361,6 +365,10 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
     "ck_totals_grain_known": ("analytics.totals", "grain", *GRAINS),
     "ck_rollup_drifts_grain_known": ("analytics.rollup_drifts", "grain", *GRAINS),
     "ck_engagement_levels_level_known": ("analytics.engagement_levels", "level", *words("warm", "engaged", "hot")),
+    "ck_alerts_level_known": ("ops.alerts", "level", *words("yellow", "red")),
+    "ck_alerts_state_known": ("ops.alerts", "state", *words("ok", "firing")),
+    "ck_alert_messages_event_known": ("ops.alert_messages", "event", *words("firing", "worse", "repeat", "resolved")),
+    "ck_daily_figures_kind_known": ("ops.daily_figures", "kind", *words("database", "disk", "sequence", "table")),
     "ck_health_snapshots_status_known": ("ops.health_snapshots", "status", *words("green", "yellow", "red")),
     "ck_background_jobs_kind_known": ("background_jobs", "kind", *words("action", "export", "import", "launch")),
     "ck_background_jobs_status_known": ("background_jobs", "status", *RUNS),
@@ -376,6 +384,12 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
         "status",
         *words("running", "succeeded", "failed", "cancelled"),
     ),
+    "ck_partition_adoptions_state_known": (
+        "ops.partition_adoptions",
+        "state",
+        *words("preparing", "copying", "copied"),
+    ),
+    "ck_partitioned_tables_backend_known": ("ops.partitioned_tables", "backend", *words("native", "partman")),
     "ck_partitioned_tables_interval_known": (
         "ops.partitioned_tables",
         "interval",
@@ -415,6 +429,11 @@ ROW_RULES: dict[str, tuple[str, list[Row], list[Row]]] = {
             for status in ("draft", "scheduled", "running", "paused", "completed", "cancelled")
         ],
         [{"status": status, "launched_at": LAUNCH} for status in ("", "Draft", "active")],
+    ),
+    "ck_alerts_firing_has_level": (
+        "ops.alerts",
+        [{"state": "ok", "level": None}, {"state": "firing", "level": "yellow"}],
+        [{"state": "firing", "level": None}],
     ),
     "ck_campaigns_launched": (
         "campaigns",

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from outreachdb.advisor import catalogue, session
+from outreachdb.advisor import catalogue
 from outreachdb.advisor.catalogue import Catalogue, Relation
 from outreachdb.advisor.drops import ORDER, DropSet
 from outreachdb.advisor.findings import Finding, Report, Severity, lower, ordered
@@ -22,6 +22,7 @@ from outreachdb.advisor.violations import count_violations
 from outreachdb.advisor.workload import propose, source
 from outreachdb.advisor.workload.source import Workload
 from outreachdb.db.pools import Connection
+from outreachdb.db.reading import STATEMENT_MS, reading
 from outreachdb.errors import UsageError
 from outreachdb.progress import Progress, silent
 
@@ -49,7 +50,7 @@ async def advise(
     suppressions: Suppressions | None = None,
     queries: Workload | None = None,
     indexes: bool = False,
-    statement_ms: int = session.STATEMENT_MS,
+    statement_ms: int = STATEMENT_MS,
     timeout: int = 5,
     progress: Progress = silent,
 ) -> Report:
@@ -61,7 +62,7 @@ async def advise(
     """
     chosen = select(only)
     began = time.monotonic()
-    async with session.reading(url, statement_ms=statement_ms, timeout=timeout) as connection:
+    async with reading(url, doing="advise", statement_ms=statement_ms, timeout=timeout) as connection:
         known = await catalogue.read(connection)
         notes = _blind_spots(known)
         if indexes or any(rule.from_workload for rule in chosen):

@@ -11,7 +11,6 @@ SQL rules return ``relation`` (oid or NULL), ``schema``, ``columns``, ``object``
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -19,12 +18,12 @@ from importlib import resources
 from typing import Any
 
 from outreachdb.advisor.findings import Severity, severity
-from outreachdb.db.queries import load
+from outreachdb.db import headed
 
 COLUMNS = ("relation", "schema", "columns", "object", "severity", "evidence", "fix")
 GROUPS = ("indexes", "constraints", "types", "isolation", "storage", "design", "workload")
-_PAIR = re.compile(r"^(\w+):\s*(.*)$")
-_LEADING_COMMENT = re.compile(r"\A(?:--.*\n)+")
+# Faults that health counts are told here one by one: the same files.
+PACKAGES = ("outreachdb.advisor.rules", "outreachdb.health.faults")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class Rule:
 def rules() -> dict[str, Rule]:
     """Every rule by its name, in order of name."""
     found = {}
-    for file in resources.files("outreachdb.advisor.rules").iterdir():
+    for file in (file for package in PACKAGES for file in resources.files(package).iterdir()):
         name, _, kind = file.name.rpartition(".")
         if name.startswith("_") or kind not in {"sql", "py"}:
             continue
@@ -63,16 +62,13 @@ def rules() -> dict[str, Rule]:
 
 
 def _sql_rule(name: str, text: str) -> Rule:
-    head = _LEADING_COMMENT.match(text)
-    lines = [line[2:].removeprefix(" ") for line in (head.group() if head else "").splitlines()]
-    about = _pairs(lines)
-    body = text[head.end() if head else 0 :].strip().rstrip(";")
-    return _rule(name, about, sql=_with(about.get("uses", "").split(), body))
+    about, body = headed.split(text)
+    return _rule(name, about, sql=headed.with_shared(about.get("uses", "").split(), body))
 
 
 def _python_rule(name: str) -> Rule:
     module = importlib.import_module(f"outreachdb.advisor.rules.{name}")
-    return _rule(name, _pairs((module.__doc__ or "").splitlines()), find=module.find)
+    return _rule(name, headed.pairs((module.__doc__ or "").splitlines()), find=module.find)
 
 
 def _rule(name: str, about: dict[str, str], **how: Any) -> Rule:
@@ -90,25 +86,3 @@ def _rule(name: str, about: dict[str, str], **how: Any) -> Rule:
         needs=int(about.get("needs", 15)),
         **how,
     )
-
-
-def _pairs(lines: list[str]) -> dict[str, str]:
-    about: dict[str, str] = {}
-    last = ""
-    for line in lines:
-        if found := _PAIR.match(line):
-            last = found[1]
-            about[last] = found[2]
-        elif line.strip() and last:
-            about[last] += f" {line.strip()}"
-    return about
-
-
-def _with(names: list[str], body: str) -> str:
-    """The shared expressions in front of a rule's own."""
-    shared = load("outreachdb.advisor", "shared.sql")
-    if not names:
-        return body
-    parts = ",\n".join(f"{name} AS MATERIALIZED (\n{shared[name]}\n)" for name in names)
-    own = f",\n{body[4:].lstrip()}" if body.upper().startswith("WITH") else f"\n{body}"
-    return f"WITH {parts}{own}"

@@ -26,6 +26,7 @@ DIFFERENT: dict[str, dict[str, Any]] = {
     "uq_segments_name": {"name": "segment 777"},
     "ix_reports_kind_created": {"kind": "weekly"},
     "uq_webhook_endpoints_token": {"workspace_id": 8},
+    "pk_daily_figures": {"name": "table 77", "kind": "table"},
 }
 TABLES = """
 SELECT c.oid::regclass::text
@@ -123,8 +124,13 @@ def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         "send_status": "failed",
         "step": 1,
         "event_keys": ["event-777", "event-888"],
+        "provider_id": "relay-99007",
         "event": "opened",
         "activity_type": "email_clicked",
+        # operations
+        "check_name": "check 777",
+        "channel": "hook",
+        "source_name": "source 777",
         # intelligence
         "least": 90.0,
         "priority": "high",

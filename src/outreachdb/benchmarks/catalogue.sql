@@ -114,17 +114,20 @@ SELECT 1, 1 + n % 100, 1 + n, 'suppressed' FROM generate_series(1, 20000) AS n;
 
 -- What grows only: in the order of time, a row every 65 seconds, nine of ten of the big workspace, the others spread over a
 -- thousand, as a service for many has it.
-INSERT INTO outreach.message_log (workspace_id, id, created_at, lead_id, campaign_id, send_id, message_id, sender, recipient, subject)
+INSERT INTO outreach.message_log (workspace_id, id, created_at, lead_id, campaign_id, send_id, message_id, provider_id, sender, recipient, subject)
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n / 10 % 1000 END, n, now() - (200000 - n) * interval '65 seconds',
-       (n::bigint * 7919) % 200000 + 1, 1 + n / 2000, n, '<' || n || '@mail.example>', 'sender@mail.example',
-       'person' || n || '@company.example', 'Subject'
+       (n::bigint * 7919) % 200000 + 1, 1 + n / 2000, n, '<' || n || '@mail.example>',
+       CASE WHEN n % 20 = 7 THEN 'relay-' || n END, 'sender@mail.example', 'person' || n || '@company.example', 'Subject'
 FROM generate_series(1, 200000) AS n;
 INSERT INTO outreach.email_events (
-    workspace_id, event_key, created_at, event, provider, send_id, campaign_id, lead_id, step, recipient)
+    workspace_id, event_key, created_at, received_at, event, provider, message_id, send_id, campaign_id, lead_id, step, recipient)
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n / 10 % 1000 END, 'event-' || n, now() - (200000 - n) * interval '65 seconds',
+       now() - (200000 - n) * interval '65 seconds',
        CASE WHEN n % 100 < 55 THEN 'delivered' WHEN n % 100 < 85 THEN 'opened' WHEN n % 100 < 94 THEN 'clicked'
             WHEN n % 100 < 97 THEN 'bounced' WHEN n % 100 < 99 THEN 'replied' ELSE 'unsubscribed' END,
-       'sendgrid', n, 1 + n / 2000, (n::bigint * 7919) % 200000 + 1, 1, 'person' || n || '@company.example'
+       'sendgrid', CASE WHEN n % 100 = 13 THEN 'relay-' || n ELSE '<' || n || '@mail.example>' END,
+       CASE WHEN n % 100 <> 13 THEN n END, 1 + n / 2000, (n::bigint * 7919) % 200000 + 1, 1,
+       'person' || n || '@company.example'
 FROM generate_series(1, 199999) AS n;
 INSERT INTO outreach.lead_activities (workspace_id, id, created_at, lead_id, activity_type, campaign_id, details)
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n / 10 % 1000 END, n, now() - (200000 - n) * interval '65 seconds',
@@ -240,6 +243,17 @@ SELECT now() - (n / 130) * interval '1 day', 'outreach', 'leads', 'index_' || n 
 FROM generate_series(1, 20000) AS n;
 INSERT INTO ops.health_snapshots (captured_at, status, checks)
 SELECT now() - n * interval '10 minutes', 'green', '{"cache_hit_ratio": 0.99}' FROM generate_series(1, 20000) AS n;
+INSERT INTO ops.alerts (check_name) SELECT 'check ' || n FROM generate_series(1, 5000) AS n;
+INSERT INTO ops.alert_messages (channel, check_name, event, sent_at)
+SELECT 'hook', 'check ' || n % 40, 'firing', CASE WHEN n % 100 > 0 THEN now() END FROM generate_series(1, 20000) AS n;
+INSERT INTO ops.counter_epochs (source, transactions) SELECT 'source ' || n, n FROM generate_series(1, 5000) AS n;
+INSERT INTO ops.daily_figures (kind, name, day, value)
+SELECT 'table', 'table ' || n % 100, current_date - n / 100, n FROM generate_series(0, 19999) AS n;
+INSERT INTO ops.index_counters (index_id, scans) SELECT n, n FROM generate_series(1, 20000) AS n;
+INSERT INTO ops.query_counters (user_id, query_id, calls, total_ms, rows) SELECT 10, n, 1, 1, 1 FROM generate_series(1, 20000) AS n;
+INSERT INTO ops.query_days (query_id, day, calls, total_ms, rows)
+SELECT n % 500, current_date - n / 500, 1, 1, 1 FROM generate_series(0, 19999) AS n;
+INSERT INTO ops.query_texts (query_id, query) SELECT n, 'SELECT ' || n FROM generate_series(1, 20000) AS n;
 INSERT INTO ops.maintenance_runs (job, status, started_at)
 SELECT 'job_' || n % 15, CASE WHEN n % 2000 = 7 THEN 'running' ELSE 'succeeded' END, now() - n * interval '10 minutes'
 FROM generate_series(1, 20000) AS n;
@@ -253,6 +267,7 @@ INSERT INTO ops.weekly_reports (document) SELECT '{}' FROM generate_series(1, 50
 INSERT INTO ops.partition_archives (table_name, partition_name, range_start, range_end, file, row_count, content_sha256, revision)
 SELECT 'table_' || n % 10, 'table', now() - n * interval '1 day', now(), 'file', 1, '\x00', '0010' FROM generate_series(1, 5000) AS n;
 -- A handful of rows each in real life, where no index is needed; filled so that the plan shows what the key is there for.
+INSERT INTO ops.partition_adoptions (table_name, state) SELECT 'table_' || n, 'copying' FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.scheduled_jobs (name, description, schedule, minutes, hours, days, months, weekdays, lock, limit_seconds)
 SELECT 'job_' || n, '', '', '{0}', '{0}', '{1}', '{1}', '{0}', 'job_' || n, 60 FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.partitioned_tables (table_name) SELECT 'table_' || n FROM generate_series(1, 5000) AS n;

@@ -17,11 +17,14 @@ from outreachdb.benchmarks import (
     imports,
     indexes,
     migration,
+    partitions,
+    pools,
     population,
     search,
     segments,
     sending,
     server,
+    tuning,
 )
 from outreachdb.benchmarks.measure import Result, machine
 from outreachdb.cli.context import run, settings
@@ -42,13 +45,16 @@ BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "import-scale": (imports.run_scale, 5_000_000),
     "indexes": (indexes.run, 0),
     "migration": (migration.run, 2_000_000),
+    "partitions": (partitions.run, 5_000_000),
+    "pools": (pools.run_pools, 0),
     "search": (search.run, 2_000_000),
     "segments": (segments.run, 2_000_000),
     "sending": (sending.run, 1_000_000),
     "server": (server.run, 0),
+    "tuning": (tuning.run, 200_000),
 }
-# Whose size is told in events.
-EVENTS = ("analytics", "events")
+# These count events (a month of `partitions` rows), not leads.
+BY_EVENTS = {"analytics", "events", "partitions"}
 # These ask the same people, who are loaded once where both are wanted.
 SHARED = {"search": search.measured, "segments": segments.measured}
 
@@ -64,7 +70,11 @@ def bench(
     ] = None,
     leads: Annotated[int | None, typer.Option(min=1000, help="How many leads; each benchmark has a default.")] = None,
     events: Annotated[
-        int | None, typer.Option(min=1000, help="How many events are stored already for `analytics` and `events`.")
+        int | None,
+        typer.Option(
+            min=1000,
+            help="Events stored before `analytics` and `events` are measured; rows of a month in `partitions`.",
+        ),
     ] = None,
 ) -> None:
     """Measure on a scratch database: ours, the limit and the ratio, all from this run."""
@@ -92,7 +102,7 @@ async def _all(
     for name in names:
         benchmark, default = BENCHMARKS[name]
         if name not in together:
-            results += await benchmark(url, (stored if name in EVENTS else leads) or default, progress)
+            results += await benchmark(url, (stored if name in BY_EVENTS else leads) or default, progress)
     if together:
         async with population.scratch(url, leads or BENCHMARKS["search"][1], progress) as people:
             for measured in together.values():

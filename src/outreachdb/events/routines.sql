@@ -51,6 +51,8 @@ BEGIN
     IF jsonb_typeof(p_events) IS DISTINCT FROM 'array' THEN
         RAISE EXCEPTION 'the events must be a JSON array' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    -- A provider that was told "stored" does not report again.
+    PERFORM outreach.commit_durably();
     SELECT arrived - make_interval(months => coalesce(r.retention_months, 120)::integer) INTO horizon
     FROM ops.partitioned_tables AS r
     WHERE r.table_name = 'email_events';
@@ -389,8 +391,9 @@ BEGIN
         AS m (id, launched_at, delivered_at, opened_at, clicked_at, replied_at, bounced_at, complained_at, unsubscribed_at)
     CROSS JOIN LATERAL (
         SELECT * FROM outreach.email_sends AS e
-        WHERE e.workspace_id = (SELECT ws) AND e.id = m.id AND e.created_at = m.launched_at
-          -- The range prunes partitions when the statement is planned.
+        -- The range prunes partitions when the statement is planned. An equality would while it runs, which crashes
+        -- PostgreSQL 18 in a plan that locks rows (see outreach.claim_sends).
+        WHERE e.workspace_id = (SELECT ws) AND e.id = m.id AND e.created_at - m.launched_at = interval '0'
           AND e.created_at BETWEEN result.first_launch AND result.last_launch
           AND (e.status = 'unknown' AND coalesce(m.delivered_at, m.opened_at, m.clicked_at, m.replied_at, m.bounced_at,
                                                  m.complained_at, m.unsubscribed_at) IS NOT NULL

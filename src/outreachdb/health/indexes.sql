@@ -1,5 +1,58 @@
 -- Whom each index of this room serves; the form is told in outreachdb/db/index_catalogue.py.
 
+-- name: pk_alerts
+-- as: trusted
+-- Where a check stands, read and written at each round.
+SELECT a.state, a.bad, a.good FROM ops.alerts AS a WHERE a.check_name = %(check_name)s;
+
+-- name: pk_alert_messages
+-- as: trusted
+-- A message that was told, or not.
+UPDATE ops.alert_messages AS m SET sent_at = clock_timestamp() WHERE m.id = %(id)s;
+
+-- name: ix_alert_messages_waiting
+-- as: trusted
+-- What is still to be told by a channel, the oldest first.
+SELECT m.id, m.check_name, m.document
+FROM ops.alert_messages AS m
+WHERE m.channel = %(channel)s AND m.sent_at IS NULL
+ORDER BY m.id
+LIMIT %(limit)s;
+
+-- name: pk_counter_epochs
+-- as: trusted
+-- How the database's counters stood at the last snapshot.
+SELECT e.reset_at, e.transactions FROM ops.counter_epochs AS e WHERE e.source = %(source_name)s;
+
+-- name: pk_daily_figures
+-- as: reader
+-- How the size of one table, or of the database, developed.
+SELECT f.day, f.value
+FROM ops.daily_figures AS f
+WHERE f.kind = %(kind)s AND f.name = %(name)s
+ORDER BY f.day DESC
+LIMIT %(limit)s;
+
+-- name: pk_index_counters
+-- as: trusted
+-- The count of an index at the last snapshot.
+SELECT c.scans FROM ops.index_counters AS c WHERE c.index_id = %(id)s;
+
+-- name: pk_query_counters
+-- as: trusted
+-- What was counted of a statement at the last snapshot.
+SELECT c.calls, c.total_ms FROM ops.query_counters AS c WHERE c.user_id = 10 AND c.query_id = %(id)s;
+
+-- name: pk_query_days
+-- as: reader
+-- How one statement developed.
+SELECT q.day, q.calls, q.total_ms FROM ops.query_days AS q WHERE q.query_id = %(import_id)s ORDER BY q.day DESC;
+
+-- name: pk_query_texts
+-- as: reader
+-- The text of a statement.
+SELECT t.query FROM ops.query_texts AS t WHERE t.query_id = %(id)s;
+
 -- name: pk_index_usage_stats
 -- as: reader
 -- One row by its id.

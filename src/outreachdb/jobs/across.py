@@ -14,7 +14,6 @@ from outreachdb.errors import OutreachDBError
 from outreachdb.events import inboxes
 from outreachdb.jobs.outcome import Done
 from outreachdb.leads import importing
-from outreachdb.leads.importing import runs as import_runs
 from outreachdb.secrets import Keyring
 from outreachdb.sending import schedule
 from outreachdb.sending.dispatch import LEASE
@@ -80,12 +79,8 @@ async def end_dead_imports(pools: Pools) -> Done:
 
 
 async def learn_search_words(pools: Pools) -> Done:
-    """Learn the words of imports that ended in the last days and whose newest leads have words nobody knows."""
-    async with session(pools, role=TRUSTED_ROLE, workload="jobs", doing="looking for words") as trusted:
-        found = await trusted.all(Q.imports_not_learned)
-    for row in found:
-        await import_runs.learn_words(_tenant(pools, row), row["import_id"])
-    return Done(len(found), {"imports": [row["import_id"] for row in found]} if found else {})
+    """Learn the words of imports that were killed before they came to it; the number of words that are new."""
+    return Done(await importing.learn_all_words(pools))
 
 
 async def _each(pools: Pools, workspaces: str, work: Callable[[Tenant], Awaitable[int]]) -> Done:

@@ -87,31 +87,6 @@ WHERE w.id IN (SELECT i.workspace_id FROM outreach.imports AS i
                WHERE i.status = 'running' AND i.started_at < now() - interval '10 seconds')
 ORDER BY w.id;
 
--- name: imports_not_learned
--- Words are learned after the leads are stored, all of an import's at once: whether some of its newest leads' words are known
--- tells whether that was done. Younger than a minute, its own process is still at it.
-SELECT i.workspace_id, w.name, i.id AS import_id
-FROM outreach.imports AS i
-JOIN outreach.workspaces AS w ON w.id = i.workspace_id
-WHERE i.status = 'done' AND i.finished_at BETWEEN now() - interval '3 days' AND now() - interval '1 minute'
-  AND EXISTS (
-    SELECT FROM (
-        (SELECT l.first_name, l.last_name, l.company_name
-         FROM outreach.leads AS l
-         WHERE l.workspace_id = i.workspace_id AND l.id BETWEEN i.first_lead_id AND i.last_lead_id
-         ORDER BY l.id DESC LIMIT 5)
-        UNION ALL
-        (SELECT l.first_name, l.last_name, l.company_name
-         FROM (SELECT c.lead_id FROM outreach.import_changes AS c
-               WHERE c.workspace_id = i.workspace_id AND c.import_id = i.id LIMIT 5) AS c
-         CROSS JOIN LATERAL (SELECT * FROM outreach.leads AS e
-                             WHERE e.workspace_id = i.workspace_id AND e.id = c.lead_id OFFSET 0) AS l)) AS sample
-    CROSS JOIN LATERAL unnest(outreach.words_of(
-        ARRAY[sample.first_name, sample.last_name, sample.company_name])) AS known (word)
-    WHERE NOT EXISTS (SELECT FROM outreach.search_words AS k
-                      WHERE k.workspace_id = i.workspace_id AND k.word = known.word))
-ORDER BY i.workspace_id, i.id;
-
 -- name: tables_to_vacuum
 SELECT v.table_name, v.dead, v.inserted FROM outreach.tables_to_vacuum() AS v;
 

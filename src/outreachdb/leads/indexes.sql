@@ -316,6 +316,11 @@ SELECT i.id, i.started_at, i.status
 FROM outreach.imports AS i
 WHERE i.workspace_id = %(workspace_id)s AND i.file_sha256 = %(hash)s;
 
+-- name: ix_imports_words_pending
+-- as: trusted
+-- Imports whose words are not learned yet: their process was killed in between.
+SELECT i.id FROM outreach.imports AS i WHERE i.workspace_id = %(workspace_id)s AND i.words_pending;
+
 -- name: pk_import_mappings
 -- A saved mapping by its name.
 SELECT m.header, m.mapping FROM outreach.import_mappings AS m WHERE m.workspace_id = %(workspace_id)s AND m.name = %(mapping_name)s;

@@ -242,6 +242,7 @@ class Import(Base):
         ),
         Index("ix_imports_started_at", "workspace_id", text("started_at DESC")),
         Index("ix_imports_file_sha256", "workspace_id", "file_sha256"),
+        Index("ix_imports_words_pending", "workspace_id", "id", postgresql_where=text("words_pending")),
     )
 
     workspace_id: Mapped[WorkspaceId]
@@ -268,6 +269,8 @@ class Import(Base):
     # leads' own heap.
     first_lead_id: Mapped[int | None]
     last_lead_id: Mapped[int | None]
+    # The words of its leads are learned once it is committed; until then this stands for "not yet".
+    words_pending: Mapped[bool] = mapped_column(server_default=text("false"))
     error: Mapped[str | None]
     started_at: Mapped[CreatedAt]
     finished_at: Mapped[datetime | None]

@@ -174,6 +174,7 @@ BEGIN
     ELSIF instant IS NULL THEN
         RAISE EXCEPTION 'a launch needs an instant' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    PERFORM outreach.commit_durably();
     campaign.definition := outreach.campaign_definition(campaign);
     campaign.launched_at := instant;
     PERFORM outreach.ensure_partitions('email_sends', instant, instant);

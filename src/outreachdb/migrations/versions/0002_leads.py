@@ -185,6 +185,7 @@ def upgrade() -> None:
         sa.Column("rejected", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("first_lead_id", sa.BigInteger(), nullable=True),
         sa.Column("last_lead_id", sa.BigInteger(), nullable=True),
+        sa.Column("words_pending", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
@@ -209,6 +210,14 @@ def upgrade() -> None:
         ["workspace_id", sa.literal_column("started_at DESC")],
         unique=False,
         schema="outreach",
+    )
+    op.create_index(
+        "ix_imports_words_pending",
+        "imports",
+        ["workspace_id", "id"],
+        unique=False,
+        schema="outreach",
+        postgresql_where=sa.text("words_pending"),
     )
     op.create_table(
         "import_mappings",

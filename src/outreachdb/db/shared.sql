@@ -93,3 +93,69 @@ SELECT
     (SELECT count(*)::int FROM pg_stat_replication) AS standbys, pg_is_in_recovery() AS standby
 FROM pg_stat_database AS s
 WHERE s.datname = current_database()
+
+-- name: sequences
+-- Sequences that end, with the share of their values that is given; what the column's type can't hold does not count.
+SELECT
+    g.*, least(g.maximum_value, coalesce(g.holds, g.maximum_value)) AS most,
+    CASE WHEN g.increment > 0
+        THEN (g.last - least(g.start_value, g.minimum_value))::numeric
+            / nullif(least(g.maximum_value, coalesce(g.holds, g.maximum_value))::numeric - g.minimum_value, 0)
+        ELSE (g.maximum_value - g.last)::numeric / nullif(g.maximum_value::numeric - g.minimum_value, 0)
+    END AS share
+FROM (
+    SELECT
+        s.seqrelid, d.refobjid AS relation, a.attname, n.nspname, c.relname,
+        s.seqstart AS start_value, s.seqmin AS minimum_value, s.seqmax AS maximum_value, s.seqincrement AS increment,
+        s.seqcycle AS cycle_option,
+        CASE WHEN has_sequence_privilege(s.seqrelid, 'USAGE, SELECT') THEN pg_sequence_last_value(s.seqrelid) END AS last,
+        CASE a.atttypid WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647 END AS holds
+    FROM pg_sequence AS s
+    JOIN pg_class AS c ON c.oid = s.seqrelid AND c.relpersistence <> 't'
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT JOIN pg_depend AS d
+        ON d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid AND d.refclassid = 'pg_class'::regclass
+        AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
+    LEFT JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+) AS g
+WHERE NOT g.cycle_option
+
+-- name: time_partitions
+-- Partitions of tables that are partitioned by ranges of one column of time; instants without a zone are taken as UTC.
+SELECT
+    p.partrelid AS parent, n.nspname AS schema, t.relname AS table_name, c.oid, c.relname AS name,
+    coalesce(b.found[1], '-infinity')::timestamptz AS lower, coalesce(b.found[2], 'infinity')::timestamptz AS upper
+FROM pg_partitioned_table AS p
+JOIN pg_class AS t ON t.oid = p.partrelid AND NOT t.relispartition
+JOIN pg_namespace AS n ON n.oid = t.relnamespace
+JOIN pg_attribute AS a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0]
+JOIN pg_inherits AS h ON h.inhparent = p.partrelid AND NOT h.inhdetachpending
+JOIN pg_class AS c ON c.oid = h.inhrelid
+CROSS JOIN LATERAL (
+    SELECT regexp_match(
+        pg_get_expr(c.relpartbound, c.oid), 'FROM \((?:MINVALUE|''([^'']*)'')\) TO \((?:MAXVALUE|''([^'']*)'')\)'
+    ) AS found
+) AS b
+WHERE
+    p.partstrat = 'r' AND p.partnatts = 1
+    AND a.atttypid IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype)
+    AND b.found IS NOT NULL
+
+-- name: company_sample
+-- Companies with an address to crawl: all of them, or those in a sample of 5,000 pages, which stands for `whole` as many.
+SELECT c.last_crawled_at AS checked_at, s.whole
+FROM outreach.companies AS c TABLESAMPLE SYSTEM (
+    (SELECT least(100, 500000 / greatest(pg_relation_size('outreach.companies') / 8192.0, 1)))
+)
+CROSS JOIN (SELECT greatest(pg_relation_size('outreach.companies') / 8192 / 5000.0, 1) AS whole) AS s
+WHERE c.website_url IS NOT NULL
+
+-- name: lead_sample
+-- Leads, sampled in the same way, with what the queues of checks need to know of them.
+SELECT
+    l.linkedin_url IS NOT NULL AS has_profile, l.profile_checked_at, l.email IS NOT NULL AS has_email,
+    l.email_status, l.email_checked_at, s.whole
+FROM outreach.leads AS l TABLESAMPLE SYSTEM (
+    (SELECT least(100, 500000 / greatest(pg_relation_size('outreach.leads') / 8192.0, 1)))
+)
+CROSS JOIN (SELECT greatest(pg_relation_size('outreach.leads') / 8192 / 5000.0, 1) AS whole) AS s

@@ -1,4 +1,4 @@
-"""The advisor's own way into a database: a read-only transaction with a time limit."""
+"""A way to look at any database without changing it: a read-only transaction with a time limit."""
 
 from __future__ import annotations
 
@@ -14,33 +14,38 @@ STATEMENT_MS = 10_000
 
 
 @asynccontextmanager
-async def reading(url: str, *, statement_ms: int = STATEMENT_MS, timeout: int = 5) -> AsyncIterator[Connection]:
+async def reading(
+    url: str, *, doing: str = "reading", statement_ms: int = STATEMENT_MS, timeout: int = 5
+) -> AsyncIterator[Connection]:
     """A connection in a read-only, repeatable-read transaction that is rolled back at the end.
 
-    An empty search_path keeps a stranger's functions from standing in for the catalogue's.
+    ``doing``, one word, is part of the application's name and stands in errors. An empty search_path keeps a
+    stranger's functions from standing in for the catalogue's.
     """
     connection = await connect(url, autocommit=True, timeout=timeout)
     async with connection:
         version = connection.info.server_version
         if version < MINIMUM_VERSION:
-            raise DatabaseUnsupported(f"PostgreSQL {version // 10000} is too old", hint="the advisor reads 15 to 18")
+            raise DatabaseUnsupported(
+                f"PostgreSQL {version // 10000} is too old", hint="PostgreSQL 15 to 18 can be read"
+            )
         try:
             await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             for setting in (
                 f"statement_timeout = {int(statement_ms)}",
                 "lock_timeout = 1000",
                 "search_path = ''",
-                "application_name = 'outreachdb advise'",
+                f"application_name = 'outreachdb {doing}'",
                 "timezone = 'UTC'",
                 "datestyle = 'ISO'",
                 "jit = off",
-                # Functions and arrays hide their numbers from the planner: it takes thousands of rows for one.
+                # Functions and arrays hide numbers from the planner: it takes thousands of rows for one.
                 "enable_nestloop = off",
             ):
                 await connection.execute(f"SET LOCAL {setting}".encode())
             yield connection
         except psycopg.Error as error:
-            raise from_database(error, doing="advising") from error
+            raise from_database(error, doing=doing) from error
         finally:
             if not connection.closed:
                 await connection.execute("ROLLBACK")

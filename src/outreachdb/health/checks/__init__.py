@@ -1,0 +1,1 @@
+"""One file per check; :mod:`outreachdb.health.checkbook` reads them."""

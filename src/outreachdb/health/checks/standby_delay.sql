@@ -1,0 +1,15 @@
+-- title: Delay of this standby
+-- group: replication
+-- unit: s
+-- yellow: 30
+-- red: 300
+-- needs: standby
+-- why: Who reads here reads what was true that long ago. A standby that has replayed all it received counts as up to date.
+-- advice: Look at its log and at long queries here (they hold replay back), and at the connection to the primary.
+-- sources: https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-RECOVERY-CONTROL
+SELECT
+    CASE
+        WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+        ELSE coalesce(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0)
+    END AS value,
+    jsonb_build_object('summary', format('replayed up to %s', pg_last_wal_replay_lsn())) AS evidence

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from croniter import croniter
 
 from outreachdb.db.pools import Pools
-from outreachdb.jobs import across, upkeep
+from outreachdb.jobs import across, upkeep, watching
 from outreachdb.jobs.outcome import Done
 
 MINUTE, HOUR = 60, 3600
@@ -84,6 +84,13 @@ JOBS: tuple[PeriodicJob, ...] = (
         run=across.release_lost_sends,
     ),
     PeriodicJob(
+        "tell_alerts",
+        "* * * * *",
+        "Looks at the health checks and tells the configured channels what begins, goes on for long or ends.",
+        5 * MINUTE,
+        run=watching.tell_alerts,
+    ),
+    PeriodicJob(
         "poll_inboxes",
         "*/5 * * * *",
         "Reads replies and bounces from the inboxes that workspaces have added.",
@@ -103,6 +110,13 @@ JOBS: tuple[PeriodicJob, ...] = (
         "Learns the words of imports that were killed before they had learned them.",
         30 * MINUTE,
         run=across.learn_search_words,
+    ),
+    PeriodicJob(
+        "snapshot_health",
+        "*/10 * * * *",
+        "Keeps the status and value of every health check.",
+        10 * MINUTE,
+        run=watching.snapshot_health,
     ),
     PeriodicJob(
         "release_check_leases",
@@ -143,6 +157,20 @@ JOBS: tuple[PeriodicJob, ...] = (
         run=across.score_leads,
     ),
     PeriodicJob(
+        "snapshot_statistics",
+        "50 * * * *",
+        "Keeps the sizes of tables, and what statements did since the last time.",
+        15 * MINUTE,
+        run=watching.snapshot_statistics,
+    ),
+    PeriodicJob(
+        "snapshot_index_usage",
+        "55 23 * * *",
+        "Keeps how often each index was used since the last time.",
+        15 * MINUTE,
+        sql=_rows("snapshot_index_usage()"),
+    ),
+    PeriodicJob(
         "vacuum_hot_tables",
         "*/30 * * * *",
         "VACUUM (ANALYZE) of tables after imports, restores and large deletions.",
@@ -153,16 +181,18 @@ JOBS: tuple[PeriodicJob, ...] = (
     PeriodicJob(
         "partition_check",
         "10 0 * * *",
-        "Makes the months ahead that are missing, every day in case the first of the month was missed.",
-        15 * MINUTE,
+        "Finishes interrupted detaches and makes the months ahead that are missing, every day.",
+        HOUR,
+        run=upkeep.maintain_partitions,
         sql="SELECT coalesce(sum(created), 0)::bigint FROM outreach.create_monthly_partitions()",
         lock="partitions",
     ),
     PeriodicJob(
         "create_partitions",
         "5 0 1 * *",
-        "Makes the months ahead, on the first of the month.",
-        15 * MINUTE,
+        "The same on the first of the month.",
+        HOUR,
+        run=upkeep.maintain_partitions,
         sql="SELECT coalesce(sum(created), 0)::bigint FROM outreach.create_monthly_partitions()",
         lock="partitions",
     ),

@@ -134,6 +134,20 @@ CASES: dict[str, Case] = {
         lock("analytics.rollups"),
         "SELECT true",
     ),
+    "tell_alerts": Case(
+        "SELECT 1", lock("ops.alerts", "EXCLUSIVE"), "SELECT count(*) > 0 FROM ops.alerts"
+    ),
+    "snapshot_health": Case(
+        "SELECT 1", lock("ops.health_snapshots", "EXCLUSIVE"), "SELECT count(*) IN (1, 2) FROM ops.health_snapshots"
+    ),
+    "snapshot_statistics": Case(
+        "SELECT 1",
+        lock("ops.daily_figures", "EXCLUSIVE"),
+        "SELECT count(*) = count(DISTINCT (kind, name, day)) AND count(*) > 10 FROM ops.daily_figures",
+    ),
+    "snapshot_index_usage": Case(
+        "SELECT 1", lock("ops.index_counters", "EXCLUSIVE"), "SELECT count(*) > 10 FROM ops.index_counters"
+    ),
     "release_check_leases": Case(
         f"INSERT INTO outreach.queue_leases (workspace_id, queue, item_id, worker, lease_until)"
         f" SELECT {WS}, 'url', n, 'lost', now() - interval '1 h' FROM generate_series(1, 50) AS n",
@@ -245,6 +259,10 @@ async def prepared(tenant: Tenant, name: str, tmp_path: Path) -> None:
         await leads(tenant, 200)
         made = await campaign(tenant, keyring)
         await schedule.plan(tenant, made, datetime.now(UTC) - timedelta(minutes=1))
+    elif name == "tell_alerts":
+        (tmp_path / "health.toml").write_text(
+            '[[alerts.channels]]\nname = "ops"\nkind = "webhook"\nurl = "http://127.0.0.1:9/"\n'
+        )
     elif name == "release_lost_sends":
         await launched_campaign(tenant, keyring, leads=20)
     elif name == "learn_search_words":
@@ -288,16 +306,19 @@ async def test_periodic(
     case = CASES[name]
     await prepared(ours, name, tmp_path)
     _run(admin, case.prepare)
+    surroundings = {"OUTREACHDB_SECRET_KEY": KEY}
+    if name == "tell_alerts":
+        surroundings["OUTREACHDB_HEALTH_FILE"] = str(tmp_path / "health.toml")
     start = f"UPDATE ops.scheduled_jobs SET registered_at = now() - interval '1 year' WHERE name = '{name}'"
     with blocked(own_database_url, case.block):
         admin.execute(start.encode())
-        first = worker(own_database_url, OUTREACHDB_SECRET_KEY=KEY)
+        first = worker(own_database_url, **surroundings)
         until(admin, f"SELECT count(*) > 0 FROM ops.maintenance_runs WHERE job = '{name}' AND status = 'running'")
         until(admin, WAITING)
         first.send_signal(signal.SIGKILL)
         first.wait(10)
     until(admin, f"SELECT NOT outreach.job_lock_is_held(lock) FROM ops.scheduled_jobs WHERE name = '{name}'")
-    worker(own_database_url, OUTREACHDB_SECRET_KEY=KEY)
+    worker(own_database_url, **surroundings)
     until(admin, f"SELECT count(*) > 0 FROM ops.maintenance_runs WHERE job = '{name}' AND status = 'succeeded'")
     statuses = [row["status"] for row in await runs.history(ours.pools, name)]
     assert statuses[-1] == "failed", "the killed run is marked"

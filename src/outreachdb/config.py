@@ -44,6 +44,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("jobs_url", str, None, "URL for background work; falls back to database_url.", secret=True),
     Setting("admin_url", str, None, "URL for migrations and maintenance; falls back to database_url.", secret=True),
     Setting("home", Path, None, "Folder of the embedded server; default is the user's data folder."),
+    Setting("archive_folder", Path, None, "Folder of archived partitions; default `archives` in the home."),
     Setting("workspace", str, None, "Workspace used when a command names none."),
     Setting("pool_max", int, 10, "Most connections that one pool opens.", least=1),
     Setting(

@@ -164,6 +164,8 @@ def base(table: str, parents: Parents) -> Row:
             "content_sha256": b"",
             "revision": "0010",
         },
+        "ops.retention_holds": {"reason": "a case", "created_by": "counsel"},
+        "ops.workspace_retention": {"workspace_id": parents.workspace_id, "table_name": "email_events"},
     }
     return others[table] if table in others else {"workspace_id": parents.workspace_id} | rows[table]
 
@@ -395,6 +397,13 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
         "interval",
         *words("day", "week", "month", "quarter"),
     ),
+    "ck_retention_holds_reason_given": ("ops.retention_holds", "reason", ["a case"], ["", "  "]),
+    "ck_workspace_retention_retention_months_positive": (
+        "ops.workspace_retention",
+        "retention_months",
+        [None, 1, 36],
+        [0, -1],
+    ),
     "ck_partitioned_tables_ahead_at_least_three": ("ops.partitioned_tables", "ahead", [3, 12], [2, 0, -1]),
     "ck_partition_archives_state_known": (
         "ops.partition_archives",
@@ -487,6 +496,21 @@ ROW_RULES: dict[str, tuple[str, list[Row], list[Row]]] = {
         ],
         [{"period_start": date(2026, 3, 2), "period_end": date(2026, 3, 1)}],
     ),
+    "ck_partition_archives_content_known": (
+        "ops.partition_archives",
+        [{"state": "writing", "row_count": None, "content_sha256": None}, {"state": "verified"}],
+        [{"state": "verified", "row_count": None}, {"state": "dropped", "content_sha256": None}],
+    ),
+    "ck_retention_holds_range_in_order": (
+        "ops.retention_holds",
+        [{}, {"range_start": LAUNCH}, {"range_start": LAUNCH, "range_end": LAUNCH + timedelta(days=1)}],
+        [{"range_start": LAUNCH, "range_end": LAUNCH}],
+    ),
+    "ck_retention_holds_release_whole": (
+        "ops.retention_holds",
+        [{}, {"released_at": LAUNCH, "released_by": "counsel"}],
+        [{"released_at": LAUNCH}, {"released_by": "counsel"}],
+    ),
     "ck_rollups_people_within_total": (
         "analytics.rollups",
         [{"total": 5, "people": 5}, {"total": 5, "people": 0}],
@@ -516,5 +540,6 @@ UNIQUE: dict[str, tuple[str, Row, Row]] = {
     "uq_contact_social_profiles_lead_platform": ("contact_social_profiles", {}, {"company_name": "Acme"}),
     "uq_crm_credentials_account": ("crm_credentials", {}, {"active": False}),
     "uq_crm_contacts_external_id": ("crm_contacts", {}, {"payload": '{"a": 1}'}),
+    "uq_partition_archives_under_way": ("ops.partition_archives", {}, {"file": "other"}),
     "uq_crm_webhooks_delivery_id": ("crm_webhooks", {}, {"event_type": "other"}),
 }

@@ -152,6 +152,7 @@ def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         "scope": "mailbox",
         "view_name": "view_777",
         "table_name": "table_7",
+        "partition": "partition 777",
         "schema_name": "outreach",
         "index_name": "index_77",
         "job": "job_7",

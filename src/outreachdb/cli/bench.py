@@ -13,6 +13,7 @@ from outreachdb.benchmarks import (
     advice,
     advisor,
     analytics,
+    archive,
     estimates,
     events,
     imports,
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "advice": (advice.run, 2_000_000),
     "advisor": (advisor.run, 0),
     "analytics": (analytics.run, 50_000_000),
+    "archive": (archive.run, 5_000_000),
     "estimates": (estimates.run, 200_000),
     "events": (events.run, 5_000_000),
     "import": (imports.run, 1_000_000),
@@ -59,7 +61,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
 # Runs for minutes whatever the machine: only where it is named.
 BY_MINUTES = {"soak"}
 # These count events (a month of `partitions` rows), not leads.
-BY_EVENTS = {"analytics", "events", "partitions"}
+BY_EVENTS = {"analytics", "archive", "events", "partitions"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def bench(
         int | None,
         typer.Option(
             min=1000,
-            help="Events stored before `analytics` and `events` are measured; rows of a month in `partitions`.",
+            help="Events stored before `analytics`, `events` are measured; rows of a month: `archive`, `partitions`.",
         ),
     ] = None,
     minutes: Annotated[int | None, typer.Option(min=1, help="How long `soak` runs; 10 by default.")] = None,

@@ -42,6 +42,7 @@ COMMANDS = {
     "partitions": "partitions",
     "pool": "pool",
     "restore": "backup",
+    "retention": "retention",
     "segment": "segments",
     "send": "sending",
     "serve": "serve",

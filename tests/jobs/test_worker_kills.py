@@ -26,6 +26,7 @@ from outreachdb import jobs, segments
 from outreachdb.campaigns import campaigns
 from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import Tenant
+from outreachdb.events import inboxes
 from outreachdb.jobs import JOBS, requests, runs
 from outreachdb.leads import importing
 from outreachdb.secrets import Keyring
@@ -88,12 +89,7 @@ CASES: dict[str, Case] = {
         "SELECT count(*) FILTER (WHERE status = 'claimed') = 0 AND count(*) FILTER (WHERE status = 'unknown') > 0"
         " AND (SELECT count(*) FROM outreach.lead_activities) = count(*) FROM outreach.email_sends",
     ),
-    "poll_inboxes": Case(
-        "INSERT INTO outreach.inboxes (workspace_id, address, imap_host, imap_port, security, username,"
-        f" password_encrypted) VALUES ({WS}, 'a@b.example', '127.0.0.1', 9, 'plain', 'a', '\\x00')",
-        lock("outreach.inboxes"),
-        "SELECT polled_at IS NOT NULL FROM outreach.inboxes",
-    ),
+    "poll_inboxes": Case("", lock("outreach.inboxes"), "SELECT polled_at IS NOT NULL FROM outreach.inboxes"),
     "end_dead_imports": Case(
         "INSERT INTO outreach.imports (workspace_id, file_name, started_at)"
         f" VALUES ({WS}, 'x', now() - interval '1 h')",
@@ -136,6 +132,18 @@ CASES: dict[str, Case] = {
     ),
     "tell_alerts": Case(
         "SELECT 1", lock("ops.alerts", "EXCLUSIVE"), "SELECT count(*) > 0 FROM ops.alerts"
+    ),
+    "retention": Case(
+        "UPDATE ops.partitioned_tables SET archive = table_name IN ('email_events', 'outreach.email_events')",
+        lock("ops.partition_archives", "EXCLUSIVE"),
+        "SELECT NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'parts'::regnamespace AND relkind = 'r'"
+        " AND relname ~ '^email_events' AND right(relname, 7) < to_char(now() - interval '14 months', 'YYYY_MM'))",
+    ),
+    "prune_message_log": Case(
+        "UPDATE ops.partitioned_tables SET archive = false; INSERT INTO outreach.message_log (workspace_id, created_at)"
+        f" SELECT {WS}, now() - interval '13 months' FROM generate_series(1, 300)",
+        lock("outreach.message_log", "EXCLUSIVE"),
+        "SELECT NOT EXISTS (SELECT FROM outreach.message_log)",
     ),
     "snapshot_health": Case(
         "SELECT 1", lock("ops.health_snapshots", "EXCLUSIVE"), "SELECT count(*) IN (1, 2) FROM ops.health_snapshots"
@@ -236,7 +244,7 @@ def blocked(url: str, statement: str) -> Iterator[None]:
         holder.rollback()
 
 
-def until(admin: psycopg.Connection[Any], question: str, seconds: float = 60) -> None:
+def until(admin: psycopg.Connection[Any], question: str, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         row = admin.execute(question.encode()).fetchone()
@@ -259,6 +267,9 @@ async def prepared(tenant: Tenant, name: str, tmp_path: Path) -> None:
         await leads(tenant, 200)
         made = await campaign(tenant, keyring)
         await schedule.plan(tenant, made, datetime.now(UTC) - timedelta(minutes=1))
+    elif name == "poll_inboxes":
+        account = inboxes.Account("ann@b.example", "127.0.0.1", port=9, security="plain")
+        await inboxes.add(tenant, keyring, account, "secret")
     elif name == "tell_alerts":
         (tmp_path / "health.toml").write_text(
             '[[alerts.channels]]\nname = "ops"\nkind = "webhook"\nurl = "http://127.0.0.1:9/"\n'

@@ -204,6 +204,22 @@ JOBS: tuple[PeriodicJob, ...] = (
         run=across.reconcile_rollups,
     ),
     PeriodicJob(
+        "retention",
+        "15 1 * * *",
+        "Lets the months leave that are past their retention, archived first where the table says so.",
+        6 * HOUR,
+        run=upkeep.retain,
+        lock="partitions",
+    ),
+    PeriodicJob(
+        "prune_message_log",
+        "30 2 * * 0",
+        "Deletes messages older than 365 days where the log is not archived by whole months.",
+        2 * HOUR,
+        sql="SELECT coalesce(sum(deleted), 0)::bigint FROM outreach.prune_message_log('365 days', 1000000)",
+        lock="partitions",
+    ),
+    PeriodicJob(
         "daily_maintenance",
         "0 2 * * *",
         "perform_maintenance_tasks(): months, statistics, history, leases; the worker runs what it says is due.",

@@ -17,6 +17,7 @@ from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, Row, session
 from outreachdb.errors import OutreachDBError, from_database
 from outreachdb.jobs.outcome import Done
+from outreachdb.storage import retention
 from outreachdb.storage.partitions import PartitionManager
 
 Q = Queries("outreachdb.jobs")
@@ -43,6 +44,16 @@ async def maintain_partitions(pools: Pools) -> Done:
         table, error = next(iter(failed.items()))
         raise OutreachDBError(f"{len(failed)} of {len(done)} tables failed, {table} first: {error}")
     return Done(sum(each.created for each in done), {"tables": [asdict(each) for each in done]})
+
+
+async def retain(pools: Pools) -> Done:
+    """Let leave what is past its retention; a partition that can't leave fails the job and holds up no other."""
+    done = await retention.run(pools)
+    if done.failed:
+        raise OutreachDBError(f"{len(done.failed)} partitions could not leave: {done.failed[0]}")
+    rows = done.rows_dropped + done.rows_deleted + sum(each.rows for each in done.archived)
+    details = {"archived": len(done.archived), "dropped": len(done.dropped), "kept": len(done.kept)}
+    return Done(rows, details)
 
 
 async def daily_maintenance(pools: Pools) -> Done:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from croniter import croniter
 
 from outreachdb.db.pools import Pools
-from outreachdb.jobs import across, upkeep
+from outreachdb.jobs import across, upkeep, watching
 from outreachdb.jobs.outcome import Done
 
 MINUTE, HOUR = 60, 3600
@@ -91,6 +91,13 @@ JOBS: tuple[PeriodicJob, ...] = (
         run=across.match_late_events,
     ),
     PeriodicJob(
+        "tell_alerts",
+        "* * * * *",
+        "Looks at the health checks and tells the configured channels what begins, goes on for long or ends.",
+        5 * MINUTE,
+        run=watching.tell_alerts,
+    ),
+    PeriodicJob(
         "poll_inboxes",
         "*/5 * * * *",
         "Reads replies and bounces from the inboxes that workspaces have added.",
@@ -112,6 +119,13 @@ JOBS: tuple[PeriodicJob, ...] = (
         run=across.learn_search_words,
     ),
     PeriodicJob(
+        "snapshot_health",
+        "*/10 * * * *",
+        "Keeps the status and value of every health check.",
+        10 * MINUTE,
+        run=watching.snapshot_health,
+    ),
+    PeriodicJob(
         "release_check_leases",
         "*/10 * * * *",
         "Frees the crawls, profiles and addresses that lost workers had taken.",
@@ -124,6 +138,44 @@ JOBS: tuple[PeriodicJob, ...] = (
         "New planner statistics for tables of which a tenth has changed.",
         15 * MINUTE,
         sql=_rows("analyze_hot_tables()"),
+    ),
+    *(
+        PeriodicJob(
+            f"refresh_{view}",
+            schedule,
+            f"Brings the view {view} up to date, beside its readers.",
+            HOUR,
+            sql=_rows(f"refresh_{view}()"),
+        )
+        for view, schedule in (
+            ("campaign_performance", "*/30 * * * *"),
+            ("lead_analytics", "2,32 * * * *"),
+            ("campaign_analytics", "4 * * * *"),
+            ("email_deliverability_metrics", "6 */2 * * *"),
+            ("workspace_usage_analytics", "45 0 * * *"),
+        )
+    ),
+    PeriodicJob(
+        "refresh_lead_engagement_scores",
+        "8 */6 * * *",
+        "Scores the leads that did something and those whose deeds have grown old.",
+        3 * HOUR,
+        sql=_rows("refresh_lead_engagement_scores()"),
+        run=across.score_leads,
+    ),
+    PeriodicJob(
+        "snapshot_statistics",
+        "50 * * * *",
+        "Keeps the sizes of tables, and what statements did since the last time.",
+        15 * MINUTE,
+        run=watching.snapshot_statistics,
+    ),
+    PeriodicJob(
+        "snapshot_index_usage",
+        "55 23 * * *",
+        "Keeps how often each index was used since the last time.",
+        15 * MINUTE,
+        sql=_rows("snapshot_index_usage()"),
     ),
     PeriodicJob(
         "vacuum_hot_tables",
@@ -193,7 +245,7 @@ JOBS: tuple[PeriodicJob, ...] = (
         "partition_check",
         "10 0 * * *",
         "Makes the partitions ahead that are missing; the worker also ends detaches that were interrupted.",
-        15 * MINUTE,
+        HOUR,
         sql="SELECT coalesce(sum(created), 0)::bigint FROM outreach.create_monthly_partitions()",
         run=upkeep.maintain_partitions,
         lock="partitions",
@@ -201,9 +253,26 @@ JOBS: tuple[PeriodicJob, ...] = (
     PeriodicJob(
         "create_partitions",
         "5 0 1 * *",
-        "Makes the months ahead, on the first of the month.",
-        15 * MINUTE,
+        "The same on the first of the month.",
+        HOUR,
+        run=upkeep.maintain_partitions,
         sql="SELECT coalesce(sum(created), 0)::bigint FROM outreach.create_monthly_partitions()",
+        lock="partitions",
+    ),
+    PeriodicJob(
+        "retention",
+        "15 1 * * *",
+        "Lets the months leave that are past their retention, archived first where the table says so.",
+        6 * HOUR,
+        run=upkeep.retain,
+        lock="partitions",
+    ),
+    PeriodicJob(
+        "prune_message_log",
+        "30 2 * * 0",
+        "Deletes messages older than 365 days where the log is not archived by whole months.",
+        2 * HOUR,
+        sql="SELECT coalesce(sum(deleted), 0)::bigint FROM outreach.prune_message_log('365 days', 1000000)",
         lock="partitions",
     ),
     PeriodicJob(

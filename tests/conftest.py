@@ -35,6 +35,9 @@ DATA = Path(os.environ.get("OUTREACHDB_TEST_DATA", Path(__file__).parents[2] / "
 COMPONENTS = {
     "data": (DATA / "contacts", "set OUTREACHDB_TEST_DATA to the folder of public lists"),
     "hypopg": (Path("/usr/share/postgresql/15/extension/hypopg.control"), "apt-get install postgresql-15-hypopg"),
+    "partman": (Path("/usr/share/postgresql/15/extension/pg_partman.control"), "apt-get install postgresql-15-partman"),
+    "pgbouncer": (Path("/usr/sbin/pgbouncer"), "apt-get install pgbouncer"),
+    "systemd": (Path("/usr/bin/systemd-analyze"), "apt-get install systemd"),
     "postgres15": (Path("/usr/lib/postgresql/15/bin/initdb"), "apt-get install postgresql-15"),
 }
 

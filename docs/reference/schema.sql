@@ -169,11 +169,12 @@ ALTER TABLE outreach.campaign_steps OWNER TO outreachdb_owner;
 CREATE TABLE analytics.rollup_deltas (
     workspace_id bigint NOT NULL,
     grain text NOT NULL,
-    key text NOT NULL,
+    key text NOT NULL COLLATE pg_catalog."C",
     kind text NOT NULL,
     day date NOT NULL,
     id bigint NOT NULL,
     total bigint DEFAULT 0 NOT NULL,
+    mails bigint DEFAULT 0 NOT NULL,
     people bigint DEFAULT 0 NOT NULL,
     CONSTRAINT ck_rollup_deltas_grain_known CHECK ((grain = ANY (ARRAY['workspace'::text, 'campaign'::text, 'step'::text, 'variant'::text, 'mailbox'::text, 'domain'::text])))
 );
@@ -181,27 +182,341 @@ ALTER TABLE analytics.rollup_deltas OWNER TO outreachdb_owner;
 CREATE TABLE analytics.rollups (
     workspace_id bigint NOT NULL,
     grain text NOT NULL,
-    key text NOT NULL,
+    key text NOT NULL COLLATE pg_catalog."C",
     kind text NOT NULL,
     day date NOT NULL,
     total bigint DEFAULT 0 NOT NULL,
+    mails bigint DEFAULT 0 NOT NULL,
     people bigint DEFAULT 0 NOT NULL,
     CONSTRAINT ck_rollups_grain_known CHECK ((grain = ANY (ARRAY['workspace'::text, 'campaign'::text, 'step'::text, 'variant'::text, 'mailbox'::text, 'domain'::text]))),
+    CONSTRAINT ck_rollups_mails_within_total CHECK ((mails <= total)),
     CONSTRAINT ck_rollups_people_within_total CHECK ((people <= total))
 )
 WITH (fillfactor='70');
 ALTER TABLE analytics.rollups OWNER TO outreachdb_owner;
-CREATE TABLE analytics.people_first (
+CREATE TABLE outreach.message_log (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    lead_id bigint,
+    campaign_id bigint,
+    send_id bigint,
+    direction text DEFAULT 'outbound'::text NOT NULL,
+    message_id text,
+    provider_id text,
+    sender text,
+    recipient text,
+    subject text,
+    response text,
+    CONSTRAINT ck_message_log_direction_known CHECK ((direction = ANY (ARRAY['outbound'::text, 'inbound'::text])))
+)
+PARTITION BY RANGE (created_at);
+ALTER TABLE outreach.message_log OWNER TO outreachdb_owner;
+CREATE TABLE analytics.totals (
     workspace_id bigint NOT NULL,
     grain text NOT NULL,
-    key text NOT NULL,
+    key text NOT NULL COLLATE pg_catalog."C",
     kind text NOT NULL,
-    lead_id bigint NOT NULL,
-    first_at timestamp with time zone NOT NULL,
-    previous_at timestamp with time zone,
-    CONSTRAINT ck_people_first_grain_known CHECK ((grain = ANY (ARRAY['workspace'::text, 'campaign'::text, 'step'::text, 'variant'::text, 'mailbox'::text, 'domain'::text])))
+    total bigint DEFAULT 0 NOT NULL,
+    mails bigint DEFAULT 0 NOT NULL,
+    people bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT ck_totals_grain_known CHECK ((grain = ANY (ARRAY['workspace'::text, 'campaign'::text, 'step'::text, 'variant'::text, 'mailbox'::text, 'domain'::text])))
+)
+WITH (fillfactor='70');
+ALTER TABLE analytics.totals OWNER TO outreachdb_owner;
+CREATE MATERIALIZED VIEW analytics.campaign_analytics AS
+ SELECT p.workspace_id,
+    p.id AS campaign_id,
+    p.name,
+    p.run,
+    p.status,
+    p.launched_at,
+    n.scheduled_count,
+    n.sent_count,
+    n.delivered_count,
+    n.opened_count,
+    n.opened_mails,
+    n.unique_opened_count,
+    n.clicked_count,
+    n.clicked_mails,
+    n.unique_clicked_count,
+    n.replied_count,
+    n.replied_mails,
+    n.unique_replied_count,
+    n.bounced_count,
+    n.complained_count,
+    n.unsubscribed_count,
+    round(((n.delivered_count)::numeric / (NULLIF(n.sent_count, 0))::numeric), 4) AS delivery_rate,
+    round(((n.opened_mails)::numeric / (NULLIF(n.delivered_count, 0))::numeric), 4) AS open_rate,
+    round(((n.clicked_mails)::numeric / (NULLIF(n.delivered_count, 0))::numeric), 4) AS click_rate,
+    round(((n.replied_mails)::numeric / (NULLIF(n.delivered_count, 0))::numeric), 4) AS reply_rate,
+    round(((n.bounced_count)::numeric / (NULLIF(n.sent_count, 0))::numeric), 4) AS bounce_rate,
+    round(((n.complained_count)::numeric / (NULLIF(n.delivered_count, 0))::numeric), 5) AS complaint_rate,
+    round(((n.unsubscribed_count)::numeric / (NULLIF(n.delivered_count, 0))::numeric), 4) AS unsubscribe_rate
+   FROM (outreach.campaigns p
+     JOIN ( SELECT c.workspace_id,
+            c.key,
+            (COALESCE(sum(c.total) FILTER (WHERE (c.kind = 'scheduled'::text)), (0)::numeric))::bigint AS scheduled_count,
+            (COALESCE(sum(c.total) FILTER (WHERE (c.kind = 'sent'::text)), (0)::numeric))::bigint AS sent_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'delivered'::text)), (0)::numeric))::bigint AS delivered_count,
+            (COALESCE(sum(c.total) FILTER (WHERE (c.kind = 'opened'::text)), (0)::numeric))::bigint AS opened_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'opened'::text)), (0)::numeric))::bigint AS opened_mails,
+            (COALESCE(sum(c.people) FILTER (WHERE (c.kind = 'opened'::text)), (0)::numeric))::bigint AS unique_opened_count,
+            (COALESCE(sum(c.total) FILTER (WHERE (c.kind = 'clicked'::text)), (0)::numeric))::bigint AS clicked_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'clicked'::text)), (0)::numeric))::bigint AS clicked_mails,
+            (COALESCE(sum(c.people) FILTER (WHERE (c.kind = 'clicked'::text)), (0)::numeric))::bigint AS unique_clicked_count,
+            (COALESCE(sum(c.total) FILTER (WHERE (c.kind = 'replied'::text)), (0)::numeric))::bigint AS replied_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'replied'::text)), (0)::numeric))::bigint AS replied_mails,
+            (COALESCE(sum(c.people) FILTER (WHERE (c.kind = 'replied'::text)), (0)::numeric))::bigint AS unique_replied_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'bounced'::text)), (0)::numeric))::bigint AS bounced_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'complained'::text)), (0)::numeric))::bigint AS complained_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'unsubscribed'::text)), (0)::numeric))::bigint AS unsubscribed_count
+           FROM ( SELECT t.workspace_id,
+                    t.key,
+                    t.kind,
+                    (sum(t.total))::bigint AS total,
+                    (sum(t.mails))::bigint AS mails,
+                    (sum(t.people))::bigint AS people
+                   FROM ( SELECT f.workspace_id,
+                            f.key,
+                            f.kind,
+                            f.total,
+                            f.mails,
+                            f.people
+                           FROM analytics.totals f
+                          WHERE (f.grain = 'campaign'::text)
+                        UNION ALL
+                         SELECT d.workspace_id,
+                            d.key,
+                            d.kind,
+                            d.total,
+                            d.mails,
+                            d.people
+                           FROM analytics.rollup_deltas d
+                          WHERE (d.grain = 'campaign'::text)) t
+                  GROUP BY t.workspace_id, t.key, t.kind) c
+          GROUP BY c.workspace_id, c.key) n ON (((n.workspace_id = p.workspace_id) AND (n.key = (p.id)::text))))
+  WITH NO DATA;
+ALTER MATERIALIZED VIEW analytics.campaign_analytics OWNER TO outreachdb_owner;
+CREATE MATERIALIZED VIEW analytics.campaign_performance AS
+ SELECT workspace_id,
+    (split_part(key, ':'::text, 1))::bigint AS campaign_id,
+    (split_part(key, ':'::text, 2))::integer AS step,
+    split_part(key, ':'::text, 3) AS variant,
+    scheduled_count,
+    sent_count,
+    delivered_count,
+    opened_count,
+    opened_mails,
+    unique_opened_count,
+    clicked_count,
+    clicked_mails,
+    unique_clicked_count,
+    replied_count,
+    replied_mails,
+    unique_replied_count,
+    bounced_count,
+    complained_count,
+    unsubscribed_count,
+    round(((delivered_count)::numeric / (NULLIF(sent_count, 0))::numeric), 4) AS delivery_rate,
+    round(((opened_mails)::numeric / (NULLIF(delivered_count, 0))::numeric), 4) AS open_rate,
+    round(((clicked_mails)::numeric / (NULLIF(delivered_count, 0))::numeric), 4) AS click_rate,
+    round(((replied_mails)::numeric / (NULLIF(delivered_count, 0))::numeric), 4) AS reply_rate,
+    round(((bounced_count)::numeric / (NULLIF(sent_count, 0))::numeric), 4) AS bounce_rate,
+    round(((complained_count)::numeric / (NULLIF(delivered_count, 0))::numeric), 5) AS complaint_rate,
+    round(((unsubscribed_count)::numeric / (NULLIF(delivered_count, 0))::numeric), 4) AS unsubscribe_rate
+   FROM ( SELECT c.workspace_id,
+            c.key,
+            (COALESCE(sum(c.total) FILTER (WHERE (c.kind = 'scheduled'::text)), (0)::numeric))::bigint AS scheduled_count,
+            (COALESCE(sum(c.total) FILTER (WHERE (c.kind = 'sent'::text)), (0)::numeric))::bigint AS sent_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'delivered'::text)), (0)::numeric))::bigint AS delivered_count,
+            (COALESCE(sum(c.total) FILTER (WHERE (c.kind = 'opened'::text)), (0)::numeric))::bigint AS opened_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'opened'::text)), (0)::numeric))::bigint AS opened_mails,
+            (COALESCE(sum(c.people) FILTER (WHERE (c.kind = 'opened'::text)), (0)::numeric))::bigint AS unique_opened_count,
+            (COALESCE(sum(c.total) FILTER (WHERE (c.kind = 'clicked'::text)), (0)::numeric))::bigint AS clicked_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'clicked'::text)), (0)::numeric))::bigint AS clicked_mails,
+            (COALESCE(sum(c.people) FILTER (WHERE (c.kind = 'clicked'::text)), (0)::numeric))::bigint AS unique_clicked_count,
+            (COALESCE(sum(c.total) FILTER (WHERE (c.kind = 'replied'::text)), (0)::numeric))::bigint AS replied_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'replied'::text)), (0)::numeric))::bigint AS replied_mails,
+            (COALESCE(sum(c.people) FILTER (WHERE (c.kind = 'replied'::text)), (0)::numeric))::bigint AS unique_replied_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'bounced'::text)), (0)::numeric))::bigint AS bounced_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'complained'::text)), (0)::numeric))::bigint AS complained_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'unsubscribed'::text)), (0)::numeric))::bigint AS unsubscribed_count
+           FROM ( SELECT t.workspace_id,
+                    t.key,
+                    t.kind,
+                    (sum(t.total))::bigint AS total,
+                    (sum(t.mails))::bigint AS mails,
+                    (sum(t.people))::bigint AS people
+                   FROM ( SELECT f.workspace_id,
+                            f.key,
+                            f.kind,
+                            f.total,
+                            f.mails,
+                            f.people
+                           FROM analytics.totals f
+                          WHERE (f.grain = 'step'::text)
+                        UNION ALL
+                         SELECT d.workspace_id,
+                            d.key,
+                            d.kind,
+                            d.total,
+                            d.mails,
+                            d.people
+                           FROM analytics.rollup_deltas d
+                          WHERE (d.grain = 'step'::text)) t
+                  GROUP BY t.workspace_id, t.key, t.kind
+                UNION ALL
+                 SELECT t.workspace_id,
+                    t.key,
+                    t.kind,
+                    (sum(t.total))::bigint AS total,
+                    (sum(t.mails))::bigint AS mails,
+                    (sum(t.people))::bigint AS people
+                   FROM ( SELECT f.workspace_id,
+                            f.key,
+                            f.kind,
+                            f.total,
+                            f.mails,
+                            f.people
+                           FROM analytics.totals f
+                          WHERE (f.grain = 'variant'::text)
+                        UNION ALL
+                         SELECT d.workspace_id,
+                            d.key,
+                            d.kind,
+                            d.total,
+                            d.mails,
+                            d.people
+                           FROM analytics.rollup_deltas d
+                          WHERE (d.grain = 'variant'::text)) t
+                  GROUP BY t.workspace_id, t.key, t.kind) c
+          GROUP BY c.workspace_id, c.key) n
+  WITH NO DATA;
+ALTER MATERIALIZED VIEW analytics.campaign_performance OWNER TO outreachdb_owner;
+CREATE TABLE outreach.workspaces (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    read_limit_ms bigint DEFAULT '30000'::bigint NOT NULL,
+    CONSTRAINT ck_workspaces_read_limit_range CHECK (((read_limit_ms >= 0) AND (read_limit_ms <= 2147483647)))
 );
+ALTER TABLE outreach.workspaces OWNER TO outreachdb_owner;
+CREATE MATERIALIZED VIEW analytics.email_deliverability_metrics AS
+ SELECT workspace_id,
+    scope,
+    key,
+    sent_count,
+    delivered_count,
+    deferred_count,
+    bounced_count,
+    soft_bounced_count,
+    complained_count,
+    unsubscribed_count,
+    round(((delivered_count)::numeric / (NULLIF(sent_count, 0))::numeric), 4) AS delivery_rate,
+    round(((bounced_count)::numeric / (NULLIF(sent_count, 0))::numeric), 4) AS bounce_rate,
+    round(((complained_count)::numeric / (NULLIF(delivered_count, 0))::numeric), 5) AS complaint_rate
+   FROM ( SELECT c.workspace_id,
+            c.grain AS scope,
+            c.key,
+            (COALESCE(sum(c.total) FILTER (WHERE (c.kind = 'sent'::text)), (0)::numeric))::bigint AS sent_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'delivered'::text)), (0)::numeric))::bigint AS delivered_count,
+            (COALESCE(sum(c.total) FILTER (WHERE (c.kind = 'deferred'::text)), (0)::numeric))::bigint AS deferred_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'bounced'::text)), (0)::numeric))::bigint AS bounced_count,
+            (COALESCE(sum((c.total - c.mails)) FILTER (WHERE (c.kind = 'bounced'::text)), (0)::numeric))::bigint AS soft_bounced_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'complained'::text)), (0)::numeric))::bigint AS complained_count,
+            (COALESCE(sum(c.mails) FILTER (WHERE (c.kind = 'unsubscribed'::text)), (0)::numeric))::bigint AS unsubscribed_count
+           FROM ( SELECT r.workspace_id,
+                    r.grain,
+                    r.key,
+                    r.kind,
+                    r.total,
+                    r.mails
+                   FROM (outreach.workspaces w
+                     JOIN analytics.rollups r ON ((r.workspace_id = w.id)))
+                  WHERE ((r.day > ((timezone('UTC'::text, now()))::date - 30)) AND (r.grain = ANY (ARRAY['workspace'::text, 'mailbox'::text, 'domain'::text])) AND (r.kind = ANY (ARRAY['sent'::text, 'delivered'::text, 'deferred'::text, 'bounced'::text, 'complained'::text, 'unsubscribed'::text])))
+                UNION ALL
+                 SELECT d.workspace_id,
+                    d.grain,
+                    d.key,
+                    d.kind,
+                    d.total,
+                    d.mails
+                   FROM analytics.rollup_deltas d
+                  WHERE ((d.day > ((timezone('UTC'::text, now()))::date - 30)) AND (d.grain = ANY (ARRAY['workspace'::text, 'mailbox'::text, 'domain'::text])) AND (d.kind = ANY (ARRAY['sent'::text, 'delivered'::text, 'deferred'::text, 'bounced'::text, 'complained'::text, 'unsubscribed'::text])))) c
+          GROUP BY c.workspace_id, c.grain, c.key) n
+  WHERE ((scope <> 'domain'::text) OR (sent_count >= 100))
+  WITH NO DATA;
+ALTER MATERIALIZED VIEW analytics.email_deliverability_metrics OWNER TO outreachdb_owner;
+CREATE TABLE analytics.engaged_leads (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    leads bigint[] NOT NULL
+);
+ALTER TABLE analytics.engaged_leads OWNER TO outreachdb_owner;
+ALTER TABLE analytics.engaged_leads ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME analytics.engaged_leads_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE analytics.engagement_levels (
+    workspace_id bigint NOT NULL,
+    level text NOT NULL,
+    leads bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT ck_engagement_levels_level_known CHECK ((level = ANY (ARRAY['warm'::text, 'engaged'::text, 'hot'::text])))
+);
+ALTER TABLE analytics.engagement_levels OWNER TO outreachdb_owner;
+CREATE MATERIALIZED VIEW analytics.lead_analytics AS
+ SELECT workspace_id,
+    day,
+    (sum(leads))::bigint AS new_leads,
+    (COALESCE(sum(leads) FILTER (WHERE (status = 'new'::text)), (0)::numeric))::bigint AS untouched,
+    (COALESCE(sum(leads) FILTER (WHERE (status = 'verified'::text)), (0)::numeric))::bigint AS verified,
+    (COALESCE(sum(leads) FILTER (WHERE (status = 'contacted'::text)), (0)::numeric))::bigint AS contacted,
+    (COALESCE(sum(leads) FILTER (WHERE (status = 'replied'::text)), (0)::numeric))::bigint AS replied,
+    (COALESCE(sum(leads) FILTER (WHERE (status = 'qualified'::text)), (0)::numeric))::bigint AS qualified,
+    (COALESCE(sum(leads) FILTER (WHERE (status = 'converted'::text)), (0)::numeric))::bigint AS converted,
+    (COALESCE(sum(leads) FILTER (WHERE (status = 'unsubscribed'::text)), (0)::numeric))::bigint AS unsubscribed,
+    (COALESCE(sum(leads) FILTER (WHERE (status = 'bounced'::text)), (0)::numeric))::bigint AS bounced,
+    (COALESCE(sum(leads) FILTER (WHERE (status = 'archived'::text)), (0)::numeric))::bigint AS archived,
+    (sum(sum(leads)) OVER (PARTITION BY workspace_id ORDER BY day))::bigint AS total_leads
+   FROM ( SELECT a.workspace_id,
+            a.status,
+            (timezone('UTC'::text, a.created_at))::date AS day,
+            count(*) AS leads
+           FROM outreach.leads a
+          GROUP BY a.workspace_id, a.status, ((timezone('UTC'::text, a.created_at))::date)) l
+  GROUP BY workspace_id, day
+  WITH NO DATA;
+ALTER MATERIALIZED VIEW analytics.lead_analytics OWNER TO outreachdb_owner;
+CREATE TABLE analytics.people_first (
+    workspace_id bigint NOT NULL,
+    lead_id bigint NOT NULL,
+    grain text NOT NULL,
+    key text NOT NULL COLLATE pg_catalog."C",
+    opened_at timestamp with time zone,
+    clicked_at timestamp with time zone,
+    replied_at timestamp with time zone,
+    bounced_at timestamp with time zone,
+    complained_at timestamp with time zone,
+    unsubscribed_at timestamp with time zone,
+    previous timestamp with time zone[],
+    CONSTRAINT ck_people_first_grain_known CHECK ((grain = ANY (ARRAY['workspace'::text, 'campaign'::text, 'step'::text, 'variant'::text, 'mailbox'::text, 'domain'::text])))
+)
+WITH (fillfactor='85');
 ALTER TABLE analytics.people_first OWNER TO outreachdb_owner;
+CREATE TABLE analytics.rollup_checks (
+    workspace_id bigint NOT NULL,
+    day date NOT NULL,
+    checked_at timestamp with time zone DEFAULT now() NOT NULL,
+    buckets bigint DEFAULT 0 NOT NULL,
+    drifted bigint DEFAULT 0 NOT NULL
+);
+ALTER TABLE analytics.rollup_checks OWNER TO outreachdb_owner;
 ALTER TABLE analytics.rollup_deltas ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME analytics.rollup_deltas_id_seq
     START WITH 1
@@ -210,63 +525,151 @@ ALTER TABLE analytics.rollup_deltas ALTER COLUMN id ADD GENERATED BY DEFAULT AS 
     NO MAXVALUE
     CACHE 1
 );
-CREATE TABLE ops.alembic_version (
-    version_num character varying(32) NOT NULL
-);
-ALTER TABLE ops.alembic_version OWNER TO outreachdb_owner;
-CREATE TABLE ops.alert_messages (
+CREATE TABLE analytics.rollup_drifts (
+    workspace_id bigint NOT NULL,
     id bigint NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    channel text NOT NULL,
-    check_name text NOT NULL,
-    event text NOT NULL,
-    document jsonb DEFAULT '{}'::jsonb NOT NULL,
-    attempts bigint DEFAULT 0 NOT NULL,
-    next_at timestamp with time zone DEFAULT now() NOT NULL,
-    sent_at timestamp with time zone,
-    error text,
-    CONSTRAINT ck_alert_messages_event_known CHECK ((event = ANY (ARRAY['firing'::text, 'worse'::text, 'repeat'::text, 'resolved'::text])))
+    found_at timestamp with time zone DEFAULT now() NOT NULL,
+    grain text NOT NULL,
+    key text NOT NULL,
+    kind text NOT NULL,
+    day date,
+    total bigint DEFAULT 0 NOT NULL,
+    mails bigint DEFAULT 0 NOT NULL,
+    people bigint DEFAULT 0 NOT NULL,
+    repaired boolean DEFAULT false NOT NULL,
+    CONSTRAINT ck_rollup_drifts_grain_known CHECK ((grain = ANY (ARRAY['workspace'::text, 'campaign'::text, 'step'::text, 'variant'::text, 'mailbox'::text, 'domain'::text])))
 );
-ALTER TABLE ops.alert_messages OWNER TO outreachdb_owner;
-ALTER TABLE ops.alert_messages ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
-    SEQUENCE NAME ops.alert_messages_id_seq
+ALTER TABLE analytics.rollup_drifts OWNER TO outreachdb_owner;
+ALTER TABLE analytics.rollup_drifts ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME analytics.rollup_drifts_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
 );
-CREATE TABLE ops.alerts (
-    check_name text NOT NULL,
-    state text DEFAULT 'ok'::text NOT NULL,
-    level text,
-    bad bigint DEFAULT 0 NOT NULL,
-    red bigint DEFAULT 0 NOT NULL,
-    good bigint DEFAULT 0 NOT NULL,
-    since timestamp with time zone DEFAULT now() NOT NULL,
-    notified_at timestamp with time zone,
-    evaluated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT ck_alerts_firing_has_level CHECK (((state = 'ok'::text) OR (level IS NOT NULL))),
-    CONSTRAINT ck_alerts_level_known CHECK ((level = ANY (ARRAY['yellow'::text, 'red'::text]))),
-    CONSTRAINT ck_alerts_state_known CHECK ((state = ANY (ARRAY['ok'::text, 'firing'::text])))
+CREATE TABLE analytics.rollup_freezes (
+    workspace_id bigint NOT NULL,
+    table_name text NOT NULL,
+    range_start timestamp with time zone NOT NULL,
+    range_end timestamp with time zone NOT NULL,
+    frozen_through date NOT NULL,
+    frozen_at timestamp with time zone DEFAULT now() NOT NULL,
+    buckets bigint DEFAULT 0 NOT NULL,
+    repaired bigint DEFAULT 0 NOT NULL
 );
-ALTER TABLE ops.alerts OWNER TO outreachdb_owner;
-CREATE TABLE ops.counter_epochs (
-    source text NOT NULL,
-    reset_at timestamp with time zone,
-    transactions bigint NOT NULL,
-    captured_at timestamp with time zone DEFAULT now() NOT NULL
+ALTER TABLE analytics.rollup_freezes OWNER TO outreachdb_owner;
+CREATE TABLE analytics.view_refreshes (
+    view_name text NOT NULL,
+    refreshed_at timestamp with time zone NOT NULL,
+    duration interval NOT NULL,
+    row_count bigint NOT NULL
 );
-ALTER TABLE ops.counter_epochs OWNER TO outreachdb_owner;
-CREATE TABLE ops.daily_figures (
-    kind text NOT NULL,
-    name text NOT NULL,
-    day date NOT NULL,
-    value double precision NOT NULL,
-    most double precision,
-    CONSTRAINT ck_daily_figures_kind_known CHECK ((kind = ANY (ARRAY['database'::text, 'disk'::text, 'sequence'::text, 'table'::text])))
+ALTER TABLE analytics.view_refreshes OWNER TO outreachdb_owner;
+CREATE TABLE outreach.agent_executions (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    lead_id bigint,
+    agent text NOT NULL,
+    status text NOT NULL,
+    result jsonb DEFAULT '{}'::jsonb NOT NULL,
+    error text,
+    started_at timestamp with time zone,
+    completed_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_agent_executions_status_known CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text])))
 );
-ALTER TABLE ops.daily_figures OWNER TO outreachdb_owner;
+ALTER TABLE outreach.agent_executions OWNER TO outreachdb_owner;
+CREATE TABLE outreach.llm_api_calls (
+    workspace_id bigint NOT NULL,
+    id bigint NOT NULL,
+    provider text NOT NULL,
+    endpoint text NOT NULL,
+    model text NOT NULL,
+    prompt_tokens bigint NOT NULL,
+    completion_tokens bigint NOT NULL,
+    total_tokens bigint NOT NULL,
+    latency_ms bigint NOT NULL,
+    cost_usd numeric(12,6) NOT NULL,
+    success boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_llm_api_calls_cost_positive CHECK (((cost_usd >= (0)::numeric) AND (cost_usd <> 'NaN'::numeric))),
+    CONSTRAINT ck_llm_api_calls_latency_positive CHECK ((latency_ms > 0)),
+    CONSTRAINT ck_llm_api_calls_tokens_positive CHECK (((prompt_tokens > 0) AND (completion_tokens > 0) AND (total_tokens > 0))),
+    CONSTRAINT ck_llm_api_calls_total_tokens CHECK ((total_tokens = (prompt_tokens + completion_tokens)))
+);
+ALTER TABLE outreach.llm_api_calls OWNER TO outreachdb_owner;
+CREATE MATERIALIZED VIEW analytics.workspace_usage_analytics AS
+ SELECT w.id AS workspace_id,
+    w.name,
+    w.created_at,
+    ( SELECT (COALESCE(sum(a.new_leads), (0)::numeric))::bigint AS "coalesce"
+           FROM analytics.lead_analytics a
+          WHERE (a.workspace_id = w.id)) AS lead_count,
+    ( SELECT (COALESCE(sum(a.new_leads), (0)::numeric))::bigint AS "coalesce"
+           FROM analytics.lead_analytics a
+          WHERE ((a.workspace_id = w.id) AND (a.day > ((timezone('UTC'::text, now()))::date - 30)))) AS leads_30_days,
+    ( SELECT count(*) AS count
+           FROM outreach.campaigns p
+          WHERE (p.workspace_id = w.id)) AS campaign_count,
+    ( SELECT count(*) AS count
+           FROM outreach.campaigns p
+          WHERE ((p.workspace_id = w.id) AND (p.status = 'running'::text))) AS running_campaigns,
+    (COALESCE(m.emails_sent, (0)::numeric))::bigint AS emails_sent,
+    (COALESCE(m.emails_delivered, (0)::numeric))::bigint AS emails_delivered,
+    (COALESCE(m.emails_replied, (0)::numeric))::bigint AS emails_replied,
+    ( SELECT (COALESCE(sum(r.total), (0)::numeric))::bigint AS "coalesce"
+           FROM analytics.rollups r
+          WHERE ((r.workspace_id = w.id) AND (r.grain = 'workspace'::text) AND (r.key = ''::text) AND (r.kind = 'sent'::text) AND (r.day > ((timezone('UTC'::text, now()))::date - 30)))) AS emails_sent_30_days,
+    COALESCE(i.calls, (0)::bigint) AS ai_calls_30_days,
+    (COALESCE(i.tokens, (0)::numeric))::bigint AS ai_tokens_30_days,
+    (COALESCE(i.cost, (0)::numeric))::numeric(14,6) AS ai_cost_usd_30_days,
+    ( SELECT count(*) AS count
+           FROM outreach.agent_executions x
+          WHERE ((x.workspace_id = w.id) AND (x.created_at > (now() - '30 days'::interval)))) AS agent_runs_30_days
+   FROM ((outreach.workspaces w
+     LEFT JOIN ( SELECT c.workspace_id,
+            sum(c.total) FILTER (WHERE (c.kind = 'sent'::text)) AS emails_sent,
+            sum(c.mails) FILTER (WHERE (c.kind = 'delivered'::text)) AS emails_delivered,
+            sum(c.mails) FILTER (WHERE (c.kind = 'replied'::text)) AS emails_replied
+           FROM ( SELECT t.workspace_id,
+                    t.key,
+                    t.kind,
+                    (sum(t.total))::bigint AS total,
+                    (sum(t.mails))::bigint AS mails,
+                    (sum(t.people))::bigint AS people
+                   FROM ( SELECT f.workspace_id,
+                            f.key,
+                            f.kind,
+                            f.total,
+                            f.mails,
+                            f.people
+                           FROM analytics.totals f
+                          WHERE (f.grain = 'workspace'::text)
+                        UNION ALL
+                         SELECT d.workspace_id,
+                            d.key,
+                            d.kind,
+                            d.total,
+                            d.mails,
+                            d.people
+                           FROM analytics.rollup_deltas d
+                          WHERE (d.grain = 'workspace'::text)) t
+                  GROUP BY t.workspace_id, t.key, t.kind) c
+          GROUP BY c.workspace_id) m ON ((m.workspace_id = w.id)))
+     LEFT JOIN ( SELECT k.workspace_id,
+            count(*) AS calls,
+            sum(k.total_tokens) AS tokens,
+            sum(k.cost_usd) AS cost
+           FROM outreach.llm_api_calls k
+          WHERE (k.created_at > (now() - '30 days'::interval))
+          GROUP BY k.workspace_id) i ON ((i.workspace_id = w.id)))
+  WITH NO DATA;
+ALTER MATERIALIZED VIEW analytics.workspace_usage_analytics OWNER TO outreachdb_owner;
+CREATE TABLE ops.alembic_version (
+    version_num character varying(32) NOT NULL
+);
+ALTER TABLE ops.alembic_version OWNER TO outreachdb_owner;
 CREATE TABLE ops.health_snapshots (
     id bigint NOT NULL,
     captured_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -283,11 +686,6 @@ ALTER TABLE ops.health_snapshots ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDE
     NO MAXVALUE
     CACHE 1
 );
-CREATE TABLE ops.index_counters (
-    index_id bigint NOT NULL,
-    scans bigint NOT NULL
-);
-ALTER TABLE ops.index_counters OWNER TO outreachdb_owner;
 CREATE TABLE ops.index_usage_stats (
     id bigint NOT NULL,
     captured_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -295,7 +693,6 @@ CREATE TABLE ops.index_usage_stats (
     table_name text NOT NULL,
     index_name text NOT NULL,
     index_scans bigint NOT NULL,
-    new_scans bigint DEFAULT 0 NOT NULL,
     tuples_read bigint NOT NULL,
     tuples_fetched bigint NOT NULL,
     index_bytes bigint NOT NULL
@@ -329,6 +726,16 @@ ALTER TABLE ops.maintenance_runs ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDE
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE ops.partition_adoptions (
+    table_name text NOT NULL,
+    state text NOT NULL,
+    plan jsonb DEFAULT '{}'::jsonb NOT NULL,
+    copied_to text[],
+    rows_copied bigint DEFAULT 0 NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_partition_adoptions_state_known CHECK ((state = ANY (ARRAY['preparing'::text, 'copying'::text, 'copied'::text])))
+);
+ALTER TABLE ops.partition_adoptions OWNER TO outreachdb_owner;
 CREATE TABLE ops.partition_archives (
     id bigint NOT NULL,
     table_name text NOT NULL,
@@ -358,33 +765,14 @@ CREATE TABLE ops.partitioned_tables (
     "interval" text DEFAULT 'month'::text NOT NULL,
     ahead bigint DEFAULT '3'::bigint NOT NULL,
     retention_months bigint DEFAULT '12'::bigint,
+    retention_days bigint DEFAULT 0 NOT NULL,
     archive boolean DEFAULT true NOT NULL,
+    backend text DEFAULT 'native'::text NOT NULL,
     CONSTRAINT ck_partitioned_tables_ahead_at_least_three CHECK ((ahead >= 3)),
+    CONSTRAINT ck_partitioned_tables_backend_known CHECK ((backend = ANY (ARRAY['native'::text, 'partman'::text]))),
     CONSTRAINT ck_partitioned_tables_interval_known CHECK (("interval" = ANY (ARRAY['day'::text, 'week'::text, 'month'::text, 'quarter'::text])))
 );
 ALTER TABLE ops.partitioned_tables OWNER TO outreachdb_owner;
-CREATE TABLE ops.query_counters (
-    user_id bigint NOT NULL,
-    query_id bigint NOT NULL,
-    calls bigint NOT NULL,
-    total_ms double precision NOT NULL,
-    rows bigint NOT NULL,
-    since timestamp with time zone
-);
-ALTER TABLE ops.query_counters OWNER TO outreachdb_owner;
-CREATE TABLE ops.query_days (
-    query_id bigint NOT NULL,
-    day date NOT NULL,
-    calls bigint NOT NULL,
-    total_ms double precision NOT NULL,
-    rows bigint NOT NULL
-);
-ALTER TABLE ops.query_days OWNER TO outreachdb_owner;
-CREATE TABLE ops.query_texts (
-    query_id bigint NOT NULL,
-    query text NOT NULL
-);
-ALTER TABLE ops.query_texts OWNER TO outreachdb_owner;
 CREATE TABLE ops.routine_files (
     room text NOT NULL,
     sha256 text NOT NULL,
@@ -397,20 +785,6 @@ CREATE TABLE ops.routine_objects (
     identity text NOT NULL
 );
 ALTER TABLE ops.routine_objects OWNER TO outreachdb_owner;
-CREATE TABLE outreach.agent_executions (
-    workspace_id bigint NOT NULL,
-    id bigint NOT NULL,
-    lead_id bigint,
-    agent text NOT NULL,
-    status text NOT NULL,
-    result jsonb DEFAULT '{}'::jsonb NOT NULL,
-    error text,
-    started_at timestamp with time zone,
-    completed_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT ck_agent_executions_status_known CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text])))
-);
-ALTER TABLE outreach.agent_executions OWNER TO outreachdb_owner;
 ALTER TABLE outreach.agent_executions ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME outreach.agent_executions_id_seq
     START WITH 1
@@ -461,6 +835,39 @@ ALTER TABLE outreach.audit_log ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENT
     NO MAXVALUE
     CACHE 1
 );
+CREATE VIEW outreach.campaign_analytics WITH (security_barrier='true') AS
+ SELECT workspace_id,
+    campaign_id,
+    name,
+    run,
+    status,
+    launched_at,
+    scheduled_count,
+    sent_count,
+    delivered_count,
+    opened_count,
+    opened_mails,
+    unique_opened_count,
+    clicked_count,
+    clicked_mails,
+    unique_clicked_count,
+    replied_count,
+    replied_mails,
+    unique_replied_count,
+    bounced_count,
+    complained_count,
+    unsubscribed_count,
+    delivery_rate,
+    open_rate,
+    click_rate,
+    reply_rate,
+    bounce_rate,
+    complaint_rate,
+    unsubscribe_rate,
+    ( SELECT outreach.view_as_of('campaign_analytics'::text) AS view_as_of) AS as_of
+   FROM analytics.campaign_analytics m
+  WHERE (workspace_id = ( SELECT outreach.current_workspace() AS current_workspace));
+ALTER VIEW outreach.campaign_analytics OWNER TO outreachdb_owner;
 CREATE TABLE outreach.campaign_leads (
     workspace_id bigint NOT NULL,
     name text NOT NULL,
@@ -473,6 +880,37 @@ CREATE TABLE outreach.campaign_mailboxes (
     mailbox_id bigint NOT NULL
 );
 ALTER TABLE outreach.campaign_mailboxes OWNER TO outreachdb_owner;
+CREATE VIEW outreach.campaign_performance WITH (security_barrier='true') AS
+ SELECT workspace_id,
+    campaign_id,
+    step,
+    variant,
+    scheduled_count,
+    sent_count,
+    delivered_count,
+    opened_count,
+    opened_mails,
+    unique_opened_count,
+    clicked_count,
+    clicked_mails,
+    unique_clicked_count,
+    replied_count,
+    replied_mails,
+    unique_replied_count,
+    bounced_count,
+    complained_count,
+    unsubscribed_count,
+    delivery_rate,
+    open_rate,
+    click_rate,
+    reply_rate,
+    bounce_rate,
+    complaint_rate,
+    unsubscribe_rate,
+    ( SELECT outreach.view_as_of('campaign_performance'::text) AS view_as_of) AS as_of
+   FROM analytics.campaign_performance m
+  WHERE (workspace_id = ( SELECT outreach.current_workspace() AS current_workspace));
+ALTER VIEW outreach.campaign_performance OWNER TO outreachdb_owner;
 ALTER TABLE outreach.campaigns ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME outreach.campaigns_id_seq
     START WITH 1
@@ -617,6 +1055,26 @@ ALTER TABLE outreach.crm_webhooks ALTER COLUMN id ADD GENERATED BY DEFAULT AS ID
     NO MAXVALUE
     CACHE 1
 );
+CREATE VIEW outreach.email_deliverability_metrics WITH (security_barrier='true') AS
+ SELECT workspace_id,
+    scope,
+    key,
+    sent_count,
+    delivered_count,
+    deferred_count,
+    bounced_count,
+    soft_bounced_count,
+    complained_count,
+    unsubscribed_count,
+    delivery_rate,
+    bounce_rate,
+    complaint_rate,
+    outreach.reputation_score(sent_count, bounced_count, delivered_count, complained_count) AS reputation_score,
+    outreach.reputation(outreach.reputation_score(sent_count, bounced_count, delivered_count, complained_count)) AS reputation,
+    ( SELECT outreach.view_as_of('email_deliverability_metrics'::text) AS view_as_of) AS as_of
+   FROM analytics.email_deliverability_metrics m
+  WHERE (workspace_id = ( SELECT outreach.current_workspace() AS current_workspace));
+ALTER VIEW outreach.email_deliverability_metrics OWNER TO outreachdb_owner;
 CREATE TABLE outreach.email_events (
     workspace_id bigint NOT NULL,
     event_key text NOT NULL,
@@ -695,6 +1153,7 @@ CREATE TABLE outreach.imports (
     rejected bigint DEFAULT 0 NOT NULL,
     first_lead_id bigint,
     last_lead_id bigint,
+    words_pending boolean DEFAULT false NOT NULL,
     error text,
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
@@ -758,6 +1217,24 @@ ALTER TABLE outreach.lead_activities ALTER COLUMN id ADD GENERATED BY DEFAULT AS
     NO MAXVALUE
     CACHE 1
 );
+CREATE VIEW outreach.lead_analytics WITH (security_barrier='true') AS
+ SELECT workspace_id,
+    day,
+    new_leads,
+    untouched,
+    verified,
+    contacted,
+    replied,
+    qualified,
+    converted,
+    unsubscribed,
+    bounced,
+    archived,
+    total_leads,
+    ( SELECT outreach.view_as_of('lead_analytics'::text) AS view_as_of) AS as_of
+   FROM analytics.lead_analytics m
+  WHERE (workspace_id = ( SELECT outreach.current_workspace() AS current_workspace));
+ALTER VIEW outreach.lead_analytics OWNER TO outreachdb_owner;
 CREATE TABLE outreach.lead_engagement (
     workspace_id bigint NOT NULL,
     lead_id bigint NOT NULL,
@@ -772,12 +1249,32 @@ CREATE TABLE outreach.lead_engagement (
     bounce_count bigint DEFAULT 0 NOT NULL,
     score real DEFAULT 0 NOT NULL,
     level text DEFAULT 'cold'::text NOT NULL,
+    score_due_at timestamp with time zone,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT ck_lead_engagement_level_known CHECK ((level = ANY (ARRAY['cold'::text, 'warm'::text, 'engaged'::text, 'hot'::text]))),
     CONSTRAINT ck_lead_engagement_score_range CHECK (((score >= (0)::double precision) AND (score <= (100)::double precision)))
 )
 WITH (fillfactor='80');
 ALTER TABLE outreach.lead_engagement OWNER TO outreachdb_owner;
+CREATE VIEW outreach.lead_engagement_scores WITH (security_barrier='true') AS
+ SELECT workspace_id,
+    lead_id,
+    score AS engagement_score,
+    level AS engagement_level,
+    sent_count,
+    open_count,
+    click_count,
+    reply_count,
+    bounce_count,
+    last_contacted_at,
+    last_opened_at,
+    last_clicked_at,
+    last_replied_at,
+    GREATEST(last_opened_at, last_clicked_at, last_replied_at) AS last_engaged_at,
+    ( SELECT outreach.view_as_of('lead_engagement_scores'::text) AS view_as_of) AS as_of
+   FROM outreach.lead_engagement e
+  WHERE (workspace_id = ( SELECT outreach.current_workspace() AS current_workspace));
+ALTER VIEW outreach.lead_engagement_scores OWNER TO outreachdb_owner;
 ALTER TABLE outreach.leads ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME outreach.leads_id_seq
     START WITH 1
@@ -786,25 +1283,6 @@ ALTER TABLE outreach.leads ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY 
     NO MAXVALUE
     CACHE 1
 );
-CREATE TABLE outreach.llm_api_calls (
-    workspace_id bigint NOT NULL,
-    id bigint NOT NULL,
-    provider text NOT NULL,
-    endpoint text NOT NULL,
-    model text NOT NULL,
-    prompt_tokens bigint NOT NULL,
-    completion_tokens bigint NOT NULL,
-    total_tokens bigint NOT NULL,
-    latency_ms bigint NOT NULL,
-    cost_usd numeric(12,6) NOT NULL,
-    success boolean DEFAULT true NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT ck_llm_api_calls_cost_positive CHECK (((cost_usd >= (0)::numeric) AND (cost_usd <> 'NaN'::numeric))),
-    CONSTRAINT ck_llm_api_calls_latency_positive CHECK ((latency_ms > 0)),
-    CONSTRAINT ck_llm_api_calls_tokens_positive CHECK (((prompt_tokens > 0) AND (completion_tokens > 0) AND (total_tokens > 0))),
-    CONSTRAINT ck_llm_api_calls_total_tokens CHECK ((total_tokens = (prompt_tokens + completion_tokens)))
-);
-ALTER TABLE outreach.llm_api_calls OWNER TO outreachdb_owner;
 ALTER TABLE outreach.llm_api_calls ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME outreach.llm_api_calls_id_seq
     START WITH 1
@@ -821,23 +1299,6 @@ ALTER TABLE outreach.mailboxes ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENT
     NO MAXVALUE
     CACHE 1
 );
-CREATE TABLE outreach.message_log (
-    workspace_id bigint NOT NULL,
-    id bigint NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    lead_id bigint,
-    campaign_id bigint,
-    send_id bigint,
-    direction text DEFAULT 'outbound'::text NOT NULL,
-    message_id text,
-    sender text,
-    recipient text,
-    subject text,
-    response text,
-    CONSTRAINT ck_message_log_direction_known CHECK ((direction = ANY (ARRAY['outbound'::text, 'inbound'::text])))
-)
-PARTITION BY RANGE (created_at);
-ALTER TABLE outreach.message_log OWNER TO outreachdb_owner;
 ALTER TABLE outreach.message_log ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME outreach.message_log_id_seq
     START WITH 1
@@ -990,56 +1451,6 @@ ALTER TABLE outreach.voice_session_logs ALTER COLUMN id ADD GENERATED BY DEFAULT
     NO MAXVALUE
     CACHE 1
 );
-CREATE VIEW outreach.vw_health_crawl_staleness WITH (security_invoker='true') AS
- SELECT workspace_id,
-    count(*) AS total,
-    count(*) FILTER (WHERE (last_crawled_at IS NULL)) AS never_checked,
-    count(*) FILTER (WHERE (last_crawled_at < (now() - '30 days'::interval))) AS stale_30d,
-    min(last_crawled_at) AS oldest,
-    max(last_crawled_at) AS newest
-   FROM outreach.companies c
-  WHERE (website_url IS NOT NULL)
-  GROUP BY workspace_id;
-ALTER VIEW outreach.vw_health_crawl_staleness OWNER TO outreachdb_owner;
-CREATE VIEW outreach.vw_health_profile_staleness WITH (security_invoker='true') AS
- SELECT workspace_id,
-    count(*) AS total,
-    count(*) FILTER (WHERE (profile_checked_at IS NULL)) AS never_checked,
-    count(*) FILTER (WHERE (profile_checked_at < (now() - '30 days'::interval))) AS stale_30d,
-    min(profile_checked_at) AS oldest,
-    max(profile_checked_at) AS newest
-   FROM outreach.leads l
-  WHERE (status <> 'archived'::text)
-  GROUP BY workspace_id;
-ALTER VIEW outreach.vw_health_profile_staleness OWNER TO outreachdb_owner;
-CREATE TABLE outreach.workspaces (
-    id bigint NOT NULL,
-    name text NOT NULL,
-    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    read_limit_ms bigint DEFAULT '30000'::bigint NOT NULL,
-    CONSTRAINT ck_workspaces_read_limit_range CHECK (((read_limit_ms >= 0) AND (read_limit_ms <= 2147483647)))
-);
-ALTER TABLE outreach.workspaces OWNER TO outreachdb_owner;
-CREATE VIEW outreach.vw_queue_sizes WITH (security_invoker='true') AS
- SELECT id AS workspace_id,
-    ( SELECT count(*) AS count
-           FROM outreach.companies c
-          WHERE ((c.workspace_id = w.id) AND (c.website_url IS NOT NULL) AND ((c.last_crawled_at IS NULL) OR (c.last_crawled_at < (now() - '30 days'::interval))))) AS company_urls,
-    ( SELECT count(*) AS count
-           FROM outreach.leads l
-          WHERE ((l.workspace_id = w.id) AND (l.status <> 'archived'::text) AND (l.linkedin_url IS NOT NULL) AND ((l.profile_checked_at IS NULL) OR (l.profile_checked_at < (now() - '30 days'::interval))))) AS profile_urls,
-    ( SELECT count(*) AS count
-           FROM outreach.leads l
-          WHERE ((l.workspace_id = w.id) AND (l.status <> 'archived'::text) AND (l.email IS NOT NULL) AND ((l.email_status = 'unchecked'::text) OR (l.email_checked_at IS NULL) OR (l.email_checked_at < (now() - '30 days'::interval))))) AS email_rechecks,
-    ( SELECT count(*) AS count
-           FROM outreach.email_sends e
-          WHERE ((e.workspace_id = w.id) AND (e.status = 'scheduled'::text) AND (e.scheduled_at <= now()))) AS sends_due,
-    ( SELECT count(*) AS count
-           FROM outreach.email_sends e
-          WHERE ((e.workspace_id = w.id) AND (e.status = 'claimed'::text) AND (e.lease_expires_at <= now()))) AS expired_leases
-   FROM outreach.workspaces w;
-ALTER VIEW outreach.vw_queue_sizes OWNER TO outreachdb_owner;
 CREATE TABLE outreach.webhook_endpoints (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -1058,6 +1469,26 @@ ALTER TABLE outreach.webhook_endpoints ALTER COLUMN id ADD GENERATED BY DEFAULT 
     NO MAXVALUE
     CACHE 1
 );
+CREATE VIEW outreach.workspace_usage_analytics WITH (security_barrier='true') AS
+ SELECT workspace_id,
+    name,
+    created_at,
+    lead_count,
+    leads_30_days,
+    campaign_count,
+    running_campaigns,
+    emails_sent,
+    emails_delivered,
+    emails_replied,
+    emails_sent_30_days,
+    ai_calls_30_days,
+    ai_tokens_30_days,
+    ai_cost_usd_30_days,
+    agent_runs_30_days,
+    ( SELECT outreach.view_as_of('workspace_usage_analytics'::text) AS view_as_of) AS as_of
+   FROM analytics.workspace_usage_analytics m
+  WHERE (workspace_id = ( SELECT outreach.current_workspace() AS current_workspace));
+ALTER VIEW outreach.workspace_usage_analytics OWNER TO outreachdb_owner;
 ALTER TABLE outreach.workspaces ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME outreach.workspaces_id_seq
     START WITH 1
@@ -1066,40 +1497,40 @@ ALTER TABLE outreach.workspaces ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDEN
     NO MAXVALUE
     CACHE 1
 );
+ALTER TABLE ONLY analytics.engaged_leads
+    ADD CONSTRAINT pk_engaged_leads PRIMARY KEY (workspace_id, id);
+ALTER TABLE ONLY analytics.engagement_levels
+    ADD CONSTRAINT pk_engagement_levels PRIMARY KEY (workspace_id, level);
 ALTER TABLE ONLY analytics.people_first
-    ADD CONSTRAINT pk_people_first PRIMARY KEY (workspace_id, grain, key, kind, lead_id);
+    ADD CONSTRAINT pk_people_first PRIMARY KEY (workspace_id, lead_id, grain, key);
+ALTER TABLE ONLY analytics.rollup_checks
+    ADD CONSTRAINT pk_rollup_checks PRIMARY KEY (workspace_id, day);
 ALTER TABLE ONLY analytics.rollup_deltas
     ADD CONSTRAINT pk_rollup_deltas PRIMARY KEY (workspace_id, grain, key, kind, day, id);
+ALTER TABLE ONLY analytics.rollup_drifts
+    ADD CONSTRAINT pk_rollup_drifts PRIMARY KEY (workspace_id, id);
+ALTER TABLE ONLY analytics.rollup_freezes
+    ADD CONSTRAINT pk_rollup_freezes PRIMARY KEY (workspace_id, table_name, range_start, range_end);
 ALTER TABLE ONLY analytics.rollups
     ADD CONSTRAINT pk_rollups PRIMARY KEY (workspace_id, grain, key, kind, day);
+ALTER TABLE ONLY analytics.totals
+    ADD CONSTRAINT pk_totals PRIMARY KEY (workspace_id, grain, key, kind);
+ALTER TABLE ONLY analytics.view_refreshes
+    ADD CONSTRAINT pk_view_refreshes PRIMARY KEY (view_name);
 ALTER TABLE ONLY ops.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
-ALTER TABLE ONLY ops.alert_messages
-    ADD CONSTRAINT pk_alert_messages PRIMARY KEY (id);
-ALTER TABLE ONLY ops.alerts
-    ADD CONSTRAINT pk_alerts PRIMARY KEY (check_name);
-ALTER TABLE ONLY ops.counter_epochs
-    ADD CONSTRAINT pk_counter_epochs PRIMARY KEY (source);
-ALTER TABLE ONLY ops.daily_figures
-    ADD CONSTRAINT pk_daily_figures PRIMARY KEY (kind, name, day);
 ALTER TABLE ONLY ops.health_snapshots
     ADD CONSTRAINT pk_health_snapshots PRIMARY KEY (id);
-ALTER TABLE ONLY ops.index_counters
-    ADD CONSTRAINT pk_index_counters PRIMARY KEY (index_id);
 ALTER TABLE ONLY ops.index_usage_stats
     ADD CONSTRAINT pk_index_usage_stats PRIMARY KEY (id);
 ALTER TABLE ONLY ops.maintenance_runs
     ADD CONSTRAINT pk_maintenance_runs PRIMARY KEY (id);
+ALTER TABLE ONLY ops.partition_adoptions
+    ADD CONSTRAINT pk_partition_adoptions PRIMARY KEY (table_name);
 ALTER TABLE ONLY ops.partition_archives
     ADD CONSTRAINT pk_partition_archives PRIMARY KEY (id);
 ALTER TABLE ONLY ops.partitioned_tables
     ADD CONSTRAINT pk_partitioned_tables PRIMARY KEY (table_name);
-ALTER TABLE ONLY ops.query_counters
-    ADD CONSTRAINT pk_query_counters PRIMARY KEY (user_id, query_id);
-ALTER TABLE ONLY ops.query_days
-    ADD CONSTRAINT pk_query_days PRIMARY KEY (query_id, day);
-ALTER TABLE ONLY ops.query_texts
-    ADD CONSTRAINT pk_query_texts PRIMARY KEY (query_id);
 ALTER TABLE ONLY ops.routine_files
     ADD CONSTRAINT pk_routine_files PRIMARY KEY (room);
 ALTER TABLE ONLY ops.routine_objects
@@ -1210,7 +1641,14 @@ ALTER TABLE ONLY outreach.webhook_endpoints
     ADD CONSTRAINT uq_webhook_endpoints_token UNIQUE (workspace_id, token_hash);
 ALTER TABLE ONLY outreach.workspaces
     ADD CONSTRAINT uq_workspaces_name UNIQUE (name);
-CREATE INDEX ix_alert_messages_waiting ON ops.alert_messages USING btree (channel, id) WHERE (sent_at IS NULL);
+CREATE INDEX ix_rollup_drifts_found_at ON analytics.rollup_drifts USING btree (workspace_id, found_at DESC);
+CREATE INDEX ix_rollups_day ON analytics.rollups USING btree (workspace_id, day, grain);
+CREATE INDEX ix_totals_busiest ON analytics.totals USING btree (workspace_id, grain, total DESC);
+CREATE UNIQUE INDEX uq_campaign_analytics ON analytics.campaign_analytics USING btree (workspace_id, campaign_id);
+CREATE UNIQUE INDEX uq_campaign_performance ON analytics.campaign_performance USING btree (workspace_id, campaign_id, step, variant);
+CREATE UNIQUE INDEX uq_email_deliverability_metrics ON analytics.email_deliverability_metrics USING btree (workspace_id, scope, key);
+CREATE UNIQUE INDEX uq_lead_analytics ON analytics.lead_analytics USING btree (workspace_id, day);
+CREATE UNIQUE INDEX uq_workspace_usage_analytics ON analytics.workspace_usage_analytics USING btree (workspace_id);
 CREATE INDEX ix_health_snapshots_captured_at ON ops.health_snapshots USING btree (captured_at DESC);
 CREATE INDEX ix_index_usage_stats_captured_at ON ops.index_usage_stats USING btree (captured_at DESC);
 CREATE INDEX ix_index_usage_stats_index ON ops.index_usage_stats USING btree (schema_name, index_name, captured_at DESC);
@@ -1251,6 +1689,7 @@ CREATE INDEX ix_crm_webhooks_pending ON outreach.crm_webhooks USING btree (works
 CREATE INDEX ix_email_events_campaign ON ONLY outreach.email_events USING btree (workspace_id, campaign_id, event, created_at DESC);
 CREATE INDEX ix_email_events_created_at ON ONLY outreach.email_events USING btree (workspace_id, created_at DESC);
 CREATE INDEX ix_email_events_lead ON ONLY outreach.email_events USING btree (workspace_id, lead_id, event, created_at DESC);
+CREATE INDEX ix_email_events_unmatched ON ONLY outreach.email_events USING btree (workspace_id, received_at) WHERE ((send_id IS NULL) AND (message_id IS NOT NULL));
 CREATE INDEX ix_email_sends_campaign_status ON ONLY outreach.email_sends USING btree (workspace_id, campaign_id, status, created_at DESC);
 CREATE INDEX ix_email_sends_due ON ONLY outreach.email_sends USING btree (workspace_id, mailbox_id, campaign_id, scheduled_at) WHERE (status = 'scheduled'::text);
 CREATE INDEX ix_email_sends_lead_id ON ONLY outreach.email_sends USING btree (workspace_id, lead_id, created_at DESC);
@@ -1258,8 +1697,11 @@ CREATE INDEX ix_email_sends_leases ON ONLY outreach.email_sends USING btree (wor
 CREATE INDEX ix_import_changes_lead_id ON outreach.import_changes USING btree (workspace_id, lead_id);
 CREATE INDEX ix_imports_file_sha256 ON outreach.imports USING btree (workspace_id, file_sha256);
 CREATE INDEX ix_imports_started_at ON outreach.imports USING btree (workspace_id, started_at DESC);
+CREATE INDEX ix_imports_words_pending ON outreach.imports USING btree (workspace_id, id) WHERE words_pending;
 CREATE INDEX ix_lead_activities_lead ON ONLY outreach.lead_activities USING btree (workspace_id, lead_id, activity_type, created_at DESC);
 CREATE INDEX ix_lead_engagement_last_contacted ON outreach.lead_engagement USING btree (workspace_id, last_contacted_at DESC) WHERE (last_contacted_at IS NOT NULL);
+CREATE INDEX ix_lead_engagement_score ON outreach.lead_engagement USING btree (workspace_id, score DESC, lead_id) WHERE (score > (0)::double precision);
+CREATE INDEX ix_lead_engagement_score_due ON outreach.lead_engagement USING btree (workspace_id, score_due_at) WHERE (score_due_at IS NOT NULL);
 CREATE INDEX ix_leads_company_id ON outreach.leads USING btree (workspace_id, company_id) WHERE (company_id IS NOT NULL);
 CREATE INDEX ix_leads_company_name ON outreach.leads USING btree (workspace_id, company_name, id);
 CREATE INDEX ix_leads_created_at ON outreach.leads USING btree (workspace_id, created_at DESC, id DESC);
@@ -1273,6 +1715,7 @@ CREATE INDEX ix_leads_verification ON outreach.leads USING btree (workspace_id, 
 CREATE INDEX ix_llm_api_calls_created_at ON outreach.llm_api_calls USING btree (workspace_id, created_at DESC);
 CREATE INDEX ix_llm_api_calls_model_created ON outreach.llm_api_calls USING btree (workspace_id, provider, model, created_at DESC);
 CREATE INDEX ix_message_log_lead_id ON ONLY outreach.message_log USING btree (workspace_id, lead_id, created_at DESC);
+CREATE INDEX ix_message_log_provider_id ON ONLY outreach.message_log USING btree (workspace_id, provider_id) WHERE (provider_id IS NOT NULL);
 CREATE INDEX ix_organization_charts_company_id ON outreach.organization_charts USING btree (workspace_id, company_id, created_at DESC);
 CREATE INDEX ix_organization_charts_lead_id ON outreach.organization_charts USING btree (workspace_id, lead_id);
 CREATE INDEX ix_reports_kind_created ON outreach.reports USING btree (workspace_id, kind, created_at DESC);
@@ -1527,6 +1970,11 @@ REVOKE ALL ON FUNCTION outreach.add_campaign_leads(campaign_id bigint) FROM PUBL
 GRANT ALL ON FUNCTION outreach.add_campaign_leads(campaign_id bigint) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.add_search_words(p_workspace bigint, p_words text[]) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.analyze_partition_performance(p_table text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.analyze_partition_performance(p_table text) TO outreachdb_trusted;
+GRANT ALL ON FUNCTION outreach.analyze_partition_performance(p_table text) TO outreachdb_reader;
+GRANT ALL ON FUNCTION outreach.batch_update_campaign_metrics(p_campaigns bigint[]) TO outreachdb_app;
+GRANT ALL ON FUNCTION outreach.batch_update_campaign_metrics(p_campaigns bigint[]) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.batch_update_email_status(p_events jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.batch_update_email_status(p_events jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.begin_sends(send_ids bigint[], created_ats timestamp with time zone[], worker text, lease interval) FROM PUBLIC;
@@ -1535,6 +1983,8 @@ REVOKE ALL ON FUNCTION outreach.bulk_insert_leads(leads jsonb, on_conflict text)
 GRANT ALL ON FUNCTION outreach.bulk_insert_leads(leads jsonb, on_conflict text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.bulk_schedule_email_sends(campaign_id bigint, launched_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.bulk_schedule_email_sends(campaign_id bigint, launched_at timestamp with time zone) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.busiest_keys(p_grain text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.busiest_keys(p_grain text, p_limit integer) TO outreachdb_app;
 GRANT SELECT,DELETE ON TABLE outreach.campaigns TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaigns TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.campaigns TO outreachdb_reader;
@@ -1550,8 +2000,21 @@ GRANT INSERT(window_days),UPDATE(window_days) ON TABLE outreach.campaigns TO out
 GRANT INSERT(window_zone),UPDATE(window_zone) ON TABLE outreach.campaigns TO outreachdb_app;
 GRANT INSERT(settings),UPDATE(settings) ON TABLE outreach.campaigns TO outreachdb_app;
 GRANT UPDATE(updated_at) ON TABLE outreach.campaigns TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.campaign_keys(p_campaign bigint, p_grain text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.campaign_keys(p_campaign bigint, p_grain text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.check_rollup_days(p_workspace bigint, p_first date, p_last date, p_repair boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.check_rollup_days(p_workspace bigint, p_first date, p_last date, p_repair boolean) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.check_totals(p_workspace bigint, p_days date[], p_limit integer, p_repair boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.check_totals(p_workspace bigint, p_days date[], p_limit integer, p_repair boolean) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.claim_sends(n integer, worker text, lease interval, skip_mailboxes bigint[]) TO outreachdb_app;
+GRANT ALL ON FUNCTION outreach.commit_durably() TO outreachdb_app;
+GRANT ALL ON FUNCTION outreach.commit_durably() TO outreachdb_trusted;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.leads TO outreachdb_reader;
+REVOKE ALL ON FUNCTION outreach.companies_of(p_workspace bigint, p_rows outreach.leads[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.companies_of(p_workspace bigint, p_rows outreach.leads[]) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.complete_campaigns() FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.complete_campaigns() TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.count_segmented_leads(definition jsonb) FROM PUBLIC;
@@ -1562,6 +2025,10 @@ REVOKE ALL ON FUNCTION outreach.create_next_run(campaign_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.create_next_run(campaign_id bigint) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.decide_unknown_sends(send_ids bigint[], created_ats timestamp with time zone[], decision text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.engagement_by_level() FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.engagement_by_level() TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.ensure_companies(p_workspace bigint, p_rows outreach.leads[], p_matched bigint[], p_policy text, p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.ensure_companies(p_workspace bigint, p_rows outreach.leads[], p_matched bigint[], p_policy text, p_now timestamp with time zone) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.ensure_partitions(p_table text, p_from timestamp with time zone, p_to timestamp with time zone) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.explain_segment(definition jsonb, p_measured boolean, p_least bigint) FROM PUBLIC;
@@ -1569,29 +2036,33 @@ GRANT ALL ON FUNCTION outreach.explain_segment(definition jsonb, p_measured bool
 REVOKE ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) TO outreachdb_app;
 GRANT ALL ON FUNCTION outreach.fast_bulk_lead_import(leads jsonb) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.fold_all_rollups() FROM PUBLIC;
+REVOKE ALL ON FUNCTION outreach.fold_portion(p_workspace bigint, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.fold_portion(p_workspace bigint, p_limit integer) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.fold_rollup_deltas(p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.fold_rollup_deltas(p_limit integer) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.fold_rows(p_rows regclass, p_fill boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.fold_rows(p_rows regclass, p_fill boolean) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.fold_when_pending(p_least integer, p_limit integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.fold_when_pending(p_least integer, p_limit integer) TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.leads TO outreachdb_trusted;
-GRANT SELECT ON TABLE outreach.leads TO outreachdb_reader;
 REVOKE ALL ON FUNCTION outreach.forecast_sends(campaign_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.forecast_sends(campaign_id bigint) TO outreachdb_app;
-REVOKE ALL ON FUNCTION outreach.get_database_performance_metrics() FROM PUBLIC;
-GRANT ALL ON FUNCTION outreach.get_database_performance_metrics() TO outreachdb_trusted;
-GRANT ALL ON FUNCTION outreach.get_database_performance_metrics() TO outreachdb_reader;
-REVOKE ALL ON FUNCTION outreach.get_index_usage_stats() FROM PUBLIC;
-GRANT ALL ON FUNCTION outreach.get_index_usage_stats() TO outreachdb_trusted;
-GRANT ALL ON FUNCTION outreach.get_index_usage_stats() TO outreachdb_reader;
-REVOKE ALL ON FUNCTION outreach.get_query_performance_stats(p_limit integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION outreach.get_query_performance_stats(p_limit integer) TO outreachdb_trusted;
-GRANT ALL ON FUNCTION outreach.get_query_performance_stats(p_limit integer) TO outreachdb_reader;
+REVOKE ALL ON FUNCTION outreach.freeze_rollups(p_table text, p_from timestamp with time zone, p_to timestamp with time zone, p_workspace bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outreach.get_backup_age() FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.get_backup_age() TO outreachdb_trusted;
+GRANT ALL ON FUNCTION outreach.get_backup_age() TO outreachdb_reader;
+GRANT ALL ON FUNCTION outreach.get_campaign_analytics(p_campaign bigint, p_since date, p_until date) TO outreachdb_app;
+GRANT ALL ON FUNCTION outreach.get_campaign_analytics(p_campaign bigint, p_since date, p_until date) TO outreachdb_trusted;
+GRANT ALL ON FUNCTION outreach.get_lead_growth_analytics(p_since date, p_until date) TO outreachdb_app;
+GRANT ALL ON FUNCTION outreach.get_lead_growth_analytics(p_since date, p_until date) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.get_partition_info(p_table text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.get_partition_info(p_table text) TO outreachdb_trusted;
+GRANT ALL ON FUNCTION outreach.get_partition_info(p_table text) TO outreachdb_reader;
+REVOKE ALL ON FUNCTION outreach.get_partition_runway() FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.get_partition_runway() TO outreachdb_trusted;
+GRANT ALL ON FUNCTION outreach.get_partition_runway() TO outreachdb_reader;
 REVOKE ALL ON FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer, after_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.get_segmented_leads(definition jsonb, max_rows integer, after_id bigint) TO outreachdb_app;
-REVOKE ALL ON FUNCTION outreach.get_table_size_stats() FROM PUBLIC;
-GRANT ALL ON FUNCTION outreach.get_table_size_stats() TO outreachdb_trusted;
-GRANT ALL ON FUNCTION outreach.get_table_size_stats() TO outreachdb_reader;
 GRANT SELECT ON TABLE outreach.email_sends TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.email_sends TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.email_sends TO outreachdb_reader;
@@ -1605,8 +2076,12 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_steps TO outreachdb
 GRANT SELECT ON TABLE outreach.campaign_steps TO outreachdb_reader;
 REVOKE ALL ON FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.lead_timeline(p_lead bigint, p_campaign bigint) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.leads_of_domains(p_workspace bigint, p_domains text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.leads_of_domains(p_workspace bigint, p_domains text[]) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.learn_pending_words() FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.learn_pending_words() TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.learn_search_words(p_import bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.learn_search_words(p_import bigint) TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollup_deltas TO outreachdb_trusted;
@@ -1615,18 +2090,46 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollups TO outreachdb_trust
 GRANT SELECT ON TABLE analytics.rollups TO outreachdb_reader;
 REVOKE ALL ON FUNCTION outreach.mailboxes_sent_today(mailboxes bigint[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.mailboxes_sent_today(mailboxes bigint[]) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.match_late_events(p_since timestamp with time zone, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.match_late_events(p_since timestamp with time zone, p_limit integer) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.matched_leads(p_workspace bigint, p_rows outreach.leads[], p_made bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.matched_leads(p_workspace bigint, p_rows outreach.leads[], p_made bigint[]) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.note_refresh(p_view text, p_began timestamp with time zone, p_rows bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.note_refresh(p_view text, p_began timestamp with time zone, p_rows bigint) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.reconcile_all_rollups(p_days integer, p_repair boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outreach.reconcile_rollups(p_days integer, p_repair boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.reconcile_rollups(p_days integer, p_repair boolean) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.reconcile_workspace(p_workspace bigint, p_days integer, p_repair boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outreach.record_backup(p_kind text, p_tool text, p_place text, p_started_at timestamp with time zone, p_details jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.record_backup(p_kind text, p_tool text, p_place text, p_started_at timestamp with time zone, p_details jsonb) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.record_sends(results jsonb, worker text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.record_sends(results jsonb, worker text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.recount_rollups(p_workspace bigint, p_first date, p_last date) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.recount_rollups(p_workspace bigint, p_first date, p_last date) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.refresh_lead_engagement_scores() FROM PUBLIC;
 REVOKE ALL ON FUNCTION outreach.refresh_statistics(p_table text, p_instant timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.refresh_statistics(p_table text, p_instant timestamp with time zone) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.refresh_view(p_view text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.refresh_view(p_view text) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.register_partitioned_table(p_table text, p_interval text, p_ahead integer, p_retention interval, p_archive boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outreach.release_expired_leases() FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.release_expired_leases() TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.rescore_leads(p_workspace bigint, p_after bigint, p_limit integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outreach.return_claims(worker text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.return_claims(worker text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.rollup_drift(p_workspace bigint, p_first date, p_last date) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.rollup_drift(p_workspace bigint, p_first date, p_last date) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.rollup_report(p_grain text, p_keys text[], p_since date, p_until date, p_by_day boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.rollup_report(p_grain text, p_keys text[], p_since date, p_until date, p_by_day boolean) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.rollup_totals(p_grain text, p_key text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.rollup_totals(p_grain text, p_key text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.rollups_frozen_through(p_workspace bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.rollups_frozen_through(p_workspace bigint) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer, p_rows integer, OUT leads bigint, OUT looked bigint, OUT members bigint, OUT milliseconds real) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.score_engaged_leads(p_workspace bigint, p_limit integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION outreach.score_leads(p_workspace bigint, p_leads bigint[], p_now timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.score_leads(p_workspace bigint, p_leads bigint[], p_now timestamp with time zone) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) FROM PUBLIC;
@@ -1647,63 +2150,93 @@ REVOKE ALL ON FUNCTION outreach.segment_breakdown(definition jsonb, p_top intege
 GRANT ALL ON FUNCTION outreach.segment_breakdown(definition jsonb, p_top integer) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.segment_lead_ids(definition jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.segment_lead_ids(definition jsonb) TO outreachdb_app;
+GRANT SELECT ON TABLE outreach.message_log TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.message_log TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.message_log TO outreachdb_reader;
+GRANT ALL ON FUNCTION outreach.send_of_relay(p_workspace bigint, p_provider_id text, p_recipient text, p_at timestamp with time zone) TO outreachdb_app;
+GRANT ALL ON FUNCTION outreach.send_of_relay(p_workspace bigint, p_provider_id text, p_recipient text, p_at timestamp with time zone) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.set_campaign_status(campaign_id bigint, status text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.settle_rows(p_rows regclass, p_policy text, p_id_column text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.settle_rows(p_rows regclass, p_policy text, p_id_column text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.settle_search_index() FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.settle_search_index() TO outreachdb_trusted;
-REVOKE ALL ON FUNCTION outreach.snapshot_index_usage(p_keep interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION outreach.snapshot_index_usage(p_keep interval) TO outreachdb_trusted;
-REVOKE ALL ON FUNCTION outreach.snapshot_queries(p_keep interval, p_most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION outreach.snapshot_queries(p_keep interval, p_most integer) TO outreachdb_trusted;
-REVOKE ALL ON FUNCTION outreach.snapshot_sizes(p_disk_used bigint, p_disk_total bigint, p_keep interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION outreach.snapshot_sizes(p_disk_used bigint, p_disk_total bigint, p_keep interval) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.settled_leads(p_leads jsonb, p_policy text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.settled_leads(p_leads jsonb, p_policy text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.store_suppressions(targets text[], reasons text[], source text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.suppress(targets text[], reason text, source text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.suppress(targets text[], reason text, source text) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.unknown_custom_fields(definition jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.unknown_custom_fields(definition jsonb) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.view_as_of(p_view text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.view_as_of(p_view text) TO outreachdb_app;
+GRANT ALL ON FUNCTION outreach.view_as_of(p_view text) TO outreachdb_reader;
+GRANT ALL ON FUNCTION outreach.with_sends_of_relays(p_events jsonb) TO outreachdb_app;
+GRANT ALL ON FUNCTION outreach.with_sends_of_relays(p_events jsonb) TO outreachdb_trusted;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.totals TO outreachdb_trusted;
+GRANT SELECT ON TABLE analytics.totals TO outreachdb_reader;
+GRANT SELECT ON TABLE analytics.campaign_analytics TO outreachdb_trusted;
+GRANT SELECT ON TABLE analytics.campaign_analytics TO outreachdb_reader;
+GRANT SELECT ON TABLE analytics.campaign_performance TO outreachdb_trusted;
+GRANT SELECT ON TABLE analytics.campaign_performance TO outreachdb_reader;
+GRANT SELECT ON TABLE outreach.workspaces TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.workspaces TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.workspaces TO outreachdb_reader;
+GRANT SELECT ON TABLE analytics.email_deliverability_metrics TO outreachdb_trusted;
+GRANT SELECT ON TABLE analytics.email_deliverability_metrics TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.engaged_leads TO outreachdb_trusted;
+GRANT SELECT ON TABLE analytics.engaged_leads TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.engagement_levels TO outreachdb_trusted;
+GRANT SELECT ON TABLE analytics.engagement_levels TO outreachdb_reader;
+GRANT SELECT ON TABLE analytics.lead_analytics TO outreachdb_trusted;
+GRANT SELECT ON TABLE analytics.lead_analytics TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.people_first TO outreachdb_trusted;
 GRANT SELECT ON TABLE analytics.people_first TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollup_checks TO outreachdb_trusted;
+GRANT SELECT ON TABLE analytics.rollup_checks TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollup_drifts TO outreachdb_trusted;
+GRANT SELECT ON TABLE analytics.rollup_drifts TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.rollup_freezes TO outreachdb_trusted;
+GRANT SELECT ON TABLE analytics.rollup_freezes TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE analytics.view_refreshes TO outreachdb_trusted;
+GRANT SELECT ON TABLE analytics.view_refreshes TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.agent_executions TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.agent_executions TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.agent_executions TO outreachdb_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.llm_api_calls TO outreachdb_app;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.llm_api_calls TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.llm_api_calls TO outreachdb_reader;
+GRANT SELECT ON TABLE analytics.workspace_usage_analytics TO outreachdb_trusted;
+GRANT SELECT ON TABLE analytics.workspace_usage_analytics TO outreachdb_reader;
 GRANT SELECT ON TABLE ops.alembic_version TO outreachdb_trusted;
 GRANT SELECT ON TABLE ops.alembic_version TO outreachdb_reader;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.alert_messages TO outreachdb_trusted;
-GRANT SELECT ON TABLE ops.alert_messages TO outreachdb_reader;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.alerts TO outreachdb_trusted;
-GRANT SELECT ON TABLE ops.alerts TO outreachdb_reader;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.counter_epochs TO outreachdb_trusted;
-GRANT SELECT ON TABLE ops.counter_epochs TO outreachdb_reader;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.daily_figures TO outreachdb_trusted;
-GRANT SELECT ON TABLE ops.daily_figures TO outreachdb_reader;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.health_snapshots TO outreachdb_trusted;
+GRANT SELECT,INSERT,UPDATE ON TABLE ops.health_snapshots TO outreachdb_trusted;
 GRANT SELECT ON TABLE ops.health_snapshots TO outreachdb_reader;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.index_counters TO outreachdb_trusted;
-GRANT SELECT ON TABLE ops.index_counters TO outreachdb_reader;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.index_usage_stats TO outreachdb_trusted;
+GRANT SELECT,INSERT,UPDATE ON TABLE ops.index_usage_stats TO outreachdb_trusted;
 GRANT SELECT ON TABLE ops.index_usage_stats TO outreachdb_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.maintenance_runs TO outreachdb_trusted;
 GRANT SELECT ON TABLE ops.maintenance_runs TO outreachdb_reader;
+GRANT SELECT ON TABLE ops.partition_adoptions TO outreachdb_trusted;
+GRANT SELECT ON TABLE ops.partition_adoptions TO outreachdb_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE ops.partition_archives TO outreachdb_trusted;
 GRANT SELECT ON TABLE ops.partition_archives TO outreachdb_reader;
 GRANT SELECT ON TABLE ops.partitioned_tables TO outreachdb_trusted;
 GRANT SELECT ON TABLE ops.partitioned_tables TO outreachdb_reader;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.query_counters TO outreachdb_trusted;
-GRANT SELECT ON TABLE ops.query_counters TO outreachdb_reader;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.query_days TO outreachdb_trusted;
-GRANT SELECT ON TABLE ops.query_days TO outreachdb_reader;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ops.query_texts TO outreachdb_trusted;
-GRANT SELECT ON TABLE ops.query_texts TO outreachdb_reader;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.agent_executions TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.agent_executions TO outreachdb_trusted;
-GRANT SELECT ON TABLE outreach.agent_executions TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.api_keys TO outreachdb_trusted;
 GRANT SELECT,INSERT ON TABLE outreach.audit_log TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.audit_log TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.audit_log TO outreachdb_reader;
+GRANT SELECT ON TABLE outreach.campaign_analytics TO outreachdb_app;
+GRANT SELECT ON TABLE outreach.campaign_analytics TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.campaign_leads TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_leads TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.campaign_leads TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_mailboxes TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.campaign_mailboxes TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.campaign_mailboxes TO outreachdb_reader;
+GRANT SELECT ON TABLE outreach.campaign_performance TO outreachdb_app;
+GRANT SELECT ON TABLE outreach.campaign_performance TO outreachdb_trusted;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.companies TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.companies TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.companies TO outreachdb_reader;
@@ -1721,6 +2254,8 @@ GRANT SELECT ON TABLE outreach.crm_sync_logs TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.crm_webhooks TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.crm_webhooks TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.crm_webhooks TO outreachdb_reader;
+GRANT SELECT ON TABLE outreach.email_deliverability_metrics TO outreachdb_app;
+GRANT SELECT ON TABLE outreach.email_deliverability_metrics TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.email_events TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.email_events TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.email_events TO outreachdb_reader;
@@ -1741,15 +2276,13 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.inboxes TO outreachdb_truste
 GRANT SELECT,INSERT ON TABLE outreach.lead_activities TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.lead_activities TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.lead_activities TO outreachdb_reader;
+GRANT SELECT ON TABLE outreach.lead_analytics TO outreachdb_app;
+GRANT SELECT ON TABLE outreach.lead_analytics TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.lead_engagement TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.lead_engagement TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.lead_engagement TO outreachdb_reader;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.llm_api_calls TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.llm_api_calls TO outreachdb_trusted;
-GRANT SELECT ON TABLE outreach.llm_api_calls TO outreachdb_reader;
-GRANT SELECT ON TABLE outreach.message_log TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.message_log TO outreachdb_trusted;
-GRANT SELECT ON TABLE outreach.message_log TO outreachdb_reader;
+GRANT SELECT ON TABLE outreach.lead_engagement_scores TO outreachdb_app;
+GRANT SELECT ON TABLE outreach.lead_engagement_scores TO outreachdb_trusted;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.organization_charts TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.organization_charts TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.organization_charts TO outreachdb_reader;
@@ -1777,17 +2310,7 @@ GRANT SELECT ON TABLE outreach.social_media_activity TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.voice_session_logs TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.voice_session_logs TO outreachdb_trusted;
 GRANT SELECT ON TABLE outreach.voice_session_logs TO outreachdb_reader;
-GRANT SELECT ON TABLE outreach.vw_health_crawl_staleness TO outreachdb_app;
-GRANT SELECT ON TABLE outreach.vw_health_crawl_staleness TO outreachdb_trusted;
-GRANT SELECT ON TABLE outreach.vw_health_crawl_staleness TO outreachdb_reader;
-GRANT SELECT ON TABLE outreach.vw_health_profile_staleness TO outreachdb_app;
-GRANT SELECT ON TABLE outreach.vw_health_profile_staleness TO outreachdb_trusted;
-GRANT SELECT ON TABLE outreach.vw_health_profile_staleness TO outreachdb_reader;
-GRANT SELECT ON TABLE outreach.workspaces TO outreachdb_app;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.workspaces TO outreachdb_trusted;
-GRANT SELECT ON TABLE outreach.workspaces TO outreachdb_reader;
-GRANT SELECT ON TABLE outreach.vw_queue_sizes TO outreachdb_app;
-GRANT SELECT ON TABLE outreach.vw_queue_sizes TO outreachdb_trusted;
-GRANT SELECT ON TABLE outreach.vw_queue_sizes TO outreachdb_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.webhook_endpoints TO outreachdb_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE outreach.webhook_endpoints TO outreachdb_trusted;
+GRANT SELECT ON TABLE outreach.workspace_usage_analytics TO outreachdb_app;
+GRANT SELECT ON TABLE outreach.workspace_usage_analytics TO outreachdb_trusted;

@@ -8,6 +8,15 @@ from outreachdb.app import OutreachDB
 from outreachdb.config import Settings
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import OutreachDBError
+from outreachdb.storage.partitions import PartitionManager, get_partition_manager
 from outreachdb.version import __version__
 
-__all__ = ["OutreachDB", "OutreachDBError", "Settings", "Tenant", "__version__"]
+__all__ = [
+    "OutreachDB",
+    "OutreachDBError",
+    "PartitionManager",
+    "Settings",
+    "Tenant",
+    "__version__",
+    "get_partition_manager",
+]

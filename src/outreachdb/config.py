@@ -46,6 +46,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("home", Path, None, "Folder of the embedded server; default is the user's data folder."),
     Setting("workspace", str, None, "Workspace used when a command names none."),
     Setting("pool_max", int, 10, "Most connections that one pool opens.", least=1),
+    Setting(
+        "pool_console_url",
+        str,
+        None,
+        "URL of PgBouncer's console; default that of `outreachdb pool start`.",
+        secret=True,
+    ),
     Setting("connect_timeout", int, 5, "Seconds to wait for a connection.", least=1),
     # Below PostgreSQL's deadlock_timeout (1 s): in a deadlock it is the migration that gives way, not a writer that
     # dies.
@@ -63,6 +70,12 @@ SETTINGS: tuple[Setting, ...] = (
         10_000,
         "Milliseconds that a segment may be expected to take; above it has to be confirmed.",
         least=1,
+    ),
+    Setting(
+        "imap_ca_file",
+        Path,
+        None,
+        "Certificates of the authorities that IMAP servers are checked by; default the system's.",
     ),
     Setting("public_url", str, None, "Where recipients reach `outreachdb serve`, for tracking and unsubscribe links."),
     Setting(

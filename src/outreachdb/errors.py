@@ -185,6 +185,11 @@ def from_database(error: psycopg.Error, *, doing: str) -> OutreachDBError:
     return OutreachDBError(f"{doing}: {_first_line(error)}", sqlstate=error.diag.sqlstate)
 
 
+def plain_message(message: str) -> str:
+    """What a pydantic error says, without pydantic's own words before it."""
+    return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+
+
 # A partition's index has a name of its own, made by the server and cut off: whose rule it is, tells the table.
 _PARTITION = re.compile(r"(\w+)_\d{4}_\d{2}")
 _PARTITIONED_RULES = {"email_sends": "uq_email_sends_exactly_once"}

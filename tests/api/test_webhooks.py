@@ -176,7 +176,7 @@ async def test_every_failure_is_a_problem_document(
     answer = await client.request(method, path)
     assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM)
     assert answer.json()["status"] == status
-    assert set(answer.json()) == {"type", "title", "status", "detail"}
+    assert set(answer.json()) == {"type", "title", "status", "detail", "request_id"}
 
 
 async def test_health_tells_the_servers_version(client: httpx.AsyncClient) -> None:

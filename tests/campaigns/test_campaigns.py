@@ -109,7 +109,7 @@ async def test_what_the_database_refuses_leaves_nothing(
 @pytest.mark.parametrize(
     ("changes", "spot"),
     [
-        ({"nmae": "x"}, "nmae: unknown key"),
+        ({"nmae": "x"}, 'nmae: unknown key "nmae"; did you mean "name"'),
         ({"name": " "}, "name: must be one line"),
         ({"segment": 3}, "segment: must be a segment's name or a definition"),
         ({"segment": {"all": 3}}, "segment: all"),
@@ -120,7 +120,10 @@ async def test_what_the_database_refuses_leaves_nothing(
             "mailboxes[1]: a@b.example is listed twice",
         ),
         ({"mailboxes": [{"address": "a@b.example", "smtp": {"host": "h", "port": 99999}}]}, "mailboxes[0].smtp.port"),
-        ({"mailboxes": [{"address": "a@b.example", "smtp": {"host": "h", "pass": "x"}}]}, "smtp.pass: unknown key"),
+        (
+            {"mailboxes": [{"address": "a@b.example", "smtp": {"host": "h", "pass": "x"}}]},
+            'smtp.pass: unknown key "pass"; there are host, port,',
+        ),
         ({"steps": []}, "steps: "),
         ({"steps": [{"subject": "x", "text": "{{ first_nam }}"}]}, "steps[0].text: 'first_nam' is undefined"),
         ({"steps": [{"subject": "{% if %}", "text": "x"}]}, "steps[0].subject, line 1"),

@@ -23,7 +23,7 @@ def test_import_and_what_became_of_it(run: Run, workspace: str, path: Path, tmp_
     document = done.document
     assert set(document) == {
         "import_id", "rows_read", "inserted", "updated", "skipped", "rejected", "seconds", "rows_per_second",
-        "new_leads", "typed_columns",
+        "custom_fields", "new_leads", "typed_columns",
     }  # fmt: skip
     assert [document[name] for name in ("rows_read", "inserted", "updated", "skipped", "rejected")] == [3, 1, 0, 1, 1]
     import_id = str(document["import_id"])

@@ -28,6 +28,14 @@ def test_ids_have_no_separators_and_counts_have(capsys: pytest.CaptureFixture[st
     assert "1,234,567" in printed
 
 
+def test_what_is_piped_is_not_folded(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    output.emit({}, output.table("", ("id", "about", "more"), [(1, "a word " * 40, "x" * 200)]))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "a word" in line or "x" in line]
+    assert len(lines) == 1
+    assert "x" * 200 in lines[0]
+
+
 @pytest.mark.parametrize("glued", [True, False])
 def test_short_options_may_be_glued_to_their_value(run: Run, workspace: str, glued: bool) -> None:
     ended = run("segment", "list", *(["-wnobody"] if glued else ["-w", "nobody"]))

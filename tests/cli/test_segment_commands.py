@@ -57,6 +57,33 @@ def test_preview_shows_what_was_asked_about(run: Run, filled: str) -> None:
     assert "counts" not in run("segment", "preview", "--where", where, "--no-counts", "--json").document
 
 
+def test_numbers_of_lists_are_shown_as_they_are(run: Run, workspace: str, tmp_path: Path) -> None:
+    path = tmp_path / "n.csv"
+    path.write_text("email,Founded,Share\na@b.example,2024,0.125\n")
+    assert run("import", str(path)).status == 0
+    told = run(
+        "segment", "preview", "--where", '{"field": "custom.Share", "op": "gt", "value": 0.1}', "--no-counts"
+    ).out
+    assert "0.125" in told
+    founded = run("segment", "preview", "--where", '{"field": "custom.Founded", "op": "is_set"}', "--no-counts").out
+    assert "2024" in founded
+
+
+def test_custom_fields_that_nobody_has_are_pointed_out(run: Run, filled: str) -> None:
+    parts = '{"field": "custom.plan", "op": "equals", "value": "gold"}, {"field": "custom.Seats", "op": "is_set"}'
+    slip = f'{{"all": [{parts}]}}'
+    told = run("segment", "count", "--where", slip)
+    assert (told.status, told.out.split()[0]) == (0, "0")
+    assert told.err == "outreachdb: note: no lead has the field custom.plan; did you mean custom.Plan?\n"
+    document = run("segment", "count", "--where", slip, "--json").document
+    assert document["unknown_fields"] == [{"field": "custom.plan", "meant": "custom.Plan"}]
+    assert "custom.plan" in run("segment", "create", "slip", "--where", slip).err
+    assert "custom.plan" in run("segment", "preview", "slip").err
+    ended = run("segment", "count", "--where", '{"field": ["custom", "a", "b"], "op": "is_set"}')
+    assert ended.err == "outreachdb: note: no lead has the field custom.a.b\n"
+    assert run("segment", "count", "--where", SEATS).err == ""
+
+
 def test_explain_export_schema(run: Run, filled: str, tmp_path: Path) -> None:
     told = run("segment", "explain", "--where", SEATS, "--json").document
     assert told["meaning"] == ["custom.Seats is at least 10"]

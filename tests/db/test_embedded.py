@@ -28,11 +28,13 @@ from typer.testing import CliRunner
 import outreachdb.cli.server as commands
 from outreachdb import config
 from outreachdb.config import Settings
-from outreachdb.db.embedded import Binaries, EmbeddedServer, Machine, binaries, find_binaries, processes
+from outreachdb.db.embedded import Binaries, EmbeddedServer, binaries, find_binaries, processes
 from outreachdb.db.embedded import server as server_module
 from outreachdb.db.embedded.account import Account
 from outreachdb.db.embedded.home import Home
-from outreachdb.db.embedded.settings import GB, MB, settings_for
+from outreachdb.db.embedded.settings import settings_for
+from outreachdb.db.fitting import GB, MB
+from outreachdb.db.machine import Machine
 from outreachdb.errors import ServerError
 from outreachdb.secrets import Keyring
 
@@ -515,12 +517,12 @@ def test_roots_default_home_is_one_that_its_account_can_enter(monkeypatch: pytes
 
 
 def _bytes(size: str) -> int:
-    return int(size.removesuffix("kB")) * 1024
+    return int(size[:-2]) * {"kB": 1024, "MB": MB, "GB": GB}[size[-2:]]
 
 
 @given(memory=st.integers(256 * MB, 4096 * GB), cores=st.integers(1, 512), shm=st.none() | st.integers(0, GB))
 def test_settings_fit_every_machine(memory: int, cores: int, shm: int | None) -> None:
-    settings = settings_for(memory, cores, shm_bytes=shm)
+    settings = settings_for(Machine(memory, cores, shm))
     shared, cache = _bytes(settings["shared_buffers"]), _bytes(settings["effective_cache_size"])
     assert 16 * MB <= shared <= min(memory // 4, 8 * GB)
     assert shared <= cache <= memory
@@ -531,8 +533,8 @@ def test_settings_fit_every_machine(memory: int, cores: int, shm: int | None) ->
     assert int(settings["max_worker_processes"]) > cores
     assert ("dynamic_shared_memory_type" in settings) == (shm is not None and shm < 256 * MB)
     assert "fsync" not in settings
-    assert settings_for(memory, cores, durable=False)["fsync"] == "off"
-    more = settings_for(memory * 2, cores)
+    assert settings_for(Machine(memory, cores), durable=False)["fsync"] == "off"
+    more = settings_for(Machine(memory * 2, cores))
     assert _bytes(more["shared_buffers"]) >= shared
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from certificates import make_certificate
 from imapclient import IMAPClient
 
 PROGRAM = "/usr/sbin/dovecot"
@@ -27,7 +28,9 @@ state_dir = {folder}/state
 log_path = {folder}/log
 protocols = imap
 listen = 127.0.0.1
-ssl = no
+ssl = yes
+ssl_cert = <{folder}/cert.pem
+ssl_key = <{folder}/key.pem
 disable_plaintext_auth = no
 auth_failure_delay = 0
 mail_location = maildir:{folder}/mail/%u
@@ -49,7 +52,8 @@ service imap-login {{
     port = {port}
   }}
   inet_listener imaps {{
-    port = 0
+    port = {tls_port}
+    ssl = yes
   }}
 }}
 service anvil {{
@@ -63,7 +67,11 @@ service stats {{
 
 @dataclass(frozen=True)
 class Dovecot:
+    """``port`` takes plain connections and STARTTLS, ``tls_port`` only TLS; ``certificate`` signs itself."""
+
     port: int
+    tls_port: int
+    certificate: Path
 
     @contextlib.contextmanager
     def client(self, user: str) -> Iterator[Any]:
@@ -92,11 +100,13 @@ def running() -> Iterator[Dovecot]:
     entry = pwd.getpwnam(user)
     for name in ("run", "state", "mail", "home"):
         (folder / name).mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    certificate, _ = make_certificate(folder)
+    with socket.socket() as one, socket.socket() as other:
+        for free in (one, other):
+            free.bind(("127.0.0.1", 0))
+        port, tls_port = one.getsockname()[1], other.getsockname()[1]
     group = grp.getgrgid(entry.pw_gid).gr_name
-    text = CONFIGURATION.format(folder=folder, user=user, group=group, port=port, password=PASSWORD)
+    text = CONFIGURATION.format(folder=folder, user=user, group=group, port=port, tls_port=tls_port, password=PASSWORD)
     (folder / "dovecot.conf").write_text(text)
     as_user: dict[str, Any] = {}
     if os.geteuid() == 0:
@@ -111,7 +121,7 @@ def running() -> Iterator[Dovecot]:
     )
     try:
         _wait(process, port, folder)
-        yield Dovecot(port)
+        yield Dovecot(port, tls_port, certificate)
     finally:
         process.terminate()
         process.wait(20)

@@ -667,8 +667,10 @@ def mandrill() -> Iterator[Case]:
     yield "JSON", _json([click]), JSON, expected
 
 
-# https://developers.mailersend.com/api/v1/webhooks.html
+# https://developers.mailersend.com/api/v1/account/webhooks#payload-example and, for the two names of the recipient,
+# https://www.mailersend.com/whats-new/webhooks-v2; version 1: https://developers.mailersend.com/api/v1/webhooks.html
 def mailersend() -> Iterator[Case]:
+    yield from _mailersend_2()
     when = "2026-03-04T05:06:07.506000+00:00"
     kinds: list[tuple[str, dict[str, Any] | None, str, str | None, str | None, str | None]] = [
         ("sent", None, "sent", None, None, None),
@@ -712,6 +714,41 @@ def mailersend() -> Iterator[Case]:
         yield name, _json(body), JSON, [(event, severity, ANN, when, "ms-1", "ms-e", why, url)]
     other = {"type": "sender_identity.verified", "created_at": "2026-03-04T05:06:07.506000Z", "data": {"id": "x"}}
     yield "other", _json(other), JSON, [("unknown", None, None, when, None, "x", None, None)]
+
+
+def _mailersend_2() -> Iterator[Case]:
+    when, link = "2026-03-04T05:06:07.520507+00:00", "https://x.example/"
+    kinds: list[tuple[str, Any, str, str | None, str | None, str | None]] = [
+        ("sent", [], "sent", None, None, None),
+        ("delivered", [], "delivered", None, None, None),
+        ("deferred", [], "deferred", None, None, None),
+        ("soft_bounced", {"bounce_reason": "full", "bounce_code": 452}, "bounced", "soft", "full", None),
+        ("hard_bounced", {"bounce_reason": "no user", "bounce_code": 550}, "bounced", "hard", "no user", None),
+        ("opened", {"ip": "192.0.2.1", "user_agent": "Mail"}, "opened", None, None, None),
+        ("opened_unique", {"ip": "192.0.2.1"}, "opened", None, None, None),
+        ("clicked", {"url": link, "ip": "192.0.2.1"}, "clicked", None, None, link),
+        ("clicked_unique", {"url": link}, "clicked", None, None, link),
+        ("unsubscribed", {"unsubscribe_reason": "too many"}, "unsubscribed", None, "too many", None),
+        ("spam_complaint", [], "complained", None, None, None),
+        ("spam_complaints", [], "complained", None, None, None),
+        ("suppressed", {"suppression_reason": "hard bounced"}, "rejected", None, "hard bounced", None),
+        ("survey_submitted", {"surveys": []}, "unknown", None, None, None),
+    ]
+    for number, (name, meta, event, severity, why, url) in enumerate(kinds):
+        data = {
+            "object": "activity",
+            "id": "ms-e2",
+            "type": name,
+            "message_id": "ms-2",
+            ("recipient", "email")[number % 2]: ANN,
+            "subject": "Hi",
+            "tags": ["one"],
+            "meta": meta,
+        }
+        body = {"type": f"activity.{name}", "created_at": "2026-03-04T05:06:07.520507Z", "data": data}
+        yield f"2 {name}", _json(body), JSON, [(event, severity, ANN, when, "ms-2", "ms-e2", why, url)]
+    ping = {"type": "webhook.test", "created_at": "2026-03-04T05:06:07.520507Z", "data": {}}
+    yield "ping", _json(ping), JSON, []
 
 
 # https://docs.mailtrap.io/email-api-smtp/advanced/webhooks

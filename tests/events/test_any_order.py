@@ -56,9 +56,9 @@ STATE = {
         SELECT activity_type, details, created_at - %(at)s AS at FROM outreach.lead_activities
         WHERE workspace_id = %(ws)s ORDER BY created_at, activity_type""",
     "totals": """
-        SELECT t.grain, t.kind, sum(t.total) AS total, sum(t.people) AS people
+        SELECT t.grain, t.kind, sum(t.total) AS total, sum(t.mails) AS mails, sum(t.people) AS people
         FROM (SELECT * FROM analytics.rollups UNION ALL
-              SELECT workspace_id, grain, key, kind, day, total, people FROM analytics.rollup_deltas) AS t
+              SELECT workspace_id, grain, key, kind, day, total, mails, people FROM analytics.rollup_deltas) AS t
         WHERE t.workspace_id = %(ws)s AND t.grain <> 'domain'
         GROUP BY t.grain, t.kind, t.day
         HAVING sum(t.total) <> 0 OR sum(t.people) <> 0

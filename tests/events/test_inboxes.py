@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +14,8 @@ import pytest
 from dovecot import PASSWORD, Dovecot, running
 from launched import Launched, Send, launch
 
+from outreachdb.config import Settings
+from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import Conflict, InvalidInput, NotFound
 from outreachdb.events import inboxes
@@ -239,3 +242,27 @@ async def test_the_password_is_sealed_and_an_account_is_read_once(
     with pytest.raises(InvalidInput, match="no security named"):
         await inboxes.add(tenant, keyring, Account(BOX, "127.0.0.1", security="none"), "x")
     assert await inboxes.listing(other_tenant) == []
+
+
+async def test_tls_with_a_certificate_that_is_checked(
+    tenant: Tenant, keyring: Keyring, campaign: Launched, dovecot: Dovecot, database_url: str
+) -> None:
+    one, two, *_ = campaign.sends
+    for send, security, port in ((one, "tls", dovecot.tls_port), (two, "starttls", dovecot.port)):
+        user = uuid4().hex
+        await inboxes.add(
+            tenant, keyring, Account(f"{security}@sender.example", "localhost", user, port, security), PASSWORD
+        )
+        dovecot.deliver(user, _mail(send.recipient, In_Reply_To=send.message_id))
+    # Nobody the system knows has signed it.
+    distrusted = await inboxes.poll(tenant, keyring)
+    assert (distrusted.mails, len(distrusted.problems)) == (0, 2)
+    assert all("certificate" in problem.lower() for problem in distrusted.problems.values())
+    async with Pools(Settings.load({}, database_url=database_url, imap_ca_file=dovecot.certificate)) as pools:
+        # As the periodic job does it, for all workspaces.
+        report = (await inboxes.poll_everywhere(pools, keyring))[tenant.name]
+    assert (report.events.stored, report.problems) == (2, {})
+    assert [each.problem for each in await inboxes.listing(tenant)] == [None, None]
+    async with Pools(Settings.load({}, database_url=database_url, imap_ca_file=Path("/nowhere.pem"))) as pools:
+        unreadable = await inboxes.poll(Tenant(pools, tenant.workspace_id, tenant.name), keyring)
+    assert all("imap_ca_file /nowhere.pem can't be read" in problem for problem in unreadable.problems.values())

@@ -10,6 +10,7 @@ from lead_rows import leads
 from outreachdb.errors import InvalidInput, UsageError
 from outreachdb.leads import suppression
 from outreachdb.leads.importing import import_file
+from outreachdb.leads.search import find
 
 
 async def _statuses(tenant):
@@ -52,6 +53,27 @@ async def test_a_domain_hits_its_leads_only(filled, csv_file):
     assert [(row["address"], row["target"], row["reason"]) for row in found] == [("B@X.com", "x.com", "unsubscribed")]
 
 
+async def test_a_domain_s_leads_are_found_without_reading_all(tenant):
+    domains = ["x1_.example", "münchen.de", "x%.example"]
+    async with tenant.trusted() as session:
+        await session.execute(
+            "INSERT INTO outreach.leads (workspace_id, email) SELECT %s, 'p' || n || '@' || CASE WHEN n < 9 THEN"
+            " (%s::text[])[1 + n / 3] ELSE 'host' || n || '.example' END FROM generate_series(0, 12000) AS n",
+            [tenant.workspace_id, domains],
+        )
+        await session.execute("SELECT outreach.refresh_statistics('leads')")
+    scans = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relid = 'outreach.leads'::regclass"
+    async with tenant.trusted() as session:
+        before = await session.value(scans) or 0
+        found = await session.all("SELECT * FROM outreach.leads_of_domains(%s, %s)", [tenant.workspace_id, domains])
+        assert (len(found), (await session.value(scans) or 0) - before) == (9, 0)
+        many = [*domains, *(f"host{n}.example" for n in range(100, 160))]
+        found = await session.all("SELECT * FROM outreach.leads_of_domains(%s, %s)", [tenant.workspace_id, many])
+        assert len(found) == 69
+    done = await suppression.add(tenant, ["X1_.example"], reason="bounced")
+    assert (done.added, done.leads) == (1, 3)
+
+
 async def test_twice_is_once_and_an_unsubscribe_outlives_a_bounce(filled):
     await suppression.add(filled, ["a@x.com"], reason="unsubscribed", source="form")
     again = await suppression.add(filled, ["A@X.com", "a@x.com"], reason="bounced")
@@ -81,6 +103,9 @@ async def test_a_domain_in_punycode_is_the_domain_in_letters(tenant, csv_file, t
         call = [json.dumps([{"email": f"d@{puny}"}])]
         assert (await session.one("SELECT * FROM outreach.bulk_insert_leads(%s)", call))["inserted"] == 1
     assert set(await _statuses(tenant)) == {"a@münchen.de", "b@münchen.de", "c@bücher.example", "d@münchen.de"}
+    assert [(await find(tenant, given))["email"] for given in ("B@XN--mnchen-3ya.de", "b@MÜNCHEN.de")] == [
+        "b@münchen.de"
+    ] * 2
     done = await suppression.add(tenant, ["C@xn--bcher-kva.example"], reason="unsubscribed")
     assert (done.added, done.leads) == (1, 1)
     path = tmp_path / "stop.txt"
@@ -104,6 +129,7 @@ async def test_a_lead_that_direct_sql_stored_in_punycode_is_suppressed_under_its
     done = await suppression.add(tenant, ["a@xn--mnchen-3ya.de"], reason="bounced")
     assert (done.added, done.leads) == (1, 1)
     assert {row["target"] for row in await suppression.listed(tenant)} == {"a@münchen.de", "a@xn--mnchen-3ya.de"}
+    assert (await find(tenant, "A@xn--mnchen-3ya.de"))["email"] == "a@xn--mnchen-3ya.de"
     assert len(await suppression.remove(tenant, ["a@münchen.de"])) == 2
     assert (await suppression.add(tenant, ["xn--mnchen-3ya.de"], reason="unsubscribed")).leads == 1
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lead_rows import leads, state, value
 
+from outreachdb import segments
 from outreachdb.config import Settings
 from outreachdb.db.pools import Pools
 from outreachdb.errors import Conflict, InvalidInput, NotFound, OutreachDBError
@@ -65,7 +66,7 @@ async def test_what_changed_since_stays_and_is_reported(tenant, csv_file):
     later = await import_file(tenant, csv_file(HEAD, row("b@x.com", "Bob")))
     b = await value(tenant, "SELECT id FROM outreach.leads WHERE email_key = 'b@x.com'")
     await write(tenant, "DELETE FROM outreach.leads WHERE email_key = %s AND workspace_id = %s", "c@x.com")
-    undone = await undo(tenant, first.import_id)
+    undone = await undo(tenant, first.import_id, keep_changed=True)
     assert undone.removed == 1
     assert [(each.reason, each.leads, each.sample) for each in undone.kept] == [
         ("changed since", 1, (b,)), ("created by the import, gone since", 1, ()),
@@ -73,6 +74,32 @@ async def test_what_changed_since_stays_and_is_reported(tenant, csv_file):
     (lead,) = await leads(tenant)
     assert (lead["email_key"], lead["first_name"]) == ("b@x.com", "Bob")
     assert (await undo(tenant, later.import_id)).restored == 1
+
+
+async def test_later_imports_are_undone_first(tenant, csv_file):
+    """An undo that could do no more than half says which imports stand in its way; from the newest back all goes."""
+    empty = await state(tenant)
+    people = [row(f"{name}@x.com", name) for name in "abcd"]
+    first = await import_file(tenant, csv_file(HEAD, *people))
+    second = await import_file(tenant, csv_file(HEAD, row("a@x.com", "Ann"), row("b@x.com", "b")))
+    third = await import_file(tenant, csv_file(HEAD, row("a@x.com", "Anna"), row("b@x.com", "Bob")))
+    tagged = await segments.apply(
+        tenant, {"field": "email", "op": "equals", "value": "c@x.com"}, segments.Action("add_tags", tags=["x"])
+    )
+    before = await state(tenant)
+    names = f"segment action {tagged.action_id}, import {third.import_id}, import {second.import_id}"
+    with pytest.raises(Conflict, match=f"import {first.import_id} were changed since by {names}") as refused:
+        await undo(tenant, first.import_id)
+    assert refused.value.hint.startswith(f"undo segment action {tagged.action_id} first")
+    assert refused.value.context == {"later_imports": [tagged.action_id, third.import_id, second.import_id]}
+    with pytest.raises(Conflict, match=rf"changed since by import {third.import_id} \(undo"):
+        await undo(tenant, second.import_id)
+    assert await state(tenant) == before
+    for each in refused.value.context["later_imports"]:
+        assert (await undo(tenant, each)).kept == ()
+    done = await undo(tenant, first.import_id)
+    assert (done.removed, done.kept) == (4, ())
+    assert await state(tenant) == empty
 
 
 async def test_used_leads_stay_whatever_uses_them(tenant, csv_file):
@@ -224,8 +251,8 @@ async def test_undo_and_imports_at_once(tenant, csv_file):
                         name=f"{k}.csv") for k in range(4)]  # fmt: skip
     first = await import_file(tenant, numbers[0])
     done = await asyncio.gather(
-        undo(tenant, first.import_id),
-        undo(tenant, first.import_id),
+        undo(tenant, first.import_id, keep_changed=True),
+        undo(tenant, first.import_id, keep_changed=True),
         *(import_file(tenant, path) for path in numbers[1:]),
         return_exceptions=True,
     )

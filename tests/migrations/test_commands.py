@@ -41,6 +41,13 @@ def test_migrate_verify_validate_rollback(empty, sql, outreachdb):
     rolled = outreachdb(empty, "migrate", "rollback", "--steps", "2")
     assert rolled.returncode == 0
     assert "writers blocked at most" in rolled.stdout
+    for everything in (("--to", "base"), ("--steps", "99")):
+        asked = outreachdb(empty, "migrate", "rollback", *everything)
+        assert (asked.returncode, asked.stdout) == (2, "")
+        assert "this removes the whole schema" in asked.stderr
+        assert "give --yes" in asked.stderr
+    assert outreachdb(empty, "migrate", "rollback", "--to", "base", "--yes").returncode == 0
+    sql(empty, "CREATE SCHEMA outreach")  # nothing of the old one is left
 
 
 def test_wrong_calls_are_one_line(empty, outreachdb):

@@ -126,7 +126,10 @@ def base(table: str, parents: Parents) -> Row:
         "reports": {"kind": "weekly", "title": "A week"},
         "analytics.rollups": {"grain": "campaign", "key": "1", "kind": "sent", "day": date(2026, 3, 1)},
         "analytics.rollup_deltas": {"grain": "campaign", "key": "1", "kind": "sent", "day": date(2026, 3, 1)},
-        "analytics.people_first": lead | {"grain": "campaign", "key": "1", "kind": "sent", "first_at": LAUNCH},
+        "analytics.totals": {"grain": "campaign", "key": "1", "kind": "sent"},
+        "analytics.people_first": lead | {"grain": "campaign", "key": "1"},
+        "analytics.engagement_levels": {"level": "hot"},
+        "analytics.rollup_drifts": {"grain": "campaign", "key": "1", "kind": "sent"},
     }
     others: dict[str, Row] = {
         "workspaces": {"name": "acme"},
@@ -135,6 +138,7 @@ def base(table: str, parents: Parents) -> Row:
         "ops.daily_figures": {"kind": "table", "name": "t", "day": date(2026, 3, 1), "value": 1},
         "ops.health_snapshots": {"status": "green"},
         "ops.maintenance_runs": {"job": "fold", "status": "running"},
+        "ops.partition_adoptions": {"table_name": "new_table", "state": "copying"},
         "ops.partitioned_tables": {"table_name": "new_table"},
         "ops.partition_archives": {
             "table_name": "email_events",
@@ -348,12 +352,21 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
     "ck_alerts_state_known": ("ops.alerts", "state", *words("ok", "firing")),
     "ck_alert_messages_event_known": ("ops.alert_messages", "event", *words("firing", "worse", "repeat", "resolved")),
     "ck_daily_figures_kind_known": ("ops.daily_figures", "kind", *words("database", "disk", "sequence", "table")),
+    "ck_totals_grain_known": ("analytics.totals", "grain", *GRAINS),
+    "ck_rollup_drifts_grain_known": ("analytics.rollup_drifts", "grain", *GRAINS),
+    "ck_engagement_levels_level_known": ("analytics.engagement_levels", "level", *words("warm", "engaged", "hot")),
     "ck_health_snapshots_status_known": ("ops.health_snapshots", "status", *words("green", "yellow", "red")),
     "ck_maintenance_runs_status_known": (
         "ops.maintenance_runs",
         "status",
         *words("running", "succeeded", "failed", "cancelled"),
     ),
+    "ck_partition_adoptions_state_known": (
+        "ops.partition_adoptions",
+        "state",
+        *words("preparing", "copying", "copied"),
+    ),
+    "ck_partitioned_tables_backend_known": ("ops.partitioned_tables", "backend", *words("native", "partman")),
     "ck_partitioned_tables_interval_known": (
         "ops.partitioned_tables",
         "interval",
@@ -455,6 +468,11 @@ ROW_RULES: dict[str, tuple[str, list[Row], list[Row]]] = {
         "analytics.rollups",
         [{"total": 5, "people": 5}, {"total": 5, "people": 0}],
         [{"total": 5, "people": 6}],
+    ),
+    "ck_rollups_mails_within_total": (
+        "analytics.rollups",
+        [{"total": 5, "mails": 5}, {"total": 5, "mails": 0}],
+        [{"total": 5, "mails": 6}],
     ),
 }
 

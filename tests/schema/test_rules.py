@@ -18,8 +18,9 @@ SELECT k.conname FROM pg_constraint AS k
 WHERE k.contype = %s AND k.connamespace::regnamespace::text IN ('outreach', 'analytics', 'ops') AND k.conparentid = 0
 """
 UNIQUE_INDEXES = """
-SELECT i.relname FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
+SELECT i.relname FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid JOIN pg_class AS t ON t.oid = x.indrelid
 WHERE i.relnamespace::regnamespace::text IN ('outreach', 'analytics', 'ops') AND x.indisunique AND NOT x.indisprimary
+  AND t.relkind IN ('r', 'p')
 """
 FOREIGN_KEYS = """
 SELECT k.conname, c.relname,

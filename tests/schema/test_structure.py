@@ -12,8 +12,8 @@ from sqlalchemy import CheckConstraint
 from outreachdb.db.models import Base
 from outreachdb.db.rooms import import_models
 
-# Looked up before the workspace is known.
-WITHOUT_WORKSPACE = {"workspaces", "api_keys"}
+# Looked up before the workspace is known; and what is told of all workspaces together.
+WITHOUT_WORKSPACE = {"workspaces", "api_keys", "view_refreshes"}
 UNPINNED = """
 SELECT p.oid::regprocedure::text
 FROM pg_proc AS p

@@ -11,6 +11,7 @@ from outreachdb import segments
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import Conflict, InvalidInput, NotFound, UsageError
 from outreachdb.leads import importing, suppression
+from outreachdb.leads.search import search
 from outreachdb.segments import Action
 
 US = {"field": "country", "op": "equals", "value": "US"}
@@ -80,13 +81,26 @@ async def test_what_is_done_can_be_undone(
 
 async def test_what_others_wrote_since_stays(ten: Tenant) -> None:
     first = await segments.apply(ten, US, Action("set", field="city", value="Rome"))
-    await segments.apply(
+    later = await segments.apply(
         ten, {"field": "tags", "op": "has_any", "value": ["vip"]}, Action("set", field="city", value="Oslo")
     )
     assert first.action_id is not None
-    undone = await segments.undo_action(ten, first.action_id)
+    with pytest.raises(Conflict, match=f"undo segment action {later.action_id} first"):
+        await segments.undo_action(ten, first.action_id)
+    undone = await segments.undo_action(ten, first.action_id, keep_changed=True)
     assert (undone.restored, [(each.reason, each.leads) for each in undone.kept]) == (4, [("changed since", 1)])
     assert await values(ten, "city") == ["Oslo", None, None, None, None]
+
+
+async def test_names_that_an_action_set_are_found_misspelt(ten: Tenant) -> None:
+    await segments.apply(ten, US, Action("set", field="company_name", value="Northstone"))
+    page = await search(ten, "nortsthone")
+    assert (page.match, {row["company_name"] for row in page.rows}) == ("similar", {"Northstone"})
+
+
+async def test_until_somebody_takes_it_back_is_no_date(ten: Tenant) -> None:
+    await segments.apply(ten, US, Action("suppress"))
+    assert {row["expires_at"] for row in await suppression.listed(ten)} == {None}
 
 
 async def suppressed(tenant: Tenant) -> set[str]:

@@ -144,3 +144,29 @@ def test_definitions_are_read_from_files(tmp_path: Path) -> None:
 
 def test_the_schema_can_be_published() -> None:
     assert "Condition" in definition.Definition.model_json_schema()["$defs"]
+
+
+async def test_a_country_is_meant_however_it_is_written(tenant: Tenant) -> None:
+    written = ["DE", "de", "DEU", "Germany", "Deutschland", "Allemagne", "US", "U.S.A.", "United States of America",
+               "Korea, Republic of", "NA", "Atlantis", None]  # fmt: skip
+    async with tenant.trusted() as session:
+        await session.execute(
+            "INSERT INTO outreach.leads (workspace_id, email, country)"
+            " SELECT %s, 'p' || n || '@x.example', c FROM unnest(%s::text[]) WITH ORDINALITY AS u (c, n)",
+            [tenant.workspace_id, written],
+        )
+
+    async def who(op: str, *value: Any) -> list[str | None]:
+        asked = {"field": "country_code", "op": op} | ({"value": value[0]} if value else {})
+        return [row["country"] for row in await segments.preview(tenant, asked)]
+
+    assert await who("equals", "de") == written[:6]
+    assert await who("in", ["US", "KR", "NA"]) == written[6:11]
+    assert await who("not_equals", "DE") == written[6:]
+    assert await who("is_not_set") == written[11:]
+    # As it is written it can be asked for as ever.
+    exactly = {"field": "country", "op": "equals", "value": "Germany"}
+    assert len(await segments.preview(tenant, exactly)) == 1
+    for wrong, hint in (("Germany", 'did you mean "DE"'), ("XX", "two letters of ISO 3166")):
+        with pytest.raises(InvalidInput, match=f"there is no country .*{wrong}.*{hint}"):
+            await who("equals", wrong)

@@ -25,7 +25,10 @@ from outreachdb.sending import schedule
 
 @dataclass
 class Sink:
-    """What arrived; ``refused4@``, ``refused5@``, ``dropped@`` (kept, then cut off) and ``sender5@`` misbehave."""
+    """What arrived; ``refused4@``, ``refused5@``, ``dropped@`` (kept, then cut off) and ``sender5@`` misbehave.
+
+    Answers about ``slowrcpt@`` and, after the whole message was taken, about ``slowdata@`` come ``delay`` seconds late.
+    """
 
     port: int = 0
     messages: list[tuple[str, bytes]] = field(default_factory=list)
@@ -33,6 +36,8 @@ class Sink:
     gate: threading.Event = field(default_factory=threading.Event)
     arrived: threading.Event = field(default_factory=threading.Event)
     notify_at: int = 0
+    delay: float = 0.0
+    reply: str = "250 2.0.0 taken"
 
     def recipients(self) -> Counter[str]:
         return Counter(recipient for recipient, _ in self.messages)
@@ -65,6 +70,8 @@ class Sink:
             return "451 4.3.0 try again later"
         if address.startswith("refused5"):
             return "550 5.1.1 nobody of that name"
+        if address.startswith("slowrcpt"):
+            await asyncio.sleep(self.delay)
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
@@ -74,9 +81,11 @@ class Sink:
         if len(self.messages) == self.notify_at:
             self.arrived.set()
             await asyncio.to_thread(self.gate.wait)
+        if envelope.rcpt_tos[0].startswith("slowdata"):
+            await asyncio.sleep(self.delay)
         if envelope.rcpt_tos[0].startswith("dropped") and server.transport is not None:
             server.transport.abort()
-        return "250 2.0.0 taken"
+        return self.reply
 
 
 @contextmanager

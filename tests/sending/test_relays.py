@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import email
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import policy
 from typing import Any
 
 import pytest
+from mailing import Sink, add_leads, launched, rows
 
 from outreachdb.campaigns.templates import Rendered
+from outreachdb.db.tenant import Tenant
+from outreachdb.events.ingest import ingest
+from outreachdb.events.normal import NormalEvent
 from outreachdb.secrets import Keyring
-from outreachdb.sending import message_id
+from outreachdb.sending import dispatch, message_id, relays
 from outreachdb.sending.message import build
 
 OURS = f"<o1.{2**63 - 1}.{2**63 - 1}.202603.{'a' * 24}@{'long-name.' * 6}sender.example>"
@@ -23,6 +27,9 @@ CASES: list[tuple[str, str, Any]] = [
     ("smtp.sparkpostmail.com", "X-MSYS-API", {"metadata": {"outreachdb": OURS}}),
     ("smtp-relay.brevo.com", "X-Mailin-custom", OURS),
     ("live.smtp.mailtrap.io", "X-MT-Custom-Variables", {"outreachdb": OURS}),
+    ("smtp.mailersend.net", "X-MailerSend-Tags", OURS.strip("<>")),
+    ("smtp.go2.unisender.ru", "X-UNISENDER-GO", {"global_metadata": {"outreachdb": OURS}}),
+    ("smtp.eu1.unione.io", "X-UNIONE", {"global_metadata": {"outreachdb": OURS}}),
 ]
 
 
@@ -51,3 +58,45 @@ def test_what_comes_back_is_found_wherever_it_stands(keyring: Keyring) -> None:
         assert found.lower() == ours
     assert message_id.find(keyring, json.dumps({"a": ours.replace(".42.", ".44.")})) is None
     assert message_id.find(keyring, "o1." * 10_000) is None
+
+
+def test_a_relay_s_own_id_is_read_from_its_answer() -> None:
+    mail = "49a3999c-0ce1-4ea6-ab68-afcd6dc2e794"
+    for host, reply, expected in (
+        ("smtp.resend.com", f"250 {mail}", mail),
+        ("SMTP.Resend.com", f"250 OK queued as {mail}", mail),
+        ("smtp.go1.unisender.ru", "250 OK id=1a3Q2V-0000OZ-S0", "1a3Q2V-0000OZ-S0"),
+        (
+            "email-smtp.eu-west-1.amazonaws.com",
+            f"250 Ok 0102018e4d3c2b1a-{mail}-000000",
+            f"0102018e4d3c2b1a-{mail}-000000",
+        ),
+        ("smtp.mailersend.net", "250 Message queued as 63fd1c1d5f010335ed07066b", "63fd1c1d5f010335ed07066b"),
+        ("smtp.resend.com", "250 Thankyouverymuchindeed", None),
+        ("smtp.example.com", f"250 queued as {mail}", None),
+        (None, f"250 {mail}", None),
+    ):
+        assert relays.provider_id(host, reply) == expected
+
+
+async def test_a_worker_logs_the_relay_s_id_and_finds_the_sends_of_faster_events(
+    tenant: Tenant, keyring: Keyring, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "REPLIES", ("127.0.0.1",))
+    name = "49a3999c-0ce1-4ea6-ab68-afcd6dc2e794"
+    sink.reply = f"250 OK {name}"
+    await add_leads(tenant, 2)
+    await launched(tenant, keyring, sink.port)
+    at = datetime.now(UTC) + timedelta(seconds=1)
+    early, late = (
+        NormalEvent("opened", f"lead{n}@example.org", at, "resend", message_id=name, event_id=str(n)) for n in (1, 2)
+    )
+    assert (await ingest(tenant, keyring, [early])).unknown == 1
+    assert (await dispatch.run(tenant, keyring)).sent == 2
+    assert (await ingest(tenant, keyring, [late])).unknown == 0
+    opened = await rows(
+        tenant,
+        "SELECT recipient FROM outreach.email_sends WHERE workspace_id = %s AND opened_at IS NOT NULL ORDER BY 1",
+        tenant.workspace_id,
+    )
+    assert [row["recipient"] for row in opened] == ["lead1@example.org", "lead2@example.org"]

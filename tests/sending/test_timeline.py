@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from mailing import Sink, add_leads, campaign_file, launched, rows, statuses
@@ -32,8 +32,11 @@ async def test_a_mail_s_whole_story(tenant: Tenant, keyring: Keyring, sink: Sink
     await launched(tenant, keyring, sink.port, steps=STEPS)
     before = told(await why(tenant, "lead1@example.org", "spring"))
     assert "step 1: it is due and waits for a worker" in before
-    assert "step 2: it waits until" in before
+    assert "schedule: step 2 is scheduled from ann@sender.example, 2 days after step 1\n" in before
+    assert "step 2: it waits until step 1 has left, and 2 days more" in before
     await dispatch.run(tenant, keyring)
+    later = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%d")
+    assert f"step 2: it waits until {later}" in told(await why(tenant, "lead1@example.org", "spring"))
     message = str(sink.parsed("lead1@example.org")["Message-ID"])
     [send] = await rows(
         tenant,

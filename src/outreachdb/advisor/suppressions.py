@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from outreachdb.advisor.findings import Finding
 from outreachdb.advisor.rulebook import rules
-from outreachdb.errors import InvalidInput
+from outreachdb.errors import InvalidInput, plain_message
 
 
 class Suppression(BaseModel):
@@ -96,7 +96,7 @@ def load(path: Path) -> Suppressions:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InvalidInput(
-            f"{path}: entry {place}: {first['msg']}", hint="rule, reason and until are needed"
+            f"{path}: entry {place}: {plain_message(first['msg'])}", hint="rule, reason and until are needed"
         ) from error
     for number, item in enumerate(items):
         if item.rule not in rules():

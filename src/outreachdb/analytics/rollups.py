@@ -1,9 +1,12 @@
-"""Fold deltas into rollups: one transaction per workspace and portion, exact whoever else folds or ingests."""
+"""Fold deltas into rollups, and compare rollups with a recount: exact whoever else folds or ingests meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
 
 from psycopg import errors as pg
 
@@ -13,14 +16,33 @@ from outreachdb.db.tenant import TRUSTED_ROLE, Tenant, session
 from outreachdb.errors import OutreachDBError
 
 PORTION = 100_000
+# Days that one run compares: with a year alive each is compared every 31 runs.
+DAYS = 12
 ATTEMPTS = 5
+T = TypeVar("T")
 Q = Queries("outreachdb.analytics")
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """Days and buckets that were compared with a recount; ``drifted`` of the buckets and totals were wrong."""
+
+    days: int = 0
+    buckets: int = 0
+    drifted: int = 0
+
+    def __add__(self, other: Reconciled) -> Reconciled:
+        return Reconciled(self.days + other.days, self.buckets + other.buckets, self.drifted + other.drifted)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON shows it."""
+        return asdict(self)
 
 
 async def fold(tenant: Tenant, *, portion: int = PORTION) -> int:
     """Fold the workspace's deltas, ``portion`` per transaction; how many rows were folded (0 when another folds)."""
     total = 0
-    while folded := await _fold_portion(tenant, portion):
+    while folded := await _again(lambda: _fold_portion(tenant, portion)):
         total += folded
         if folded < portion:
             break
@@ -34,11 +56,41 @@ async def fold_all(pools: Pools) -> int:
     return sum([await fold(Tenant(pools, row["id"], row["name"])) for row in rows])
 
 
+async def reconcile(tenant: Tenant, *, days: int = DAYS, repair: bool = False) -> Reconciled:
+    """Compare the rollups of ``days`` days with a recount of the events and sends that are still there.
+
+    The days compared longest ago come first, so that a wrong bucket is found within ceil(live days / ``days``) runs.
+    What differs stands in ``analytics.rollup_drifts``; ``repair`` mends it. Nothing is done where somebody folds.
+    """
+
+    async def once() -> Reconciled:
+        async with tenant.session("jobs", doing="comparing rollups with a recount") as open_session:
+            row = await open_session.one(Q.reconcile, {"days": days, "repair": repair})
+        return Reconciled(**row) if row else Reconciled()
+
+    return await _again(once)
+
+
+async def reconcile_all(pools: Pools, *, days: int = DAYS, repair: bool = False) -> Reconciled:
+    """The same for every workspace, one after another."""
+    async with session(pools, role=TRUSTED_ROLE, workload="jobs", doing="listing workspaces") as open_session:
+        rows = await open_session.all(Q.workspaces)
+    found = Reconciled()
+    for row in rows:
+        found += await reconcile(Tenant(pools, row["id"], row["name"]), days=days, repair=repair)
+    return found
+
+
 async def _fold_portion(tenant: Tenant, portion: int) -> int:
+    async with tenant.session("jobs", doing="folding rollups") as open_session:
+        return int(await open_session.value(Q.fold, {"limit": portion}))
+
+
+async def _again(work: Callable[[], Awaitable[T]]) -> T:
+    """Try again what met somebody else's transaction."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            async with tenant.session("jobs", doing="folding rollups") as open_session:
-                return int(await open_session.value(Q.fold, {"limit": portion}))
+            return await work()
         except OutreachDBError as error:
             passing = isinstance(error.__cause__, pg.SerializationFailure | pg.DeadlockDetected)
             if attempt == ATTEMPTS or not passing:

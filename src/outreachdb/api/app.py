@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from fastapi import FastAPI
 
-from outreachdb.api import events, problems, tracking
-from outreachdb.db.pools import Pools, check_server
+from outreachdb.api import events, operations, problems, tracking
+from outreachdb.api.requests import RequestIds
+from outreachdb.db.pools import Pools
 from outreachdb.errors import UsageError
 from outreachdb.secrets import Keyring
 from outreachdb.version import __version__
@@ -32,14 +33,9 @@ def create_app(pools: Pools, keyring: Keyring) -> FastAPI:
     app.state.pools, app.state.keyring = pools, keyring
     problems.install(app)
     app.include_router(events.router)
+    app.include_router(operations.router)
     app.include_router(tracking.router)
-
-    @app.get("/health")
-    async def health() -> dict[str, str | int]:
-        """Whether the database answers."""
-        version = await check_server(pools.url("web"), pools.settings.connect_timeout)
-        return {"status": "ok", "postgresql": version // 10000}
-
+    app.add_middleware(RequestIds)
     return app
 
 

@@ -31,7 +31,7 @@ DIFFERENT: dict[str, dict[str, Any]] = {
 TABLES = """
 SELECT c.oid::regclass::text
 FROM pg_class AS c
-WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
   AND c.relnamespace::regnamespace::text IN ('outreach', 'analytics', 'ops')
 """
 INSTANTS = "SELECT launched_at FROM outreach.campaigns WHERE workspace_id = 1 AND id BETWEEN %s AND %s ORDER BY id"
@@ -124,6 +124,7 @@ def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         "send_status": "failed",
         "step": 1,
         "event_keys": ["event-777", "event-888"],
+        "provider_id": "relay-99007",
         "event": "opened",
         "activity_type": "email_clicked",
         # operations
@@ -147,6 +148,9 @@ def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         # analytics and operations
         "grain": "campaign",
         "key": "50",
+        "rollup_day": now.date() - timedelta(days=3),
+        "scope": "mailbox",
+        "view_name": "view_777",
         "table_name": "table_7",
         "schema_name": "outreach",
         "index_name": "index_77",

@@ -114,17 +114,20 @@ SELECT 1, 1 + n % 100, 1 + n, 'suppressed' FROM generate_series(1, 20000) AS n;
 
 -- What grows only: in the order of time, a row every 65 seconds, nine of ten of the big workspace, the others spread over a
 -- thousand, as a service for many has it.
-INSERT INTO outreach.message_log (workspace_id, id, created_at, lead_id, campaign_id, send_id, message_id, sender, recipient, subject)
+INSERT INTO outreach.message_log (workspace_id, id, created_at, lead_id, campaign_id, send_id, message_id, provider_id, sender, recipient, subject)
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n / 10 % 1000 END, n, now() - (200000 - n) * interval '65 seconds',
-       (n::bigint * 7919) % 200000 + 1, 1 + n / 2000, n, '<' || n || '@mail.example>', 'sender@mail.example',
-       'person' || n || '@company.example', 'Subject'
+       (n::bigint * 7919) % 200000 + 1, 1 + n / 2000, n, '<' || n || '@mail.example>',
+       CASE WHEN n % 20 = 7 THEN 'relay-' || n END, 'sender@mail.example', 'person' || n || '@company.example', 'Subject'
 FROM generate_series(1, 200000) AS n;
 INSERT INTO outreach.email_events (
-    workspace_id, event_key, created_at, event, provider, send_id, campaign_id, lead_id, step, recipient)
+    workspace_id, event_key, created_at, received_at, event, provider, message_id, send_id, campaign_id, lead_id, step, recipient)
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n / 10 % 1000 END, 'event-' || n, now() - (200000 - n) * interval '65 seconds',
+       now() - (200000 - n) * interval '65 seconds',
        CASE WHEN n % 100 < 55 THEN 'delivered' WHEN n % 100 < 85 THEN 'opened' WHEN n % 100 < 94 THEN 'clicked'
             WHEN n % 100 < 97 THEN 'bounced' WHEN n % 100 < 99 THEN 'replied' ELSE 'unsubscribed' END,
-       'sendgrid', n, 1 + n / 2000, (n::bigint * 7919) % 200000 + 1, 1, 'person' || n || '@company.example'
+       'sendgrid', CASE WHEN n % 100 = 13 THEN 'relay-' || n ELSE '<' || n || '@mail.example>' END,
+       CASE WHEN n % 100 <> 13 THEN n END, 1 + n / 2000, (n::bigint * 7919) % 200000 + 1, 1,
+       'person' || n || '@company.example'
 FROM generate_series(1, 199999) AS n;
 INSERT INTO outreach.lead_activities (workspace_id, id, created_at, lead_id, activity_type, campaign_id, details)
 SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n / 10 % 1000 END, n, now() - (200000 - n) * interval '65 seconds',
@@ -201,13 +204,38 @@ SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, n, CASE WHEN n % 5 > 0 T
        now() - (20000 - n) * interval '10 minutes'
 FROM generate_series(1, 20000) AS n;
 
-INSERT INTO analytics.rollups (workspace_id, grain, key, kind, day, total, people)
-SELECT 1, 'campaign', (1 + n / 200)::text, (ARRAY['sent', 'delivered', 'opened', 'clicked'])[1 + n % 4], current_date - (n / 4 % 50), 20, 10
+INSERT INTO analytics.rollups (workspace_id, grain, key, kind, day, total, mails, people)
+SELECT 1, 'campaign', (1 + n / 200)::text, (ARRAY['sent', 'delivered', 'opened', 'clicked'])[1 + n % 4], current_date - (n / 4 % 50), 20, 12, 10
 FROM generate_series(0, 19999) AS n;
-INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
-SELECT 1, 'campaign', (1 + n / 200)::text, 'opened', current_date, 20, 10 FROM generate_series(0, 19999) AS n;
-INSERT INTO analytics.people_first (workspace_id, grain, key, kind, lead_id, first_at)
-SELECT 1, 'campaign', (1 + n / 1000)::text, 'opened', n, now() FROM generate_series(1, 100000) AS n;
+INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, mails, people)
+SELECT 1, 'campaign', (1 + n / 200)::text, 'opened', current_date, 20, 12, 10 FROM generate_series(0, 19999) AS n;
+INSERT INTO analytics.totals (workspace_id, grain, key, kind, total, mails, people)
+SELECT 1, CASE WHEN n < 400 THEN 'campaign' ELSE 'domain' END, (1 + n / 4)::text,
+       (ARRAY['sent', 'delivered', 'opened', 'clicked'])[1 + n % 4], abs(hashint4(n)) % 5000, 12, 10
+FROM generate_series(0, 39999) AS n;
+INSERT INTO analytics.people_first (workspace_id, lead_id, grain, key, opened_at)
+SELECT 1, n, g.grain, (1 + n / 1000)::text, now() FROM generate_series(1, 50000) AS n, (VALUES ('campaign'), ('domain')) AS g (grain);
+INSERT INTO analytics.engaged_leads (workspace_id, leads) SELECT 1 + n % 10, ARRAY[n] FROM generate_series(1, 20000) AS n;
+-- Three rows for a workspace, days for a check: filled for many workspaces, so that the plan shows what the key is there for.
+INSERT INTO analytics.engagement_levels (workspace_id, level, leads)
+SELECT w, l, 10 FROM generate_series(1, 5000) AS w, unnest(ARRAY['warm', 'engaged', 'hot']) AS l;
+INSERT INTO analytics.rollup_checks (workspace_id, day, checked_at, buckets)
+SELECT w, current_date - d, now(), 10 FROM generate_series(1, 50) AS w, generate_series(1, 300) AS d;
+INSERT INTO analytics.rollup_drifts (workspace_id, found_at, grain, key, kind, day, total)
+SELECT 1 + n % 20, now() - n * interval '10 minutes', 'campaign', n::text, 'opened', current_date, 1 FROM generate_series(1, 20000) AS n;
+INSERT INTO analytics.rollup_freezes (workspace_id, table_name, range_start, range_end, frozen_through)
+SELECT w, 'email_events', now() - m * interval '1 month', now(), current_date FROM generate_series(0, 999) AS w, generate_series(1, 12) AS m;
+INSERT INTO analytics.view_refreshes (view_name, refreshed_at, duration, row_count)
+SELECT 'view_' || n, now(), interval '1 second', 1 FROM generate_series(1, 5000) AS n;
+INSERT INTO analytics.totals (workspace_id, grain, key, kind, total, mails, people)
+SELECT 1, 'step', n || ':1', 'sent', 20, 20, 20 FROM generate_series(1, 5000) AS n;
+INSERT INTO analytics.rollups (workspace_id, grain, key, kind, day, total, mails)
+SELECT 1, 'mailbox', n::text, 'sent', current_date - 1, 50, 50 FROM generate_series(1, 5000) AS n;
+REFRESH MATERIALIZED VIEW analytics.campaign_analytics;
+REFRESH MATERIALIZED VIEW analytics.campaign_performance;
+REFRESH MATERIALIZED VIEW analytics.email_deliverability_metrics;
+REFRESH MATERIALIZED VIEW analytics.lead_analytics;
+REFRESH MATERIALIZED VIEW analytics.workspace_usage_analytics;
 
 INSERT INTO ops.index_usage_stats
     (captured_at, schema_name, table_name, index_name, index_scans, tuples_read, tuples_fetched, index_bytes)
@@ -231,6 +259,7 @@ SELECT 'job_' || n % 15, 'succeeded', now() - n * interval '10 minutes' FROM gen
 INSERT INTO ops.partition_archives (table_name, partition_name, range_start, range_end, file, row_count, content_sha256, revision)
 SELECT 'table_' || n % 10, 'table', now() - n * interval '1 day', now(), 'file', 1, '\x00', '0010' FROM generate_series(1, 5000) AS n;
 -- A handful of rows each in real life, where no index is needed; filled so that the plan shows what the key is there for.
+INSERT INTO ops.partition_adoptions (table_name, state) SELECT 'table_' || n, 'copying' FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.partitioned_tables (table_name) SELECT 'table_' || n FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.alembic_version (version_num) SELECT 'r' || n FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.routine_files (room, sha256) SELECT 'room_' || n, 'hash' FROM generate_series(1, 5000) AS n;

@@ -15,6 +15,7 @@ from outreachdb.errors import OutreachDBError
 from outreachdb.progress import Progress, silent
 from outreachdb.tenancy import workspaces
 
+WORKSPACE = "bench"
 SENDS = 200_000
 WORKERS = 2
 BY_WORKER = 100_000
@@ -23,19 +24,20 @@ HTTP_BATCH = 500
 LIBRARY_LIMIT = 20_000.0
 HTTP_LIMIT = 5_000.0
 FLAT_LIMIT = 1.25  # times the cost of an event with a fiftieth stored
-PORTION = 1_000_000
+PORTION = 500_000
+FILLERS = 2
 CAMPAIGN = """
     WITH campaign AS (
         INSERT INTO outreach.campaigns (workspace_id, name, status, launched_at)
-        VALUES (%(ws)s, 'bench', 'running', date_trunc('minute', now()) - interval '2 hours') RETURNING id, launched_at
+        VALUES (%(ws)s, %(name)s, 'running', date_trunc('minute', now()) - interval '2 hours') RETURNING id, launched_at
     ), mailbox AS (
         INSERT INTO outreach.mailboxes (workspace_id, address, smtp_host)
-        SELECT %(ws)s, 'bench' || n || '@sender.example', '127.0.0.1' FROM generate_series(1, 20) AS n RETURNING id
+        SELECT %(ws)s, %(name)s || n || '@sender.example', '127.0.0.1' FROM generate_series(1, 20) AS n RETURNING id
     ), boxes AS (
         SELECT array_agg(id) AS ids FROM mailbox
     ), people AS (
         INSERT INTO outreach.leads (workspace_id, email, status)
-        SELECT %(ws)s, 'lead' || n || '@buyer' || n %% 5000 || '.example', 'contacted'
+        SELECT %(ws)s, %(name)s || n || '@buyer' || n %% 5000 || '.example', 'contacted'
         FROM generate_series(1, %(sends)s) AS n
         RETURNING id, email
     )
@@ -44,7 +46,8 @@ CAMPAIGN = """
     SELECT %(ws)s, c.launched_at, c.id, p.id, b.ids[1 + p.id %% 20], 1, 'sent', p.email, c.launched_at, c.launched_at
     FROM people AS p, campaign AS c, boxes AS b
 """
-# A year's events of other campaigns, straight into the months: what an ingest finds, not what it does.
+# A year's events of other campaigns of the workspace, straight into the months: what an ingest finds, not what it does.
+# Their keys are as random as SendGrid's, so that the new ones land anywhere in the index.
 STORED = """
     INSERT INTO outreach.email_events (
         workspace_id, event_key, created_at, event, provider, send_id, campaign_id, lead_id, step, recipient, raw)
@@ -55,6 +58,7 @@ STORED = """
     FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n
 """
 MONTHS = "SELECT outreach.ensure_partitions('email_events', now() - interval '301 days', now())"
+CAMPAIGNS = "SELECT count(*) FROM outreach.campaigns"
 CHILD = "from outreachdb.benchmarks.events import child; child()"
 
 
@@ -62,6 +66,8 @@ async def run(url: str, events: int = 5_000_000, progress: Progress = silent) ->
     """Ingest into a scratch database that holds ``events`` / 50, then into one that holds ``events``."""
     async with scratch_database(url, "events") as scratch:
         await migrate.upgrade(scratch)
+        async with Pools(Settings.load({}, database_url=scratch)) as pools:
+            await workspaces.create(pools, WORKSPACE)
         stored = max(events // 50, 1)
         await _fill(scratch, 0, stored, progress)
         first = await _library(scratch, progress)
@@ -76,29 +82,34 @@ async def run(url: str, events: int = 5_000_000, progress: Progress = silent) ->
 
 
 async def _fill(url: str, first: int, last: int, progress: Progress) -> None:
+    async with Pools(Settings.load({}, database_url=url)) as pools:
+        workspace = (await workspaces.tenant(pools, WORKSPACE)).workspace_id
+    portions = iter(range(first, last, PORTION))
+
+    async def work() -> None:
+        async with await connect(url, autocommit=True) as connection:
+            for start in portions:
+                progress("storing events", start, last)
+                given = {"ws": workspace, "first": start + 1, "last": min(start + PORTION, last)}
+                await connection.execute(STORED, given)
+
     async with await connect(url, autocommit=True) as connection:
-        row = await (await connection.execute("SELECT id FROM outreach.workspaces WHERE name = 'stored'")).fetchone()
-        if row is None:
-            async with Pools(Settings.load({}, database_url=url)) as pools:
-                row = {"id": (await workspaces.create(pools, "stored")).id}
         await connection.execute(MONTHS)
-        for start in range(first, last, PORTION):
-            progress("storing events", start, last)
-            given = {"ws": row["id"], "first": start + 1, "last": min(start + PORTION, last)}
-            await connection.execute(STORED, given)
+        await asyncio.gather(*(work() for _ in range(FILLERS)))
         await connection.execute("VACUUM (ANALYZE) outreach.email_events")
+        await connection.execute("CHECKPOINT")
 
 
 async def _campaign(url: str) -> str:
-    """A workspace of its own for each measurement, whose sends have no event yet; its name."""
+    """A campaign of its own for each measurement, whose sends have no event yet; its name."""
     async with Pools(Settings.load({}, database_url=url)) as pools:
-        name = f"bench-{len(await workspaces.listed(pools))}"
-        await workspaces.create(pools, name)
-        tenant = await workspaces.tenant(pools, name)
+        tenant = await workspaces.tenant(pools, WORKSPACE)
         async with tenant.trusted() as session:
-            await session.execute(CAMPAIGN, {"ws": tenant.workspace_id, "sends": SENDS})
+            name = f"bench-{await session.value(CAMPAIGNS)}-"
+            await session.execute(CAMPAIGN, {"ws": tenant.workspace_id, "sends": SENDS, "name": name})
     async with await connect(url, autocommit=True) as connection:
         await connection.execute("VACUUM (ANALYZE) outreach.email_sends, outreach.leads")
+        await connection.execute("CHECKPOINT")
     return name
 
 

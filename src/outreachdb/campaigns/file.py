@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from datetime import time
@@ -23,7 +24,7 @@ from pydantic import (
 )
 
 from outreachdb.campaigns.templates import MissingPolicy, StepTemplates, sample_lead
-from outreachdb.errors import InvalidInput
+from outreachdb.errors import InvalidInput, plain_message
 from outreachdb.segments import definition as definitions
 
 MAX_BYTES = 2 * 1024 * 1024
@@ -187,6 +188,12 @@ class CampaignFile(_Strict):
     track: list[Literal["opens", "clicks"]] = ["opens", "clicks"]
 
 
+# Key of a campaign file -> what its value, or each item of it, must be.
+MODELS: dict[str, type[BaseModel]] = {
+    "mailboxes": MailboxEntry, "ramp_up": RampUp, "smtp": Smtp, "steps": Step, "variants": Variant, "window": Window,
+}  # fmt: skip
+
+
 def parse(data: Any, *, where: str = "campaign") -> CampaignFile:
     """Check a campaign given as plain data, templates included; raises InvalidInput that names the spot."""
     try:
@@ -274,12 +281,23 @@ def _spot(location: tuple[int | str, ...]) -> str:
     return spot.lstrip(".") or "the file"
 
 
+def _unknown_key(location: tuple[int | str, ...]) -> str:
+    """The key, and the one that it may have meant, which is one of the model that it stands in."""
+    model: type[BaseModel] = CampaignFile
+    for part in location[:-1]:
+        model = MODELS.get(str(part), model)
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    near = difflib.get_close_matches(str(location[-1]), known, 1)
+    meant = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(known)}"
+    return f'unknown key "{location[-1]}"; {meant}'
+
+
 def _problem(error: Any) -> str:
     if error["type"] == "extra_forbidden":
-        return "unknown key"
+        return _unknown_key(error["loc"])
     if error["type"] == "missing":
         return "is missing"
     if error["loc"][:1] == ("segment",):
         return "must be a segment's name or a definition"
-    message = str(error["msg"]).removeprefix("Value error, ")
+    message = plain_message(str(error["msg"]))
     return message[0].lower() + message[1:]

@@ -34,6 +34,8 @@ BEGIN
                          ELSE 'from there it may become ' || array_to_string(allowed, ', ')
                               || CASE WHEN 'scheduled' IN (current.status, allowed[1]) THEN ', or be launched' ELSE '' END END;
     END IF;
+    -- Whoever was told that it is paused or cancelled doesn't look again after a crash.
+    PERFORM outreach.commit_durably();
     IF wanted = 'cancelled' AND current.launched_at IS NOT NULL THEN
         UPDATE outreach.email_sends AS s
         SET status = 'cancelled', last_error = 'the campaign was cancelled'

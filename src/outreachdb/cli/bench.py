@@ -11,16 +11,20 @@ from outreachdb.app import embedded_url
 from outreachdb.benchmarks import (
     advice,
     advisor,
+    analytics,
     estimates,
     events,
     imports,
     indexes,
     migration,
+    partitions,
+    pools,
     population,
     search,
     segments,
     sending,
     server,
+    tuning,
 )
 from outreachdb.benchmarks.measure import Result, machine
 from outreachdb.cli.context import run, settings
@@ -30,21 +34,27 @@ from outreachdb.errors import UsageError
 from outreachdb.progress import Progress
 
 Benchmark = Callable[[str, int, Progress], Awaitable[list[Result]]]
-# Name -> benchmark and how many leads (events: stored events) it takes where none are given.
+# Name -> benchmark and how many leads (EVENTS: stored events) it takes where none are given.
 BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "advice": (advice.run, 2_000_000),
     "advisor": (advisor.run, 0),
+    "analytics": (analytics.run, 50_000_000),
     "estimates": (estimates.run, 200_000),
     "events": (events.run, 5_000_000),
     "import": (imports.run, 1_000_000),
     "import-scale": (imports.run_scale, 5_000_000),
     "indexes": (indexes.run, 0),
     "migration": (migration.run, 2_000_000),
+    "partitions": (partitions.run, 5_000_000),
+    "pools": (pools.run_pools, 0),
     "search": (search.run, 2_000_000),
     "segments": (segments.run, 2_000_000),
     "sending": (sending.run, 1_000_000),
     "server": (server.run, 0),
+    "tuning": (tuning.run, 200_000),
 }
+# These count events (a month of `partitions` rows), not leads.
+BY_EVENTS = {"analytics", "events", "partitions"}
 # These ask the same people, who are loaded once where both are wanted.
 SHARED = {"search": search.measured, "segments": segments.measured}
 
@@ -60,7 +70,11 @@ def bench(
     ] = None,
     leads: Annotated[int | None, typer.Option(min=1000, help="How many leads; each benchmark has a default.")] = None,
     events: Annotated[
-        int | None, typer.Option(min=1000, help="How many events are stored already when `events` is measured.")
+        int | None,
+        typer.Option(
+            min=1000,
+            help="Events stored before `analytics` and `events` are measured; rows of a month in `partitions`.",
+        ),
     ] = None,
 ) -> None:
     """Measure on a scratch database: ours, the limit and the ratio, all from this run."""
@@ -88,7 +102,7 @@ async def _all(
     for name in names:
         benchmark, default = BENCHMARKS[name]
         if name not in together:
-            results += await benchmark(url, (stored if name == "events" else leads) or default, progress)
+            results += await benchmark(url, (stored if name in BY_EVENTS else leads) or default, progress)
     if together:
         async with population.scratch(url, leads or BENCHMARKS["search"][1], progress) as people:
             for measured in together.values():

@@ -123,10 +123,17 @@ def resume_import(
 
 
 @imports.command("undo")
-def undo_import(import_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+def undo_import(
+    import_id: Annotated[int, typer.Argument(metavar="ID")],
+    keep_changed: Annotated[
+        bool, typer.Option("--keep-changed", help="Leave leads that later imports changed as they are, for good.")
+    ] = False,
+) -> None:
     """Undo an import: leads it changed are restored, leads it created go; those in use since stay and are named."""
     with bar("undo") as progress:
-        report = tenant_call(lambda tenant: importing.undo(tenant, import_id, progress=progress))
+        report = tenant_call(
+            lambda tenant: importing.undo(tenant, import_id, keep_changed=keep_changed, progress=progress)
+        )
     emit(report.document(), _undone(report))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
@@ -12,13 +13,14 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from outreachdb.app import embedded_url
-from outreachdb.cli.context import run, settings
+from outreachdb.cli.context import options, run, settings
 from outreachdb.cli.output import emit, table
 from outreachdb.config import Settings
 from outreachdb.db import catalogue, constraints, migrate
 from outreachdb.db.constraints import Finding
 from outreachdb.db.migrate import MigrationRun, StepReport
 from outreachdb.db.migrating.sampling import SAMPLING_MS
+from outreachdb.errors import Cancelled, UsageError
 
 T = TypeVar("T")
 
@@ -49,9 +51,21 @@ def upgrade(
 def rollback(
     steps: Annotated[int, typer.Option(min=1, help="How many revisions to take back.")] = 1,
     to: Annotated[str | None, typer.Option(help="Revision to go back to; `base` removes the schema.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove the whole schema without asking.")] = False,
 ) -> None:
     """Take revisions back, newest first; data in what they made is lost."""
+    if not yes and (to == "base" or steps >= len(migrate.history())):
+        _confirm_removal()
     _show(_on_database(lambda url, given: migrate.rollback(url, steps, to=to, settings=given, on_step=_tell)))
+
+
+def _confirm_removal() -> None:
+    """Ask a person before the whole schema goes; where none sits there, say how to mean it."""
+    what = "this removes the whole schema with all workspaces, leads, sends and events"
+    if options.json or not sys.stdin.isatty():
+        raise UsageError(what, hint="give --yes if that is meant")
+    if not typer.confirm(f"{what[0].upper()}{what[1:]}. Go on?", err=True):
+        raise Cancelled("nothing was taken back")
 
 
 def verify() -> None:

@@ -19,7 +19,7 @@ from rich.text import Text
 from outreachdb.cli.context import options
 from outreachdb.errors import CatalogueDrift, OutreachDBError
 
-NARROW = 140  # columns where no terminal tells its width
+UNBOUNDED = 100_000  # columns where no terminal tells its width: a table is as wide as it is
 
 
 def emit(document: Mapping[str, Any], text: str | RenderableType) -> None:
@@ -61,18 +61,16 @@ def cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float | Decimal):
-        return f"{value:,.2f}"
+    if isinstance(value, int | float | Decimal):
+        return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return str(value)
+    return json.dumps(value, default=plain_value, ensure_ascii=False) if isinstance(value, dict) else str(value)
 
 
 def stdout() -> Console:
-    """The console for results; wide where no terminal says otherwise, so that pipes don't fold lines."""
-    return Console(width=None if sys.stdout.isatty() else NARROW)
+    """The console for results; where no terminal says otherwise no line is folded, whatever COLUMNS says."""
+    return Console(width=None if sys.stdout.isatty() else UNBOUNDED)
 
 
 def fail(error: OutreachDBError) -> int:

@@ -62,9 +62,14 @@ def list_actions(
     emit({"actions": rows}, table("", columns, shown))
 
 
-def undo(action_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+def undo(
+    action_id: Annotated[int, typer.Argument(metavar="ID")],
+    keep_changed: Annotated[
+        bool, typer.Option("--keep-changed", help="Leave leads that later imports or actions changed as they are.")
+    ] = False,
+) -> None:
     """Take an action back; leads that were written since stay and are named."""
-    done = tenant_call(lambda tenant: segments.undo_action(tenant, action_id))
+    done = tenant_call(lambda tenant: segments.undo_action(tenant, action_id, keep_changed=keep_changed))
     line = f"action {action_id} undone: {done.restored:,} restored ({done.seconds:.1f} s)"
     emit(_document(done), "\n".join([line, *_kept(done.kept)]))
 

@@ -49,7 +49,7 @@ def create(name: str, where: Given, note: Note = None, yes: Yes = False) -> None
     made = _confirmed(
         yes, lambda sure: lambda tenant: segments.create(tenant, name, given, by=who(), note=note, confirmed=sure)
     )
-    emit(dataclasses.asdict(made), f"segment {made.name} created")
+    emit(dataclasses.asdict(made) | pointed_out(given), f"segment {made.name} created")
 
 
 @commands.command()
@@ -59,7 +59,7 @@ def update(name: Saved, where: Given, note: Note = None, yes: Yes = False) -> No
     made = _confirmed(
         yes, lambda sure: lambda tenant: segments.update(tenant, name, given, by=who(), note=note, confirmed=sure)
     )
-    emit(dataclasses.asdict(made), f"segment {made.name} is at version {made.version}")
+    emit(dataclasses.asdict(made) | pointed_out(given), f"segment {made.name} is at version {made.version}")
 
 
 @commands.command("list")
@@ -137,7 +137,8 @@ def count(
         yes, lambda sure: lambda tenant: segments.count(tenant, segment, estimate=estimate, confirmed=sure)
     )
     about = "about " if found.estimated else ""
-    emit(dataclasses.asdict(found), f"{about}{found.count:,} leads ({found.seconds * 1000:,.0f} ms)")
+    noted = pointed_out(segment)
+    emit(dataclasses.asdict(found) | noted, f"{about}{found.count:,} leads ({found.seconds * 1000:,.0f} ms)")
 
 
 @commands.command()
@@ -163,7 +164,7 @@ def preview(
 
     found, told, meant = _confirmed(yes, work)
     columns = [*PREVIEW, *(column for column in _asked(meant) if column not in PREVIEW)]
-    document: dict[str, Any] = {"leads": found} | ({"counts": told} if counts else {})
+    document: dict[str, Any] = {"leads": found} | ({"counts": told} if counts else {}) | pointed_out(segment)
     if options.json:
         emit(document, "")
         return
@@ -186,7 +187,7 @@ def explain(name: Name = None, where: Where = None) -> None:
     ]
     for each in found.indexes:
         lines += ["", f"an index would bring it to about {each.milliseconds:,.0f} ms:", f"  {each.ddl};"]
-    emit(dataclasses.asdict(found), "\n".join(lines))
+    emit(dataclasses.asdict(found) | pointed_out(segment), "\n".join(lines))
 
 
 @commands.command()
@@ -234,6 +235,15 @@ def chosen(name: str | None, where: str | None) -> NameOrDefinition:
     return name if name is not None else definition.load(where or "")
 
 
+def pointed_out(segment: NameOrDefinition) -> dict[str, Any]:
+    """Say on stderr which custom fields of a segment nobody has; returns the same for the JSON document."""
+    unknown = tenant_call(lambda tenant: segments.unknown_fields(tenant, segment))
+    for each in unknown:
+        meant = f"; did you mean {each.meant}?" if each.meant else ""
+        sys.stderr.write(f"outreachdb: note: no lead has the field {each.field}{meant}\n")
+    return {"unknown_fields": [dataclasses.asdict(each) for each in unknown]} if unknown else {}
+
+
 def who() -> str:
     """Who sits at the keyboard, for the history."""
     try:
@@ -273,6 +283,8 @@ def _field(lead: Row, column: str) -> Any:
             value = held
             for key in keys.split("."):
                 value = value.get(key) if isinstance(value, dict) else None
+        # As it is stored: a year is no thousands, and a share has more than two digits.
+        return value if isinstance(value, str | None) else json.dumps(value, ensure_ascii=False)
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 

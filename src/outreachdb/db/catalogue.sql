@@ -10,7 +10,7 @@ WITH schemas AS (
 relations AS (
   SELECT c.*, s.nspname, quote_ident(s.nspname) || '.' || quote_ident(c.relname) AS name
   FROM pg_class c JOIN schemas s ON s.oid = c.relnamespace
-  WHERE s.nspname NOT IN ('parts', 'staging')
+  WHERE s.nspname NOT IN ('parts', 'staging') AND NOT c.relispartition
 ),
 routines AS (
   SELECT p.*, s.nspname,

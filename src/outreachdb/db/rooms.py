@@ -29,6 +29,7 @@ ROOMS = (
     "jobs",
     "pooling",
     "tuning",
+    "backup",
     "health",
     "advisor",
 )

@@ -17,12 +17,14 @@ import structlog
 from imapclient import IMAPClient
 from imapclient.exceptions import IMAPClientError
 
+from outreachdb.db.pools import Pools
 from outreachdb.db.queries import Queries
-from outreachdb.db.tenant import Tenant
+from outreachdb.db.tenant import TRUSTED_ROLE, Tenant, session
 from outreachdb.errors import InvalidInput, NotFound, OutreachDBError
 from outreachdb.events.inbound import events_of
 from outreachdb.events.ingest import IngestReport, ingest
 from outreachdb.secrets import Keyring
+from outreachdb.sending.links import checked_by
 
 BATCH = 100
 LARGEST = 256 * 1024  # bytes of a mail that are looked at: reports stand at the beginning
@@ -130,6 +132,18 @@ async def poll(tenant: Tenant, keyring: Keyring) -> PollReport:
     return report
 
 
+async def poll_everywhere(pools: Pools, keyring: Keyring) -> dict[str, PollReport]:
+    """Poll the inboxes of all workspaces, one workspace after the other; reports by name. The periodic job."""
+    async with session(pools, role=TRUSTED_ROLE, workload="jobs", doing="looking for inboxes") as open_session:
+        rows = await open_session.all(Q.workspaces_with_inboxes)
+    reports = {}
+    for row in rows:
+        reports[row["name"]] = report = await poll(Tenant(pools, row["id"], row["name"]), keyring)
+        for address, problem in report.problems.items():
+            log.warning("an inbox could not be read", workspace=row["name"], inbox=address, problem=problem)
+    return reports
+
+
 async def watch(tenant: Tenant, keyring: Keyring, every: float) -> None:
     """Poll until cancelled, ``every`` so many seconds."""
     while True:
@@ -144,7 +158,7 @@ async def _poll(tenant: Tenant, keyring: Keyring, inbox: Inbox, report: PollRepo
     async with tenant.session(doing="reading an inbox's password") as session:
         sealed = await session.value(Q.inbox_password, key)
     password = keyring.decrypt(sealed, context=_context(tenant.workspace_id, inbox.username))
-    batches = _batches(inbox, password)
+    batches = _batches(inbox, password, checked_by(tenant.pools.settings.imap_ca_file, "imap_ca_file"))
     try:
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
             events = [
@@ -169,9 +183,9 @@ class _Batch:
     mails: list[tuple[bytes, datetime]]
 
 
-def _batches(inbox: Inbox, password: str) -> Generator[_Batch]:
+def _batches(inbox: Inbox, password: str, authorities: ssl.SSLContext) -> Generator[_Batch]:
     """The new mails in order of UID, some at a time; an empty batch tells that there are none. Blocks."""
-    with contextlib.closing(_Connection(inbox, password)) as connection:
+    with contextlib.closing(_Connection(inbox, password, authorities)) as connection:
         client = connection.client
         # Read only: nobody's mail becomes "seen" because we looked.
         validity = int(client.select_folder(inbox.folder, readonly=True)[b"UIDVALIDITY"])
@@ -204,8 +218,7 @@ def _mail(item: dict[bytes, Any]) -> tuple[bytes, datetime]:
 class _Connection:
     """A connection that is logged in; closed however reading ends."""
 
-    def __init__(self, inbox: Inbox, password: str) -> None:
-        context = ssl.create_default_context()
+    def __init__(self, inbox: Inbox, password: str, context: ssl.SSLContext) -> None:
         self.client: Any = IMAPClient(
             inbox.imap_host,
             port=inbox.imap_port,

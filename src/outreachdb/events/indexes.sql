@@ -32,6 +32,13 @@ WHERE e.workspace_id = %(workspace_id)s AND e.lead_id = %(lead_id)s AND e.event 
 ORDER BY e.created_at DESC
 LIMIT %(limit)s;
 
+-- name: ix_email_events_unmatched
+-- as: trusted
+-- Events that came in before the log knew by which name their relay calls the message; few rows, as most name their send.
+SELECT e.event_key, e.created_at, e.message_id
+FROM outreach.email_events AS e
+WHERE e.workspace_id = %(workspace_id)s AND e.send_id IS NULL AND e.message_id IS NOT NULL AND e.received_at >= %(since)s;
+
 -- name: brin_email_events_created_at
 -- as: reader
 -- What each provider reported within a day, over all workspaces, for monitoring; rows arrive nearly in the order of time.

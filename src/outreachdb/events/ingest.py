@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import orjson
 import structlog
 from psycopg import errors as pg
 
@@ -123,9 +124,10 @@ async def _fold(tenant: Tenant, stored: int) -> None:
 
 
 async def _ingest_chunk(tenant: Tenant, keyring: Keyring, events: Sequence[NormalEvent]) -> IngestReport:
-    rows = json.dumps(
-        [_row(tenant.workspace_id, keyring, event) for event in events], allow_nan=False, separators=(",", ":")
-    )
+    given = [_row(tenant.workspace_id, keyring, event) for event in events]
+    nameless = any("send_id" not in row and row["message_id"] for row in given)
+    store = Q.store_by_relay if nameless else Q.store
+    rows = _json(given)
     instants = [event.timestamp for event in events]
     months = {(instant.year, instant.month) for instant in instants}
     for attempt in range(1, ATTEMPTS + 1):
@@ -134,7 +136,7 @@ async def _ingest_chunk(tenant: Tenant, keyring: Keyring, events: Sequence[Norma
                 await _prepare_months(tenant, min(instants), max(instants))
                 _state(tenant).months.update(months)
             async with tenant.session("jobs", doing="storing delivery events") as session:
-                counts = await session.one(Q.store, {"events": rows})
+                counts = await session.one(store, {"events": rows})
             return IngestReport(**counts) if counts else IngestReport()
         except OutreachDBError as error:
             if attempt == ATTEMPTS or not _passes(error.__cause__):
@@ -156,19 +158,31 @@ def _passes(cause: BaseException | None) -> bool:
     return isinstance(cause, _TRY_AGAIN)
 
 
+def _json(rows: list[dict[str, Any]]) -> str:
+    """As text for PostgreSQL; numbers that don't fit into 64 bits are for the slower writer."""
+    try:
+        return orjson.dumps(rows).decode()
+    except TypeError:
+        return json.dumps(rows, allow_nan=False, separators=(",", ":"), default=datetime.isoformat)
+
+
 def _row(workspace_id: int, keyring: Keyring, event: NormalEvent) -> dict[str, Any]:
     row: dict[str, Any] = {
         "event_key": event.key(),
-        "created_at": event.timestamp.isoformat(),
+        "created_at": event.timestamp,
         "event": event.event,
-        "severity": event.severity,
         "provider": event.provider,
         "recipient": event.recipient,
         "message_id": event.message_id,
-        "reason": event.reason,
-        "url": event.url,
         "raw": event.raw,
     }
+    # Most events have none of these: what is not said need not be read.
+    if event.severity:
+        row["severity"] = event.severity
+    if event.reason:
+        row["reason"] = event.reason
+    if event.url:
+        row["url"] = event.url
     if event.prefetched:
         row["prefetched"] = True
     reference = _reference(keyring, event)

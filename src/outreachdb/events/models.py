@@ -51,6 +51,12 @@ class EmailEvent(Base):
         Index("ix_email_events_created_at", "workspace_id", text("created_at DESC")),
         Index("ix_email_events_campaign", "workspace_id", "campaign_id", "event", text("created_at DESC")),
         Index("ix_email_events_lead", "workspace_id", "lead_id", "event", text("created_at DESC")),
+        Index(
+            "ix_email_events_unmatched",
+            "workspace_id",
+            "received_at",
+            postgresql_where=text("send_id IS NULL AND message_id IS NOT NULL"),
+        ),
         Index("brin_email_events_created_at", "created_at", postgresql_using="brin"),
         monthly(),
     )

@@ -12,6 +12,10 @@ WHERE r.table_name IN ('email_events', 'lead_activities', 'message_log') AND spa
 -- name: store
 SELECT received, stored, duplicates, rejected, unknown, reasons FROM outreach.batch_update_email_status(%(events)s::jsonb);
 
+-- name: store_by_relay
+SELECT received, stored, duplicates, rejected, unknown, reasons
+FROM outreach.batch_update_email_status(outreach.with_sends_of_relays(%(events)s::jsonb));
+
 -- name: fold
 SELECT outreach.fold_when_pending(%(least)s, %(limit)s);
 
@@ -48,6 +52,12 @@ RETURNING id, address, imap_host, imap_port, security, username, folder, uid_val
 -- name: list_inboxes
 SELECT id, address, imap_host, imap_port, security, username, folder, uid_validity, last_uid, polled_at, problem
 FROM outreach.inboxes WHERE workspace_id = %(workspace_id)s ORDER BY id;
+
+-- name: workspaces_with_inboxes
+-- Of all workspaces: a list of inboxes is short.
+SELECT w.id, w.name FROM outreach.workspaces AS w
+WHERE EXISTS (SELECT FROM outreach.inboxes AS i WHERE i.workspace_id = w.id)
+ORDER BY w.id;
 
 -- name: inbox_password
 SELECT password_encrypted FROM outreach.inboxes WHERE workspace_id = %(workspace_id)s AND id = %(id)s;

@@ -37,12 +37,22 @@ DECLARE
     addresses text[] := '{}';
     statuses text[] := '{}';
     begun timestamptz[] := '{}';
+    variants text[] := '{}';
+    delivered timestamptz[] := '{}';
+    opened timestamptz[] := '{}';
+    clicked timestamptz[] := '{}';
+    replied timestamptz[] := '{}';
+    bounced timestamptz[] := '{}';
+    complained timestamptz[] := '{}';
+    unsubscribed timestamptz[] := '{}';
     why text;
     result record;
 BEGIN
     IF jsonb_typeof(p_events) IS DISTINCT FROM 'array' THEN
         RAISE EXCEPTION 'the events must be a JSON array' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    -- A provider that was told "stored" does not report again.
+    PERFORM outreach.commit_durably();
     SELECT arrived - make_interval(months => coalesce(r.retention_months, 120)::integer) INTO horizon
     FROM ops.partitioned_tables AS r
     WHERE r.table_name = 'email_events';
@@ -60,10 +70,13 @@ BEGIN
     LOOP
         SELECT array_agg(s.id) AS ids, array_agg(s.created_at) AS instants, array_agg(s.campaign_id) AS campaigns,
                array_agg(s.step) AS steps, array_agg(s.lead_id) AS leads, array_agg(s.mailbox_id) AS mailboxes,
-               array_agg(lower(s.recipient)) AS addresses, array_agg(s.status) AS statuses, array_agg(s.begun_at) AS begun
+               array_agg(lower(s.recipient)) AS addresses, array_agg(s.status) AS statuses, array_agg(s.begun_at) AS begun,
+               array_agg(s.variant) AS variants, array_agg(s.delivered_at) AS delivered, array_agg(s.opened_at) AS opened,
+               array_agg(s.clicked_at) AS clicked, array_agg(s.replied_at) AS replied, array_agg(s.bounced_at) AS bounced,
+               array_agg(s.complained_at) AS complained, array_agg(s.unsubscribed_at) AS unsubscribed
         INTO sends
         FROM (
-            SELECT l.id, l.created_at, l.campaign_id, l.step, l.lead_id, l.mailbox_id, l.recipient, l.status, l.begun_at
+            SELECT l.*
             FROM unnest(months.wanted) AS w (id)
             CROSS JOIN LATERAL (
                 SELECT * FROM outreach.email_sends AS e
@@ -82,6 +95,14 @@ BEGIN
         addresses := addresses || sends.addresses;
         statuses := statuses || sends.statuses;
         begun := begun || sends.begun;
+        variants := variants || sends.variants;
+        delivered := delivered || sends.delivered;
+        opened := opened || sends.opened;
+        clicked := clicked || sends.clicked;
+        replied := replied || sends.replied;
+        bounced := bounced || sends.bounced;
+        complained := complained || sends.complained;
+        unsubscribed := unsubscribed || sends.unsubscribed;
     END LOOP;
 
     IF 'unknown' = ANY (statuses) THEN
@@ -95,6 +116,15 @@ BEGIN
     WITH found AS MATERIALIZED (
         SELECT * FROM unnest(ids, instants, campaigns, steps, leads, mailboxes, addresses, statuses, begun)
             AS f (send_id, launched_at, campaign_id, step, lead_id, mailbox_id, address, status, begun_at)
+    ), before AS MATERIALIZED (
+        -- What the rollups ask of the sends: their keys, and the instants that they had.
+        SELECT f.send_id, f.lead_id, f.step, f.campaign_id::text AS campaign, f.mailbox_id::text AS mailbox,
+               split_part(f.address, '@', -1) AS domain, f.variant, f.delivered_at, f.opened_at, f.clicked_at, f.replied_at,
+               f.bounced_at, f.complained_at, f.unsubscribed_at
+        FROM unnest(ids, leads, steps, campaigns, mailboxes, addresses, variants, delivered, opened, clicked, replied, bounced,
+                    complained, unsubscribed)
+            AS f (send_id, lead_id, step, campaign_id, mailbox_id, address, variant, delivered_at, opened_at, clicked_at,
+                  replied_at, bounced_at, complained_at, unsubscribed_at)
     ), given AS MATERIALIZED (
         SELECT e.*,
                CASE WHEN e.event_key IS NULL OR e.created_at IS NULL OR e.event IS NULL OR e.provider IS NULL THEN 'incomplete'
@@ -144,49 +174,6 @@ BEGIN
                'settled by an event'
         FROM settled AS s
         LEFT JOIN outreach.mailboxes AS b ON b.workspace_id = ws AND b.id = s.mailbox_id
-    ), firsts AS (
-        INSERT INTO analytics.people_first AS p (workspace_id, grain, key, kind, lead_id, first_at)
-        SELECT ws, k.grain, k.key, t.event, t.lead_id, min(t.created_at)
-        FROM told AS t
-        CROSS JOIN LATERAL (VALUES
-            ('campaign', t.campaign_id::text), ('step', concat(t.campaign_id, ':', t.step))) AS k (grain, key)
-        WHERE t.event IN ('delivered', 'opened', 'clicked', 'replied', 'bounced', 'complained', 'unsubscribed')
-        GROUP BY k.grain, k.key, t.event, t.lead_id
-        ORDER BY k.grain, k.key, t.event, t.lead_id
-        ON CONFLICT (workspace_id, grain, key, kind, lead_id)
-        DO UPDATE SET first_at = excluded.first_at, previous_at = p.first_at
-        WHERE p.first_at > excluded.first_at
-        RETURNING p.grain, p.key, p.kind, p.first_at, p.previous_at
-    ), deltas AS (
-        -- "sent" and "failed" are the ledger's words: the sender counts them, a provider's echo would count them twice.
-        INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
-        SELECT ws, d.grain, d.key, d.kind, d.day, sum(d.total), sum(d.people)
-        FROM (
-            SELECT k.grain, k.key, t.event AS kind, t.day, count(*) AS total, 0 AS people
-            FROM told AS t
-            CROSS JOIN LATERAL (VALUES
-                ('workspace', ''), ('campaign', t.campaign_id::text), ('step', concat(t.campaign_id, ':', t.step)),
-                ('mailbox', t.mailbox_id::text), ('domain', split_part(t.address, '@', -1))) AS k (grain, key)
-            WHERE t.event NOT IN ('sent', 'failed')
-            GROUP BY k.grain, k.key, t.event, t.day
-            UNION ALL
-            -- As outreach.record_sends counts them, which didn't count these.
-            SELECT k.grain, k.key, 'sent', timezone('UTC', s.sent_at)::date, count(*),
-                   count(*) FILTER (WHERE s.step = 1 OR k.grain = 'step')
-            FROM settled AS s
-            CROSS JOIN LATERAL (VALUES
-                ('workspace', ''), ('campaign', s.campaign_id::text), ('step', concat(s.campaign_id, ':', s.step)),
-                ('mailbox', s.mailbox_id::text)) AS k (grain, key)
-            GROUP BY k.grain, k.key, timezone('UTC', s.sent_at)::date
-            UNION ALL
-            SELECT n.grain, n.key, n.kind, timezone('UTC', n.first_at)::date, 0, 1 FROM firsts AS n
-            UNION ALL
-            SELECT n.grain, n.key, n.kind, timezone('UTC', n.previous_at)::date, 0, -1
-            FROM firsts AS n
-            WHERE n.previous_at IS NOT NULL
-        ) AS d (grain, key, kind, day, total, people)
-        GROUP BY d.grain, d.key, d.kind, d.day
-        HAVING sum(d.total) <> 0 OR sum(d.people) <> 0
     ), marks AS (
         SELECT t.send_id, t.launched_at,
                min(t.created_at) FILTER (WHERE t.event = 'delivered') AS delivered_at,
@@ -198,6 +185,89 @@ BEGIN
                min(t.created_at) FILTER (WHERE t.event = 'unsubscribed') AS unsubscribed_at
         FROM told AS t
         GROUP BY t.send_id, t.launched_at
+    ), fresh AS MATERIALIZED (
+        -- What a mail met for the first time, or earlier than was known: then it moves between days.
+        SELECT f.send_id, f.lead_id, f.campaign, f.mailbox, f.domain, k.kind, k.at, k.was
+        FROM marks AS m
+        JOIN before AS f ON f.send_id = m.send_id
+        CROSS JOIN LATERAL (VALUES
+            ('delivered', m.delivered_at, f.delivered_at), ('opened', m.opened_at, f.opened_at),
+            ('clicked', m.clicked_at, f.clicked_at), ('replied', m.replied_at, f.replied_at),
+            ('bounced', m.bounced_at, f.bounced_at), ('complained', m.complained_at, f.complained_at),
+            ('unsubscribed', m.unsubscribed_at, f.unsubscribed_at)) AS k (kind, at, was)
+        WHERE k.at < coalesce(k.was, 'infinity')
+    ), firsts AS (
+        -- People: only what is new to a mail can be new to its lead.
+        INSERT INTO analytics.people_first AS p (
+            workspace_id, lead_id, grain, key, opened_at, clicked_at, replied_at, bounced_at, complained_at, unsubscribed_at)
+        SELECT ws, n.lead_id, k.grain, k.key,
+               min(n.at) FILTER (WHERE n.kind = 'opened'), min(n.at) FILTER (WHERE n.kind = 'clicked'),
+               min(n.at) FILTER (WHERE n.kind = 'replied'), min(n.at) FILTER (WHERE n.kind = 'bounced'),
+               min(n.at) FILTER (WHERE n.kind = 'complained'), min(n.at) FILTER (WHERE n.kind = 'unsubscribed')
+        FROM fresh AS n
+        CROSS JOIN LATERAL (VALUES
+            ('workspace', ''), ('campaign', n.campaign), ('mailbox', n.mailbox), ('domain', n.domain)) AS k (grain, key)
+        WHERE n.kind <> 'delivered'
+        GROUP BY n.lead_id, k.grain, k.key
+        ORDER BY n.lead_id, k.grain, k.key
+        ON CONFLICT (workspace_id, lead_id, grain, key) DO UPDATE
+        SET opened_at = least(p.opened_at, excluded.opened_at), clicked_at = least(p.clicked_at, excluded.clicked_at),
+            replied_at = least(p.replied_at, excluded.replied_at), bounced_at = least(p.bounced_at, excluded.bounced_at),
+            complained_at = least(p.complained_at, excluded.complained_at),
+            unsubscribed_at = least(p.unsubscribed_at, excluded.unsubscribed_at),
+            previous = ARRAY[p.opened_at, p.clicked_at, p.replied_at, p.bounced_at, p.complained_at, p.unsubscribed_at]
+        WHERE excluded.opened_at < coalesce(p.opened_at, 'infinity') OR excluded.clicked_at < coalesce(p.clicked_at, 'infinity')
+           OR excluded.replied_at < coalesce(p.replied_at, 'infinity') OR excluded.bounced_at < coalesce(p.bounced_at, 'infinity')
+           OR excluded.complained_at < coalesce(p.complained_at, 'infinity')
+           OR excluded.unsubscribed_at < coalesce(p.unsubscribed_at, 'infinity')
+        RETURNING p.grain, p.key, p.opened_at, p.clicked_at, p.replied_at, p.bounced_at, p.complained_at, p.unsubscribed_at,
+                  p.previous
+    ), happened AS MATERIALIZED (
+        -- Added up before it is spread over the grains. "sent" and "failed" are the ledger's words: the sender counts them, a
+        -- provider's echo would count them twice; what was settled here, it didn't count.
+        SELECT f.campaign, f.step, f.variant, f.mailbox, f.domain, h.kind, h.day, sum(h.total)::bigint AS total,
+               sum(h.mails)::bigint AS mails
+        FROM (
+            SELECT t.send_id, t.event AS kind, t.day, count(*) AS total, 0 AS mails
+            FROM told AS t
+            WHERE t.event NOT IN ('sent', 'failed')
+            GROUP BY t.send_id, t.event, t.day
+            UNION ALL
+            SELECT n.send_id, n.kind, timezone('UTC', n.at)::date, 0, 1 FROM fresh AS n
+            UNION ALL
+            SELECT n.send_id, n.kind, timezone('UTC', n.was)::date, 0, -1 FROM fresh AS n WHERE n.was IS NOT NULL
+            UNION ALL
+            SELECT s.send_id, 'sent', timezone('UTC', s.sent_at)::date, 1, 1 FROM settled AS s
+        ) AS h (send_id, kind, day, total, mails)
+        JOIN before AS f ON f.send_id = h.send_id
+        GROUP BY f.campaign, f.step, f.variant, f.mailbox, f.domain, h.kind, h.day
+    ), deltas AS (
+        INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, mails, people)
+        SELECT ws, d.grain, d.key, d.kind, d.day, sum(d.total), sum(d.mails), sum(d.people)
+        FROM (
+            -- A lead gets one mail of a step, and is new to its campaign with the first.
+            SELECT k.grain, k.key, h.kind, h.day, h.total, h.mails,
+                   CASE WHEN k.grain IN ('step', 'variant') OR k.grain = 'campaign' AND h.kind = 'sent' AND h.step = 1
+                        THEN h.mails ELSE 0 END AS people
+            FROM happened AS h
+            CROSS JOIN LATERAL (VALUES
+                ('workspace', ''), ('campaign', h.campaign), ('step', h.campaign || ':' || h.step),
+                ('variant', h.campaign || ':' || h.step || ':' || h.variant), ('mailbox', h.mailbox),
+                ('domain', h.domain)) AS k (grain, key)
+            WHERE k.key IS NOT NULL
+            UNION ALL
+            SELECT n.grain, n.key, k.kind, timezone('UTC', v.at)::date, 0, 0, v.change
+            FROM firsts AS n
+            CROSS JOIN LATERAL (VALUES
+                ('opened', n.opened_at, n.previous[1]), ('clicked', n.clicked_at, n.previous[2]),
+                ('replied', n.replied_at, n.previous[3]), ('bounced', n.bounced_at, n.previous[4]),
+                ('complained', n.complained_at, n.previous[5]),
+                ('unsubscribed', n.unsubscribed_at, n.previous[6])) AS k (kind, at, was)
+            CROSS JOIN LATERAL (VALUES (k.at, 1), (k.was, -1)) AS v (at, change)
+            WHERE k.at IS DISTINCT FROM k.was AND v.at IS NOT NULL
+        ) AS d
+        GROUP BY d.grain, d.key, d.kind, d.day
+        HAVING sum(d.total) <> 0 OR sum(d.mails) <> 0 OR sum(d.people) <> 0
     ), engaged AS (
         SELECT t.lead_id,
                max(t.created_at) FILTER (WHERE t.event = 'opened') AS opened_at,
@@ -214,6 +284,10 @@ BEGIN
               UNION ALL
               SELECT s.lead_id, 'sent', s.sent_at FROM settled AS s) AS t
         GROUP BY t.lead_id
+    ), touched AS (
+        -- Whose score is to be made again; one row, whatever the batch.
+        INSERT INTO analytics.engaged_leads (workspace_id, leads)
+        SELECT ws, array_agg(g.lead_id) FROM engaged AS g HAVING count(*) > 0
     ), unwanted AS (
         -- An unknown message counts too: whoever complains is not mailed again, whichever system wrote to them.
         SELECT CASE a.event WHEN 'failed' THEN 'bounced' ELSE a.event END AS reason,
@@ -317,8 +391,9 @@ BEGIN
         AS m (id, launched_at, delivered_at, opened_at, clicked_at, replied_at, bounced_at, complained_at, unsubscribed_at)
     CROSS JOIN LATERAL (
         SELECT * FROM outreach.email_sends AS e
-        WHERE e.workspace_id = (SELECT ws) AND e.id = m.id AND e.created_at = m.launched_at
-          -- The range prunes partitions when the statement is planned.
+        -- The range prunes partitions when the statement is planned. An equality would while it runs, which crashes
+        -- PostgreSQL 18 in a plan that locks rows (see outreach.claim_sends).
+        WHERE e.workspace_id = (SELECT ws) AND e.id = m.id AND e.created_at - m.launched_at = interval '0'
           AND e.created_at BETWEEN result.first_launch AND result.last_launch
           AND (e.status = 'unknown' AND coalesce(m.delivered_at, m.opened_at, m.clicked_at, m.replied_at, m.bounced_at,
                                                  m.complained_at, m.unsubscribed_at) IS NOT NULL

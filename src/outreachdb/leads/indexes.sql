@@ -281,6 +281,23 @@ WHERE e.workspace_id = %(workspace_id)s AND e.last_contacted_at >= %(week_ago)s
 ORDER BY e.last_contacted_at DESC
 LIMIT %(limit)s;
 
+-- name: ix_lead_engagement_score
+-- The leads that show the most interest, best first.
+SELECT e.lead_id, e.score, e.level
+FROM outreach.lead_engagement AS e
+WHERE e.workspace_id = %(workspace_id)s AND e.score > 0
+ORDER BY e.score DESC, e.lead_id
+LIMIT %(limit)s;
+
+-- name: ix_lead_engagement_score_due
+-- as: trusted
+-- Whose score falls by itself, because what they did has grown old.
+SELECT e.lead_id
+FROM outreach.lead_engagement AS e
+WHERE e.workspace_id = %(workspace_id)s AND e.score_due_at <= %(now)s
+ORDER BY e.score_due_at
+LIMIT %(limit)s;
+
 -- name: pk_imports
 -- query: find_import
 -- One import by its id.
@@ -298,6 +315,11 @@ LIMIT %(limit)s;
 SELECT i.id, i.started_at, i.status
 FROM outreach.imports AS i
 WHERE i.workspace_id = %(workspace_id)s AND i.file_sha256 = %(hash)s;
+
+-- name: ix_imports_words_pending
+-- as: trusted
+-- Imports whose words are not learned yet: their process was killed in between.
+SELECT i.id FROM outreach.imports AS i WHERE i.workspace_id = %(workspace_id)s AND i.words_pending;
 
 -- name: pk_import_mappings
 -- A saved mapping by its name.

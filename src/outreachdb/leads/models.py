@@ -195,6 +195,19 @@ class LeadEngagement(Base):
             text("last_contacted_at DESC"),
             postgresql_where=text("last_contacted_at IS NOT NULL"),
         ),
+        Index(
+            "ix_lead_engagement_score",
+            "workspace_id",
+            text("score DESC"),
+            "lead_id",
+            postgresql_where=text("score > 0"),
+        ),
+        Index(
+            "ix_lead_engagement_score_due",
+            "workspace_id",
+            "score_due_at",
+            postgresql_where=text("score_due_at IS NOT NULL"),
+        ),
         {"postgresql_with": {"fillfactor": "80"}},
     )
 
@@ -211,6 +224,8 @@ class LeadEngagement(Base):
     bounce_count: Mapped[Counter]
     score: Mapped[Real] = mapped_column(server_default=text("0"))
     level: Mapped[str] = mapped_column(server_default="cold")
+    # When the score falls by itself, as what the lead did grows old.
+    score_due_at: Mapped[datetime | None]
     updated_at: Mapped[CreatedAt]
 
 
@@ -227,6 +242,7 @@ class Import(Base):
         ),
         Index("ix_imports_started_at", "workspace_id", text("started_at DESC")),
         Index("ix_imports_file_sha256", "workspace_id", "file_sha256"),
+        Index("ix_imports_words_pending", "workspace_id", "id", postgresql_where=text("words_pending")),
     )
 
     workspace_id: Mapped[WorkspaceId]
@@ -253,6 +269,8 @@ class Import(Base):
     # leads' own heap.
     first_lead_id: Mapped[int | None]
     last_lead_id: Mapped[int | None]
+    # The words of its leads are learned once it is committed; until then this stands for "not yet".
+    words_pending: Mapped[bool] = mapped_column(server_default=text("false"))
     error: Mapped[str | None]
     started_at: Mapped[CreatedAt]
     finished_at: Mapped[datetime | None]

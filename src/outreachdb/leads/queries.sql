@@ -42,7 +42,7 @@ RETURNING id
 UPDATE outreach.imports
 SET status = 'done', rows_read = %(rows_read)s, inserted = %(inserted)s, updated = %(updated)s,
     skipped = %(skipped)s, rejected = %(rejected)s, first_lead_id = %(first_lead_id)s, last_lead_id = %(last_lead_id)s,
-    finished_at = %(finished_at)s
+    words_pending = %(inserted)s + %(updated)s::bigint > 0, finished_at = %(finished_at)s
 WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s
 
 -- name: fail_import
@@ -69,11 +69,17 @@ WHERE workspace_id = %(workspace_id)s
 -- name: refresh_statistics
 SELECT outreach.refresh_statistics(t) FROM unnest(ARRAY['leads', 'companies']) AS t
 
+-- name: learn_pending_words
+SELECT outreach.learn_pending_words()
+
+-- name: workspaces_with_pending_words
+SELECT w.id, w.name
+FROM outreach.workspaces AS w
+WHERE EXISTS (SELECT FROM outreach.imports AS i WHERE i.workspace_id = w.id AND i.words_pending)
+ORDER BY w.id
+
 -- name: settle_search_index
 SELECT outreach.settle_search_index()
-
--- name: learn_search_words
-SELECT outreach.learn_search_words(%(import_id)s)
 
 -- name: list_imports
 SELECT id, file_name, status, attempts, on_conflict, rows_read, inserted, updated, skipped, rejected, error, started_at, finished_at
@@ -100,7 +106,7 @@ LIMIT %(limit)s
 SELECT added, leads FROM outreach.suppress(%(targets)s, %(reason)s, %(source)s)
 
 -- name: list_suppressions
-SELECT target, reason, source, expires_at, created_at
+SELECT target, reason, source, outreach.shown_end(expires_at) AS expires_at, created_at
 FROM outreach.suppressions
 WHERE workspace_id = %(workspace_id)s
 ORDER BY created_at DESC, id DESC
@@ -149,7 +155,10 @@ LEFT JOIN outreach.lead_engagement AS e ON e.workspace_id = l.workspace_id AND e
 WHERE l.workspace_id = %(workspace_id)s
   AND l.id = coalesce(%(id)s::bigint, (
       SELECT k.id FROM outreach.leads AS k
-      WHERE k.workspace_id = %(workspace_id)s AND k.email_key = %(email_key)s::text))
+      WHERE k.workspace_id = %(workspace_id)s
+        AND k.email_key IN (%(email_key)s::text, lower(outreach.normal_address(%(email_key)s::text)))
+      ORDER BY k.email_key = %(email_key)s::text DESC
+      LIMIT 1))
 
 -- name: save_mapping
 INSERT INTO outreach.import_mappings AS m (workspace_id, name, header, mapping)

@@ -67,7 +67,13 @@ class Leads:
         return await importing.resume(await self._find(workspace), import_id, path, progress=progress)
 
     async def undo_import(
-        self, import_id: int, *, workspace: str | Tenant | None = None, progress: Progress = silent
+        self,
+        import_id: int,
+        *,
+        workspace: str | Tenant | None = None,
+        keep_changed: bool = False,
+        progress: Progress = silent,
     ) -> UndoReport:
         """Take an import back; see :func:`outreachdb.leads.importing.undo`."""
-        return await importing.undo(await self._find(workspace), import_id, progress=progress)
+        tenant = await self._find(workspace)
+        return await importing.undo(tenant, import_id, keep_changed=keep_changed, progress=progress)

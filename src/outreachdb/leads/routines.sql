@@ -24,19 +24,9 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
     WHEN p_text ~ '^\+?0*([0-9]{1,2}([.,][0-9]{1,20})?|100([.,]0{1,20})?)( ?%)?$'
         THEN replace(rtrim(p_text, ' %'), ',', '.')::real
+    -- As programs write very small ones.
+    WHEN p_text ~ '^[0-9](\.[0-9]{1,20})?e-[0-9]{2}$' THEN p_text::real
 END;
-
--- A cell's tags: split at comma, semicolon and bar, trimmed, each once, in the cell's order.
-CREATE OR REPLACE FUNCTION outreach.split_tags(p_text text) RETURNS text[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN ARRAY(
-    SELECT tag
-    FROM (SELECT btrim(part, E' \t\r\n') AS tag, place
-          FROM string_to_table(translate(p_text, ';|', ',,'), ',') WITH ORDINALITY AS cut (part, place)) AS parts
-    WHERE tag <> ''
-    GROUP BY tag
-    ORDER BY min(place)
-);
 
 -- The first name in a full name: before the last word, or after the comma of "Last, First".
 CREATE OR REPLACE FUNCTION outreach.first_of_name(p_name text) RETURNS text

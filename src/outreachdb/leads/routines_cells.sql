@@ -6,10 +6,43 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN octet_length(p_cell) <= 6 AND lower(p_cell) IN ('-', '--', '–', '—', '.', '?', 'n/a', 'n.a.', '#n/a')
     THEN NULL ELSE p_cell END;
 
+-- The words are listed in docs/explanation/mapping.md. "NA" is Namibia, and "unknown" says something: they are kept.
 CREATE OR REPLACE FUNCTION outreach.given(p_cell text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN octet_length(p_cell) <= 6 AND lower(p_cell) IN ('-', '--', '–', '—', '.', '?', 'n/a', 'n.a.', '#n/a', 'null',
-    '(null)', '<null>', 'none', '(none)', 'nan') THEN NULL ELSE p_cell END;
+RETURN CASE WHEN octet_length(p_cell) <= 7 AND lower(p_cell) IN ('-', '--', '---', '–', '—', '.', '?', 'n/a', 'n.a.', '#n/a', 'null',
+    '(null)', '<null>', '[null]', 'none', '(none)', 'nan', 'nat', '<na>', 'nil', '\n', '#null!', '#ref!', '#value!', '#div/0!',
+    '#name?', '#num!', '(empty)', '(blank)') OR p_cell = 'undefined' THEN NULL ELSE p_cell END;
+
+-- Tags, each once and in order, without white space around them.
+CREATE OR REPLACE FUNCTION outreach.distinct_tags(p_tags text[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ARRAY(
+    SELECT t.tag
+    FROM (SELECT btrim(u.part, E' \t\r\n') AS tag, u.place FROM unnest(p_tags) WITH ORDINALITY AS u (part, place)) AS t
+    WHERE t.tag <> ''
+    GROUP BY t.tag
+    ORDER BY min(t.place));
+
+-- A cell's tags: split at comma, semicolon and bar. In double quotes stands a tag that holds one of these, as in CSV.
+CREATE OR REPLACE FUNCTION outreach.split_tags(p_text text) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN outreach.given(p_text) IS NULL THEN '{}'::text[]
+    WHEN strpos(p_text, '"') = 0 THEN outreach.distinct_tags(string_to_array(translate(p_text, ';|', ',,'), ','))
+    ELSE outreach.distinct_tags(ARRAY(
+        SELECT coalesce(replace(m.found[1], '""', '"'), m.found[2])
+        FROM regexp_matches(p_text || ',', '\s*(?:"((?:[^"]|"")*)"\s*|([^,;|]*))[,;|]', 'g') WITH ORDINALITY AS m (found, place)
+        ORDER BY m.place))
+END;
+
+-- Tags as a cell that is read as the same tags.
+CREATE OR REPLACE FUNCTION outreach.joined_tags(p_tags text[]) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (
+    SELECT string_agg(
+        CASE WHEN t.tag ~ '[,;|"]' OR outreach.given(t.tag) IS NULL THEN '"' || replace(t.tag, '"', '""') || '"' ELSE t.tag END,
+        ',' ORDER BY t.place)
+    FROM unnest(p_tags) WITH ORDINALITY AS t (tag, place));
 
 -- What a column such as "Unsubscribed" or "CLEAN_TIME" says: the reason where its cell holds a yes, a date, a cause; NULL
 -- where it is empty or a no.

@@ -59,218 +59,252 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN translate('
-{"aaland-inseln": "358:0", "ad": "376:", "ae": "971:0", "af": "93:0", "afeganistão": "93:0", "afganistan": "93:0",
-"afganistán": "93:0", "afghanistan": "93:0", "afrique du sud": "27:0", "al": "355:0", "alandeilanden": "358:0",
-"albania": "355:0", "albanie": "355:0", "albanien": "355:0", "albanië": "355:0", "albânia": "355:0", "alemanha": "49:0",
-"alemania": "49:0", "algeria": "213:0", "algerien": "213:0", "algerije": "213:0", "algérie": "213:0", "allemagne":
-"49:0", "am": "374:0", "andora": "376:", "andorra": "376:", "andorre": "376:", "angola": "244:", "ao": "244:", "arabia
-saudita": "966:0", "arabia saudyjska": "966:0", "arabie saoudite": "966:0", "argelia": "213:0", "argélia": "213:0",
-"armenia": "374:0", "armenien": "374:0", "armenië": "374:0", "arménie": "374:0", "armênia": "374:0", "aruba": "297:",
-"arábia saudita": "966:0", "aserbaidschan": "994:0", "at": "43:0", "au": "61:0", "australia": "61:0", "australie":
-"61:0", "australien": "61:0", "australië": "61:0", "austria": "43:0", "austrália": "61:0", "autriche": "43:0", "aw":
-"297:", "ax": "358:0", "az": "994:0", "azerbaigian": "994:0", "azerbaijan": "994:0", "azerbaijão": "994:0",
-"azerbaiyán": "994:0", "azerbaïdjan": "994:0", "azerbeidzjan": "994:0", "azerbejdżan": "994:0", "ba": "387:0",
-"bahrain": "973:", "bahrajn": "973:", "bahrein": "973:", "bahreïn": "973:", "bahráin": "973:", "bangladesch": "880:0",
-"bangladesh": "880:0", "bangladesz": "880:0", "bd": "880:0", "be": "32:0", "belau": "680:", "belgia": "32:0", "belgien":
-"32:0", "belgio": "32:0", "belgique": "32:0", "belgium": "32:0", "belgië": "32:0", "belice": "501:", "belize": "501:",
-"benin": "229:", "benín": "229:", "bf": "226:", "bg": "359:0", "bh": "973:", "bhoutan": "975:", "bhutan": "975:", "bi":
-"257:", "bj": "229:", "bl": "590:0", "bn": "673:", "bonaire, saint-eustache et saba": "599:", "bonaire, san eustaquio y
-saba": "599:", "bonaire, sint eustatius and saba": "599:", "bonaire, sint eustatius e saba": "599:", "bonaire, sint
-eustatius und saba": "599:", "bosnia and herzegovina": "387:0", "bosnia y hercegovina": "387:0", "bosnia-erzegovina":
-"387:0", "bosnie-herzégovine": "387:0", "bosnien und herzegowina": "387:0", "bosnië en herzegovina": "387:0",
-"botsuana": "267:", "botswana": "267:", "bośnia i hercegowina": "387:0", "bq": "599:", "brd": "49:0", "britische
-territorien im indischen ozean": "246:", "british indian ocean territory": "246:", "britse gebieden in de indische
-oceaan": "246:", "brunei": "673:", "brunéi": "673:", "bt": "975:", "bulgaria": "359:0", "bulgarie": "359:0",
-"bulgarien": "359:0", "bulgarije": "359:0", "bulgária": "359:0", "burkina faso": "226:", "burquina faso": "226:",
-"burundi": "257:", "bután": "975:", "butão": "975:", "bułgaria": "359:0", "bw": "267:", "bz": "501:", "bélgica": "32:0",
-"bélize": "501:", "bósnia-herzegovina": "387:0", "ca": "1:1", "cabo verde": "238:", "cambodge": "855:0", "cambodia":
-"855:0", "cambodja": "855:0", "cambogia": "855:0", "camboja": "855:0", "camboya": "855:0", "cameroon": "237:",
-"cameroun": "237:", "camerun": "237:", "camerún": "237:", "canada": "1:1", "canadá": "1:1", "cap vert": "238:", "cape
-verde": "238:", "capo verde": "238:", "casaquistão": "7:8", "catar": "974:", "cd": "243:0", "centraal-afrikaanse
-republiek": "236:", "central african republic": "236:", "cf": "236:", "cg": "242:", "ch": "41:0", "chad": "235:",
-"chade": "235:", "chequia": "420:", "chile": "56:", "chili": "56:", "china": "86:0", "chine": "86:0", "chiny": "86:0",
-"chipre": "357:", "chorwacja": "385:0", "chypre": "357:", "ci": "225:", "ciad": "235:", "cile": "56:", "cina": "86:0",
-"cingapura": "65:", "cipro": "357:", "città del vaticano": "39:", "ciudad del vaticano": "39:", "ck": "682:", "cl":
-"56:", "cm": "237:", "cn": "86:0", "comore": "269:", "comoren": "269:", "comores": "269:", "comoros": "269:", "congo":
-"242:", "congo - brazzaville": "242:", "congo-kinshasa": "243:0", "cook islands": "682:", "cook-inseln": "682:",
+{"aaland-inseln": "358:0", "abw": "297:", "ad": "376:", "ae": "971:0", "af": "93:0", "afeganistão": "93:0", "afg":
+"93:0", "afganistan": "93:0", "afganistán": "93:0", "afghanistan": "93:0", "afrique du sud": "27:0", "ago": "244:",
+"al": "355:0", "ala": "358:0", "alandeilanden": "358:0", "alb": "355:0", "albania": "355:0", "albanie": "355:0",
+"albanien": "355:0", "albanië": "355:0", "albânia": "355:0", "alemanha": "49:0", "alemania": "49:0", "algeria": "213:0",
+"algerien": "213:0", "algerije": "213:0", "algérie": "213:0", "allemagne": "49:0", "am": "374:0", "and": "376:",
+"andora": "376:", "andorra": "376:", "andorre": "376:", "angola": "244:", "ao": "244:", "arabia saudita": "966:0",
+"arabia saudyjska": "966:0", "arabie saoudite": "966:0", "are": "971:0", "argelia": "213:0", "argélia": "213:0", "arm":
+"374:0", "armenia": "374:0", "armenien": "374:0", "armenië": "374:0", "arménie": "374:0", "armênia": "374:0", "aruba":
+"297:", "arábia saudita": "966:0", "aserbaidschan": "994:0", "at": "43:0", "au": "61:0", "aus": "61:0", "australia":
+"61:0", "australie": "61:0", "australien": "61:0", "australië": "61:0", "austria": "43:0", "austrália": "61:0", "aut":
+"43:0", "autriche": "43:0", "aw": "297:", "ax": "358:0", "az": "994:0", "aze": "994:0", "azerbaigian": "994:0",
+"azerbaijan": "994:0", "azerbaijão": "994:0", "azerbaiyán": "994:0", "azerbaïdjan": "994:0", "azerbeidzjan": "994:0",
+"azerbejdżan": "994:0", "ba": "387:0", "bahrain": "973:", "bahrajn": "973:", "bahrein": "973:", "bahreïn": "973:",
+"bahráin": "973:", "bangladesch": "880:0", "bangladesh": "880:0", "bangladesz": "880:0", "bd": "880:0", "bdi": "257:",
+"be": "32:0", "bel": "32:0", "belau": "680:", "belgia": "32:0", "belgien": "32:0", "belgio": "32:0", "belgique": "32:0",
+"belgium": "32:0", "belgië": "32:0", "belice": "501:", "belize": "501:", "ben": "229:", "benin": "229:", "benín":
+"229:", "bes": "599:", "bf": "226:", "bfa": "226:", "bg": "359:0", "bgd": "880:0", "bgr": "359:0", "bh": "973:",
+"bhoutan": "975:", "bhr": "973:", "bhutan": "975:", "bi": "257:", "bih": "387:0", "bj": "229:", "bl": "590:0", "blm":
+"590:0", "blz": "501:", "bn": "673:", "bonaire, saint-eustache et saba": "599:", "bonaire, san eustaquio y saba":
+"599:", "bonaire, sint eustatius and saba": "599:", "bonaire, sint eustatius e saba": "599:", "bonaire, sint eustatius
+und saba": "599:", "bosnia and herzegovina": "387:0", "bosnia y hercegovina": "387:0", "bosnia-erzegovina": "387:0",
+"bosnie-herzégovine": "387:0", "bosnien und herzegowina": "387:0", "bosnië en herzegovina": "387:0", "botsuana": "267:",
+"botswana": "267:", "bośnia i hercegowina": "387:0", "bq": "599:", "brd": "49:0", "britische territorien im indischen
+ozean": "246:", "british indian ocean territory": "246:", "britse gebieden in de indische oceaan": "246:", "brn":
+"673:", "brunei": "673:", "brunei darussalam": "673:", "brunéi": "673:", "bt": "975:", "btn": "975:", "bulgaria":
+"359:0", "bulgarie": "359:0", "bulgarien": "359:0", "bulgarije": "359:0", "bulgária": "359:0", "burkina faso": "226:",
+"burquina faso": "226:", "burundi": "257:", "bután": "975:", "butão": "975:", "bułgaria": "359:0", "bw": "267:", "bwa":
+"267:", "bz": "501:", "bélgica": "32:0", "bélize": "501:", "bósnia-herzegovina": "387:0", "ca": "1:1", "cabo verde":
+"238:", "caf": "236:", "cambodge": "855:0", "cambodia": "855:0", "cambodja": "855:0", "cambogia": "855:0", "camboja":
+"855:0", "camboya": "855:0", "cameroon": "237:", "cameroun": "237:", "camerun": "237:", "camerún": "237:", "can": "1:1",
+"canada": "1:1", "canadá": "1:1", "cap vert": "238:", "cape verde": "238:", "capo verde": "238:", "casaquistão": "7:8",
+"catar": "974:", "cd": "243:0", "centraal-afrikaanse republiek": "236:", "central african republic": "236:", "cf":
+"236:", "cg": "242:", "ch": "41:0", "chad": "235:", "chade": "235:", "che": "41:0", "chequia": "420:", "chile": "56:",
+"chili": "56:", "china": "86:0", "chine": "86:0", "chiny": "86:0", "chipre": "357:", "chl": "56:", "chn": "86:0",
+"chorwacja": "385:0", "chypre": "357:", "ci": "225:", "ciad": "235:", "cile": "56:", "cina": "86:0", "cingapura": "65:",
+"cipro": "357:", "città del vaticano": "39:", "ciudad del vaticano": "39:", "civ": "225:", "ck": "682:", "cl": "56:",
+"cm": "237:", "cmr": "237:", "cn": "86:0", "cod": "243:0", "cog": "242:", "cok": "682:", "com": "269:", "comore":
+"269:", "comoren": "269:", "comores": "269:", "comoros": "269:", "congo": "242:", "congo - brazzaville": "242:", "congo,
+democratic republic of the": "243:0", "congo-kinshasa": "243:0", "cook islands": "682:", "cook-inseln": "682:",
 "cookeilanden": "682:", "corea del nord": "850:0", "corea del norte": "850:0", "coreia do norte": "850:0", "corée du
-nord": "850:0", "costa d''avorio": "225:", "costa de marfil": "225:", "costa do marfim": "225:", "croacia": "385:0",
-"croatia": "385:0", "croatie": "385:0", "croazia": "385:0", "croácia": "385:0", "cu": "53:0", "cuba": "53:0", "curaçao":
-"599:", "cv": "238:", "cw": "599:", "cy": "357:", "cypr": "357:", "cyprus": "357:", "cz": "420:", "czad": "235:", "czech
-republic": "420:", "côte d''ivoire": "225:", "danemark": "45:", "dania": "45:", "danimarca": "45:", "de": "49:0",
-"demokratische republik kongo": "243:0", "denemarken": "45:", "denmark": "45:", "deutschland": "49:0", "dinamarca":
-"45:", "dj": "253:", "djibouti": "253:", "djibuti": "253:", "dk": "45:", "do": "1:1", "dominicaanse republiek": "1:1",
-"dominican republic": "1:1", "dominikanische republik": "1:1", "dschibuti": "253:", "duitsland": "49:0", "dz": "213:0",
-"dänemark": "45:", "dżibuti": "253:", "ec": "593:0", "ecuador": "593:0", "ee": "372:", "eg": "20:0", "egipt": "20:0",
-"egipto": "20:0", "egito": "20:0", "egitto": "20:0", "egypt": "20:0", "egypte": "20:0", "eh": "212:0", "ekwador":
-"593:0", "el salvador": "503:", "elfenbeinküste": "225:", "emirados árabes unidos": "971:0", "emirati arabi uniti":
-"971:0", "emiratos árabes unidos": "971:0", "emirats arabes unis": "971:0", "england": "44:0", "equador": "593:0",
-"equateur": "593:0", "equatoriaal-guinea": "240:", "equatorial guinea": "240:", "er": "291:0", "eritrea": "291:0",
-"eritreia": "291:0", "erythrée": "291:0", "erytrea": "291:0", "es": "34:", "eslovaquia": "421:0", "eslovenia": "386:0",
-"eslováquia": "421:0", "eslovênia": "386:0", "espagne": "34:", "espanha": "34:", "españa": "34:", "estados unidos":
-"1:1", "estland": "372:", "estonia": "372:", "estonie": "372:", "estônia": "372:", "et": "251:0", "etats-unis": "1:1",
-"ethiopia": "251:0", "ethiopie": "251:0", "ethiopië": "251:0", "etiopia": "251:0", "etiopía": "251:0", "etiópia":
-"251:0", "falkland islands": "500:", "falkland-inseln": "500:", "falklandeilanden": "500:", "fi": "358:0", "fidji":
-"679:", "fidschi": "679:", "fidżi": "679:", "figi": "679:", "fiji": "679:", "filipijnen": "63:0", "filipinas": "63:0",
-"filipiny": "63:0", "filippine": "63:0", "finland": "358:0", "finlande": "358:0", "finlandia": "358:0", "finlândia":
-"358:0", "finnland": "358:0", "fiyi": "679:", "fj": "679:", "fk": "500:", "fm": "691:", "fr": "33:0", "france": "33:0",
-"francia": "33:0", "francja": "33:0", "frankreich": "33:0", "frankrijk": "33:0", "frans-guyana": "594:0",
-"frans-polynesië": "689:", "französisch-guayana": "594:0", "französisch-polynesien": "689:", "frança": "33:0", "french
-guiana": "594:0", "french polynesia": "689:", "gambia": "220:", "gambie": "220:", "gana": "233:0", "gb": "44:0", "ge":
-"995:0", "georgia": "995:0", "georgien": "995:0", "georgië": "995:0", "germania": "49:0", "germany": "49:0", "geórgia":
-"995:0", "gf": "594:0", "gh": "233:0", "ghana": "233:0", "gi": "350:", "giamaica": "1:1", "gibilterra": "350:",
-"gibraltar": "350:", "gibuti": "253:", "giordania": "962:0", "gl": "299:", "gm": "220:", "gn": "224:", "gp": "590:0",
-"gq": "240:", "gr": "30:", "great britain": "44:0", "grecia": "30:", "grecja": "30:", "greece": "30:", "greenland":
-"299:", "griechenland": "30:", "griekenland": "30:", "groenland": "299:", "groenlandia": "299:", "groênlandia": "299:",
-"gruzja": "995:0", "grèce": "30:", "grécia": "30:", "grönland": "299:", "gt": "502:", "guadalupa": "590:0", "guadalupe":
-"590:0", "guadeloupe": "590:0", "guatemala": "502:", "guayana francesa": "594:0", "guayana francese": "594:0", "guiana":
-"592:", "guiana francesa": "594:0", "guinea": "224:", "guinea bissau": "245:", "guinea ecuatorial": "240:", "guinea
-equatoriale": "240:", "guinea-bissau": "245:", "guinee": "224:", "guinee-bissau": "245:", "guiné": "224:", "guiné
-bissau": "245:", "guiné equatorial": "240:", "guinée": "224:", "guinée equatoriale": "240:", "guinée-bissau": "245:",
-"gujana": "592:", "gujana francuska": "594:0", "guyana": "592:", "guyane française": "594:0", "gw": "245:", "gwadelupa":
-"590:0", "gwatemala": "502:", "gwinea": "224:", "gwinea bissau": "245:", "gwinea równikowa": "240:", "gy": "592:",
-"gâmbia": "220:", "géorgie": "995:0", "haiti": "509:", "haití": "509:", "haïti": "509:", "hiszpania": "34:", "hk":
-"852:", "hn": "504:", "holanda": "31:0", "holandia": "31:0", "holland": "31:0", "honduras": "504:", "hong kong": "852:",
-"hong kong, região admin. especial da china": "852:", "hong-kong": "852:", "hongarije": "36:06", "hongkong": "852:",
-"hongkong sar van china": "852:", "hongrie": "36:06", "hr": "385:0", "ht": "509:", "hu": "36:06", "hungary": "36:06",
-"hungria": "36:06", "hungría": "36:06", "iceland": "354:", "id": "62:0", "ie": "353:0", "ierland": "353:0", "ijsland":
-"354:", "il": "972:0", "ilhas aland": "358:0", "ilhas cook": "682:", "ilhas malvinas": "500:", "ilhas marshall":
-"692:1", "ilhas salomão": "677:", "in": "91:0", "inde": "91:0", "india": "91:0", "indie": "91:0", "indien": "91:0",
+nord": "850:0", "costa d''avorio": "225:", "costa de marfil": "225:", "costa do marfim": "225:", "cpv": "238:",
+"croacia": "385:0", "croatia": "385:0", "croatie": "385:0", "croazia": "385:0", "croácia": "385:0", "cu": "53:0", "cub":
+"53:0", "cuba": "53:0", "curaçao": "599:", "cuw": "599:", "cv": "238:", "cw": "599:", "cy": "357:", "cyp": "357:",
+"cypr": "357:", "cyprus": "357:", "cz": "420:", "czad": "235:", "cze": "420:", "czech republic": "420:", "czechia":
+"420:", "côte d''ivoire": "225:", "danemark": "45:", "dania": "45:", "danimarca": "45:", "de": "49:0", "demokratische
+republik kongo": "243:0", "denemarken": "45:", "denmark": "45:", "deu": "49:0", "deutschland": "49:0", "dinamarca":
+"45:", "dj": "253:", "dji": "253:", "djibouti": "253:", "djibuti": "253:", "dk": "45:", "dnk": "45:", "do": "1:1",
+"dom": "1:1", "dominicaanse republiek": "1:1", "dominican republic": "1:1", "dominikanische republik": "1:1",
+"dschibuti": "253:", "duitsland": "49:0", "dz": "213:0", "dza": "213:0", "dänemark": "45:", "dżibuti": "253:", "ec":
+"593:0", "ecu": "593:0", "ecuador": "593:0", "ee": "372:", "eg": "20:0", "egipt": "20:0", "egipto": "20:0", "egito":
+"20:0", "egitto": "20:0", "egy": "20:0", "egypt": "20:0", "egypte": "20:0", "eh": "212:0", "ekwador": "593:0", "el
+salvador": "503:", "elfenbeinküste": "225:", "emirados árabes unidos": "971:0", "emirati arabi uniti": "971:0",
+"emiratos árabes unidos": "971:0", "emirats arabes unis": "971:0", "england": "44:0", "equador": "593:0", "equateur":
+"593:0", "equatoriaal-guinea": "240:", "equatorial guinea": "240:", "er": "291:0", "eri": "291:0", "eritrea": "291:0",
+"eritreia": "291:0", "erythrée": "291:0", "erytrea": "291:0", "es": "34:", "esh": "212:0", "eslovaquia": "421:0",
+"eslovenia": "386:0", "eslováquia": "421:0", "eslovênia": "386:0", "esp": "34:", "espagne": "34:", "espanha": "34:",
+"españa": "34:", "est": "372:", "estados unidos": "1:1", "estland": "372:", "estonia": "372:", "estonie": "372:",
+"estônia": "372:", "eswatini": "268:", "et": "251:0", "etats-unis": "1:1", "eth": "251:0", "ethiopia": "251:0",
+"ethiopie": "251:0", "ethiopië": "251:0", "etiopia": "251:0", "etiopía": "251:0", "etiópia": "251:0", "falkland
+islands": "500:", "falkland islands (malvinas)": "500:", "falkland-inseln": "500:", "falklandeilanden": "500:", "fi":
+"358:0", "fidji": "679:", "fidschi": "679:", "fidżi": "679:", "figi": "679:", "fiji": "679:", "filipijnen": "63:0",
+"filipinas": "63:0", "filipiny": "63:0", "filippine": "63:0", "fin": "358:0", "finland": "358:0", "finlande": "358:0",
+"finlandia": "358:0", "finlândia": "358:0", "finnland": "358:0", "fiyi": "679:", "fj": "679:", "fji": "679:", "fk":
+"500:", "flk": "500:", "fm": "691:", "fr": "33:0", "fra": "33:0", "france": "33:0", "francia": "33:0", "francja":
+"33:0", "frankreich": "33:0", "frankrijk": "33:0", "frans-guyana": "594:0", "frans-polynesië": "689:",
+"französisch-guayana": "594:0", "französisch-polynesien": "689:", "frança": "33:0", "french guiana": "594:0", "french
+polynesia": "689:", "fsm": "691:", "gambia": "220:", "gambie": "220:", "gana": "233:0", "gb": "44:0", "gbr": "44:0",
+"ge": "995:0", "geo": "995:0", "georgia": "995:0", "georgien": "995:0", "georgië": "995:0", "germania": "49:0",
+"germany": "49:0", "geórgia": "995:0", "gf": "594:0", "gh": "233:0", "gha": "233:0", "ghana": "233:0", "gi": "350:",
+"giamaica": "1:1", "gib": "350:", "gibilterra": "350:", "gibraltar": "350:", "gibuti": "253:", "gin": "224:",
+"giordania": "962:0", "gl": "299:", "glp": "590:0", "gm": "220:", "gmb": "220:", "gn": "224:", "gnb": "245:", "gnq":
+"240:", "gp": "590:0", "gq": "240:", "gr": "30:", "grc": "30:", "great britain": "44:0", "grecia": "30:", "grecja":
+"30:", "greece": "30:", "greenland": "299:", "griechenland": "30:", "griekenland": "30:", "grl": "299:", "groenland":
+"299:", "groenlandia": "299:", "groênlandia": "299:", "gruzja": "995:0", "grèce": "30:", "grécia": "30:", "grönland":
+"299:", "gt": "502:", "gtm": "502:", "guadalupa": "590:0", "guadalupe": "590:0", "guadeloupe": "590:0", "guatemala":
+"502:", "guayana francesa": "594:0", "guayana francese": "594:0", "guf": "594:0", "guiana": "592:", "guiana francesa":
+"594:0", "guinea": "224:", "guinea bissau": "245:", "guinea ecuatorial": "240:", "guinea equatoriale": "240:",
+"guinea-bissau": "245:", "guinee": "224:", "guinee-bissau": "245:", "guiné": "224:", "guiné bissau": "245:", "guiné
+equatorial": "240:", "guinée": "224:", "guinée equatoriale": "240:", "guinée-bissau": "245:", "gujana": "592:", "gujana
+francuska": "594:0", "guy": "592:", "guyana": "592:", "guyane française": "594:0", "gw": "245:", "gwadelupa": "590:0",
+"gwatemala": "502:", "gwinea": "224:", "gwinea bissau": "245:", "gwinea równikowa": "240:", "gy": "592:", "gâmbia":
+"220:", "géorgie": "995:0", "haiti": "509:", "haití": "509:", "haïti": "509:", "hiszpania": "34:", "hk": "852:", "hkg":
+"852:", "hn": "504:", "hnd": "504:", "holanda": "31:0", "holandia": "31:0", "holland": "31:0", "holy see": "39:",
+"honduras": "504:", "hong kong": "852:", "hong kong, região admin. especial da china": "852:", "hong-kong": "852:",
+"hongarije": "36:06", "hongkong": "852:", "hongkong sar van china": "852:", "hongrie": "36:06", "hr": "385:0", "hrv":
+"385:0", "ht": "509:", "hti": "509:", "hu": "36:06", "hun": "36:06", "hungary": "36:06", "hungria": "36:06", "hungría":
+"36:06", "iceland": "354:", "id": "62:0", "idn": "62:0", "ie": "353:0", "ierland": "353:0", "ijsland": "354:", "il":
+"972:0", "ilhas aland": "358:0", "ilhas cook": "682:", "ilhas malvinas": "500:", "ilhas marshall": "692:1", "ilhas
+salomão": "677:", "in": "91:0", "ind": "91:0", "inde": "91:0", "india": "91:0", "indie": "91:0", "indien": "91:0",
 "indonesia": "62:0", "indonesien": "62:0", "indonesië": "62:0", "indonezja": "62:0", "indonésia": "62:0", "indonésie":
-"62:0", "io": "246:", "iq": "964:0", "ir": "98:0", "irak": "964:0", "iran": "98:0", "iraq": "964:0", "iraque": "964:0",
-"ireland": "353:0", "irland": "353:0", "irlanda": "353:0", "irlande": "353:0", "irlandia": "353:0", "irán": "98:0",
-"irã": "98:0", "is": "354:", "island": "354:", "islanda": "354:", "islande": "354:", "islandia": "354:", "islas aland":
-"358:0", "islas cook": "682:", "islas malvinas": "500:", "islas marshall": "692:1", "islas salomón": "677:", "islândia":
-"354:", "isole aland": "358:0", "isole cook": "682:", "isole falkland": "500:", "isole marshall": "692:1", "isole
-solomon": "677:", "israel": "972:0", "israele": "972:0", "israël": "972:0", "it": "39:", "italia": "39:", "italie":
-"39:", "italien": "39:", "italië": "39:", "italy": "39:", "itália": "39:", "ivoorkust": "225:", "izrael": "972:0",
-"iêmen": "967:0", "jamaica": "1:1", "jamaika": "1:1", "jamajka": "1:1", "jamaïque": "1:1", "jemen": "967:0", "jm":
-"1:1", "jo": "962:0", "jordan": "962:0", "jordania": "962:0", "jordanie": "962:0", "jordanien": "962:0", "jordanië":
-"962:0", "jordânia": "962:0", "kaapverdië": "238:", "kambodscha": "855:0", "kambodża": "855:0", "kameroen": "237:",
-"kamerun": "237:", "kanada": "1:1", "kap verde": "238:", "kasachstan": "7:8", "katar": "974:", "kazachstan": "7:8",
-"kazajstán": "7:8", "kazakhstan": "7:8", "ke": "254:0", "kenia": "254:0", "kenya": "254:0", "kg": "996:0", "kh":
-"855:0", "ki": "686:0", "kirghizistan": "996:0", "kirgistan": "996:0", "kirgizië": "996:0", "kirguizistán": "996:0",
-"kiribati": "686:0", "km": "269:", "koeweit": "965:", "komoren": "269:", "komory": "269:", "kongo": "242:", "korea
-północna": "850:0", "koweit": "965:", "kp": "850:0", "kroatien": "385:0", "kroatië": "385:0", "kuba": "53:0", "kuwait":
-"965:", "kuwejt": "965:", "kw": "965:", "kyrgyzstan": "996:0", "kz": "7:8", "la": "856:0", "la réunion": "262:0",
-"laos": "856:0", "latvia": "371:", "lb": "961:0", "lebanon": "961:0", "lesotho": "266:", "lesoto": "266:", "letland":
-"371:", "letonia": "371:", "lettland": "371:", "lettonia": "371:", "lettonie": "371:", "letônia": "371:", "li": "423:0",
-"liban": "961:0", "libano": "961:0", "libanon": "961:0", "liberia": "231:0", "libia": "218:0", "libië": "218:0",
-"libya": "218:0", "libye": "218:0", "libyen": "218:0", "libéria": "231:0", "liechtenstein": "423:0", "lk": "94:0", "lr":
-"231:0", "ls": "266:", "lv": "371:", "ly": "218:0", "líbano": "961:0", "líbia": "218:0", "ma": "212:0", "macao": "853:",
-"macao sar van china": "853:", "macau, região admin. especial da china": "853:", "macedonia": "389:0", "macedonië":
-"389:0", "macedônia": "389:0", "macédoine": "389:0", "malaisie": "60:0", "malasia": "60:0", "malaui": "265:0", "malawi":
-"265:0", "malaysia": "60:0", "maldivas": "960:", "maldive": "960:", "maldiven": "960:", "maldives": "960:", "maleisië":
-"60:0", "malezja": "60:0", "mali": "223:", "malta": "356:", "malte": "356:", "malásia": "60:0", "malí": "223:", "maroc":
-"212:0", "marocco": "212:0", "marokko": "212:0", "maroko": "212:0", "marrocos": "212:0", "marruecos": "212:0", "marshall
+"62:0", "io": "246:", "iot": "246:", "iq": "964:0", "ir": "98:0", "irak": "964:0", "iran": "98:0", "iran, islamic
+republic of": "98:0", "iraq": "964:0", "iraque": "964:0", "ireland": "353:0", "irl": "353:0", "irland": "353:0",
+"irlanda": "353:0", "irlande": "353:0", "irlandia": "353:0", "irn": "98:0", "irq": "964:0", "irán": "98:0", "irã":
+"98:0", "is": "354:", "isl": "354:", "island": "354:", "islanda": "354:", "islande": "354:", "islandia": "354:", "islas
+aland": "358:0", "islas cook": "682:", "islas malvinas": "500:", "islas marshall": "692:1", "islas salomón": "677:",
+"islândia": "354:", "isole aland": "358:0", "isole cook": "682:", "isole falkland": "500:", "isole marshall": "692:1",
+"isole solomon": "677:", "isr": "972:0", "israel": "972:0", "israele": "972:0", "israël": "972:0", "it": "39:", "ita":
+"39:", "italia": "39:", "italie": "39:", "italien": "39:", "italië": "39:", "italy": "39:", "itália": "39:",
+"ivoorkust": "225:", "izrael": "972:0", "iêmen": "967:0", "jam": "1:1", "jamaica": "1:1", "jamaika": "1:1", "jamajka":
+"1:1", "jamaïque": "1:1", "jemen": "967:0", "jm": "1:1", "jo": "962:0", "jor": "962:0", "jordan": "962:0", "jordania":
+"962:0", "jordanie": "962:0", "jordanien": "962:0", "jordanië": "962:0", "jordânia": "962:0", "kaapverdië": "238:",
+"kambodscha": "855:0", "kambodża": "855:0", "kameroen": "237:", "kamerun": "237:", "kanada": "1:1", "kap verde": "238:",
+"kasachstan": "7:8", "katar": "974:", "kaz": "7:8", "kazachstan": "7:8", "kazajstán": "7:8", "kazakhstan": "7:8", "ke":
+"254:0", "ken": "254:0", "kenia": "254:0", "kenya": "254:0", "kg": "996:0", "kgz": "996:0", "kh": "855:0", "khm":
+"855:0", "ki": "686:0", "kir": "686:0", "kirghizistan": "996:0", "kirgistan": "996:0", "kirgizië": "996:0",
+"kirguizistán": "996:0", "kiribati": "686:0", "km": "269:", "koeweit": "965:", "komoren": "269:", "komory": "269:",
+"kongo": "242:", "korea północna": "850:0", "korea, democratic people''s republic of": "850:0", "kosovo": "383:0",
+"koweit": "965:", "kp": "850:0", "kroatien": "385:0", "kroatië": "385:0", "kuba": "53:0", "kuwait": "965:", "kuwejt":
+"965:", "kw": "965:", "kwt": "965:", "kyrgyzstan": "996:0", "kz": "7:8", "la": "856:0", "la réunion": "262:0", "lao":
+"856:0", "lao people''s democratic republic": "856:0", "laos": "856:0", "latvia": "371:", "lb": "961:0", "lbn": "961:0",
+"lbr": "231:0", "lby": "218:0", "lebanon": "961:0", "lesotho": "266:", "lesoto": "266:", "letland": "371:", "letonia":
+"371:", "lettland": "371:", "lettonia": "371:", "lettonie": "371:", "letônia": "371:", "li": "423:0", "liban": "961:0",
+"libano": "961:0", "libanon": "961:0", "liberia": "231:0", "libia": "218:0", "libië": "218:0", "libya": "218:0",
+"libye": "218:0", "libyen": "218:0", "libéria": "231:0", "lie": "423:0", "liechtenstein": "423:0", "lk": "94:0", "lka":
+"94:0", "lr": "231:0", "ls": "266:", "lso": "266:", "lv": "371:", "lva": "371:", "ly": "218:0", "líbano": "961:0",
+"líbia": "218:0", "ma": "212:0", "mac": "853:", "macao": "853:", "macao sar van china": "853:", "macau, região admin.
+especial da china": "853:", "macedonia": "389:0", "macedonië": "389:0", "macedônia": "389:0", "macédoine": "389:0",
+"maf": "590:0", "malaisie": "60:0", "malasia": "60:0", "malaui": "265:0", "malawi": "265:0", "malaysia": "60:0",
+"maldivas": "960:", "maldive": "960:", "maldiven": "960:", "maldives": "960:", "maleisië": "60:0", "malezja": "60:0",
+"mali": "223:", "malta": "356:", "malte": "356:", "malásia": "60:0", "malí": "223:", "mar": "212:0", "maroc": "212:0",
+"marocco": "212:0", "marokko": "212:0", "maroko": "212:0", "marrocos": "212:0", "marruecos": "212:0", "marshall
 islands": "692:1", "marshall-inseln": "692:1", "marshalleilanden": "692:1", "martinica": "596:0", "martinique": "596:0",
 "martynika": "596:0", "mauretania": "222:", "mauretanien": "222:", "maurice": "230:", "mauricio": "230:", "mauritania":
 "222:", "mauritanie": "222:", "mauritanië": "222:", "mauritius": "230:", "mauritânia": "222:", "maurizio": "230:",
-"maurício": "230:", "mayotta": "262:0", "mayotte": "262:0", "mazedonien": "389:0", "mc": "377:0", "md": "373:0", "me":
-"382:0", "meksyk": "52:", "messico": "52:", "mexico": "52:", "mexiko": "52:", "mexique": "52:", "mf": "590:0", "mh":
-"692:1", "mianmar [birmânia]": "95:0", "micronesia": "691:", "micronesië": "691:", "micronésia": "691:", "micronésie":
-"691:", "mikronesien": "691:", "mikronezja": "691:", "mk": "389:0", "ml": "223:", "mm": "95:0", "mn": "976:0", "mo":
-"853:", "moldau": "373:0", "moldavia": "373:0", "moldavie": "373:0", "moldavië": "373:0", "moldova": "373:0",
-"moldávia": "373:0", "monaco": "377:0", "monako": "377:0", "mongolei": "976:0", "mongolia": "976:0", "mongolie":
-"976:0", "mongolië": "976:0", "mongólia": "976:0", "montenegro": "382:0", "monténégro": "382:0", "morocco": "212:0",
-"mosambik": "258:", "mozambico": "258:", "mozambik": "258:", "mozambique": "258:", "moçambique": "258:", "mołdawia":
-"373:0", "mq": "596:0", "mr": "222:", "mt": "356:", "mu": "230:", "mv": "960:", "mw": "265:0", "mx": "52:", "my":
-"60:0", "myanmar": "95:0", "mz": "258:", "méxico": "52:", "mónaco": "377:0", "mônaco": "377:0", "na": "264:0",
-"namibia": "264:0", "namibie": "264:0", "namibië": "264:0", "namíbia": "264:0", "nauru": "674:", "nc": "687:", "ne":
-"227:", "nederland": "31:0", "nepal": "977:0", "netherlands": "31:0", "neukaledonien": "687:", "neuseeland": "64:0",
-"new caledonia": "687:", "new zealand": "64:0", "ng": "234:0", "ni": "505:", "nicaragua": "505:", "nicarágua": "505:",
-"niederlande": "31:0", "niemcy": "49:0", "nieuw-caledonië": "687:", "nieuw-zeeland": "64:0", "niger": "227:", "nigeria":
-"234:0", "nigéria": "234:0", "nikaragua": "505:", "niue": "683:", "nl": "31:0", "no": "47:", "noord-korea": "850:0",
-"noorwegen": "47:", "nordkorea": "850:0", "north korea": "850:0", "noruega": "47:", "norvegia": "47:", "norvège": "47:",
-"norway": "47:", "norwegen": "47:", "norwegia": "47:", "nouvelle-calédonie": "687:", "nouvelle-zélande": "64:0", "nova
-caledônia": "687:", "nova zelândia": "64:0", "nowa kaledonia": "687:", "nowa zelandia": "64:0", "np": "977:0", "nr":
-"674:", "nu": "683:", "nueva caledonia": "687:", "nueva zelanda": "64:0", "nuova caledonia": "687:", "nuova zelanda":
-"64:0", "nz": "64:0", "népal": "977:0", "níger": "227:", "oeganda": "256:0", "oekraïne": "380:0", "oezbekistan": "998:",
-"om": "968:", "oman": "968:", "omán": "968:", "omã": "968:", "oost-timor": "670:", "oostenrijk": "43:0", "ouganda":
-"256:0", "ouzbékistan": "998:", "pa": "507:", "paesi bassi": "31:0", "pakistan": "92:0", "palaos": "680:", "palau":
-"680:", "palestijns gebied": "970:0", "palestina": "970:0", "palestine": "970:0", "palästina": "970:0", "panama":
-"507:", "panamá": "507:", "papoea-nieuw-guinea": "675:", "papouasie-nouvelle-guinée": "675:", "papua new guinea":
-"675:", "papua nowa gwinea": "675:", "papua nuova guinea": "675:", "papua-neuguinea": "675:", "papua-nova guiné":
-"675:", "papúa new guinea": "675:", "paquistán": "92:0", "paquistão": "92:0", "paraguai": "595:0", "paraguay": "595:0",
-"paragwaj": "595:0", "pays-bas": "31:0", "pe": "51:0", "peru": "51:0", "perù": "51:0", "perú": "51:0", "pf": "689:",
-"pg": "675:", "ph": "63:0", "philippinen": "63:0", "philippines": "63:0", "pk": "92:0", "pl": "48:", "pm": "508:0",
-"poland": "48:", "polen": "48:", "polinesia francesa": "689:", "polinesia francese": "689:", "polinezja francuska":
-"689:", "polinésia francesa": "689:", "pologne": "48:", "polonia": "48:", "polska": "48:", "polynésie française":
-"689:", "polônia": "48:", "porto rico": "1:1", "portogallo": "351:", "portoryko": "1:1", "portugal": "351:",
-"portugalia": "351:", "pr": "1:1", "ps": "970:0", "pt": "351:", "puerto rico": "1:1", "pw": "680:", "py": "595:0",
-"pérou": "51:0", "qa": "974:", "qatar": "974:", "quirguistão": "996:0", "quiribati": "686:0", "quênia": "254:0", "re":
-"262:0", "regno unito": "44:0", "reino unido": "44:0", "repubblica ceca": "420:", "repubblica centrafricana": "236:",
-"repubblica democratica del congo": "243:0", "repubblica dominicana": "1:1", "republika czeska": "420:", "republika
-dominikany": "1:1", "republika południowej afryki": "27:0", "republika zielonego przylądka": "238:", "republika
-środkowoafrykańska": "236:", "república centro-africana": "236:", "república centroafricana": "236:", "república
-democrática del congo": "243:0", "república dominicana": "1:1", "república dos camarões": "237:", "república popular
-democrática do laos": "856:0", "república tcheca": "420:", "reunion": "262:0", "reunião": "262:0", "reunión": "262:0",
-"ro": "40:0", "roemenië": "40:0", "romania": "40:0", "romênia": "40:0", "rosja": "7:8", "roumanie": "40:0",
+"maurício": "230:", "mayotta": "262:0", "mayotte": "262:0", "mazedonien": "389:0", "mc": "377:0", "mco": "377:0", "md":
+"373:0", "mda": "373:0", "mdv": "960:", "me": "382:0", "meksyk": "52:", "messico": "52:", "mex": "52:", "mexico": "52:",
+"mexiko": "52:", "mexique": "52:", "mf": "590:0", "mh": "692:1", "mhl": "692:1", "mianmar [birmânia]": "95:0",
+"micronesia": "691:", "micronesia, federated states of": "691:", "micronesië": "691:", "micronésia": "691:",
+"micronésie": "691:", "mikronesien": "691:", "mikronezja": "691:", "mk": "389:0", "mkd": "389:0", "ml": "223:", "mli":
+"223:", "mlt": "356:", "mm": "95:0", "mmr": "95:0", "mn": "976:0", "mne": "382:0", "mng": "976:0", "mo": "853:",
+"moldau": "373:0", "moldavia": "373:0", "moldavie": "373:0", "moldavië": "373:0", "moldova": "373:0", "moldova, republic
+of": "373:0", "moldávia": "373:0", "monaco": "377:0", "monako": "377:0", "mongolei": "976:0", "mongolia": "976:0",
+"mongolie": "976:0", "mongolië": "976:0", "mongólia": "976:0", "montenegro": "382:0", "monténégro": "382:0", "morocco":
+"212:0", "mosambik": "258:", "moz": "258:", "mozambico": "258:", "mozambik": "258:", "mozambique": "258:", "moçambique":
+"258:", "mołdawia": "373:0", "mq": "596:0", "mr": "222:", "mrt": "222:", "mt": "356:", "mtq": "596:0", "mu": "230:",
+"mus": "230:", "mv": "960:", "mw": "265:0", "mwi": "265:0", "mx": "52:", "my": "60:0", "myanmar": "95:0", "mys": "60:0",
+"myt": "262:0", "mz": "258:", "méxico": "52:", "mónaco": "377:0", "mônaco": "377:0", "na": "264:0", "nam": "264:0",
+"namibia": "264:0", "namibie": "264:0", "namibië": "264:0", "namíbia": "264:0", "nauru": "674:", "nc": "687:", "ncl":
+"687:", "ne": "227:", "nederland": "31:0", "nepal": "977:0", "ner": "227:", "netherlands": "31:0", "neukaledonien":
+"687:", "neuseeland": "64:0", "new caledonia": "687:", "new zealand": "64:0", "ng": "234:0", "nga": "234:0", "ni":
+"505:", "nic": "505:", "nicaragua": "505:", "nicarágua": "505:", "niederlande": "31:0", "niemcy": "49:0",
+"nieuw-caledonië": "687:", "nieuw-zeeland": "64:0", "niger": "227:", "nigeria": "234:0", "nigéria": "234:0",
+"nikaragua": "505:", "niu": "683:", "niue": "683:", "nl": "31:0", "nld": "31:0", "no": "47:", "noord-korea": "850:0",
+"noorwegen": "47:", "nor": "47:", "nordkorea": "850:0", "north korea": "850:0", "north macedonia": "389:0", "noruega":
+"47:", "norvegia": "47:", "norvège": "47:", "norway": "47:", "norwegen": "47:", "norwegia": "47:", "nouvelle-calédonie":
+"687:", "nouvelle-zélande": "64:0", "nova caledônia": "687:", "nova zelândia": "64:0", "nowa kaledonia": "687:", "nowa
+zelandia": "64:0", "np": "977:0", "npl": "977:0", "nr": "674:", "nru": "674:", "nu": "683:", "nueva caledonia": "687:",
+"nueva zelanda": "64:0", "nuova caledonia": "687:", "nuova zelanda": "64:0", "nz": "64:0", "nzl": "64:0", "népal":
+"977:0", "níger": "227:", "oeganda": "256:0", "oekraïne": "380:0", "oezbekistan": "998:", "om": "968:", "oman": "968:",
+"omn": "968:", "omán": "968:", "omã": "968:", "oost-timor": "670:", "oostenrijk": "43:0", "ouganda": "256:0",
+"ouzbékistan": "998:", "pa": "507:", "paesi bassi": "31:0", "pak": "92:0", "pakistan": "92:0", "palaos": "680:",
+"palau": "680:", "palestijns gebied": "970:0", "palestina": "970:0", "palestine": "970:0", "palestine, state of":
+"970:0", "palästina": "970:0", "pan": "507:", "panama": "507:", "panamá": "507:", "papoea-nieuw-guinea": "675:",
+"papouasie-nouvelle-guinée": "675:", "papua new guinea": "675:", "papua nowa gwinea": "675:", "papua nuova guinea":
+"675:", "papua-neuguinea": "675:", "papua-nova guiné": "675:", "papúa new guinea": "675:", "paquistán": "92:0",
+"paquistão": "92:0", "paraguai": "595:0", "paraguay": "595:0", "paragwaj": "595:0", "pays-bas": "31:0", "pe": "51:0",
+"per": "51:0", "peru": "51:0", "perù": "51:0", "perú": "51:0", "pf": "689:", "pg": "675:", "ph": "63:0", "philippinen":
+"63:0", "philippines": "63:0", "phl": "63:0", "pk": "92:0", "pl": "48:", "plw": "680:", "pm": "508:0", "png": "675:",
+"pol": "48:", "poland": "48:", "polen": "48:", "polinesia francesa": "689:", "polinesia francese": "689:", "polinezja
+francuska": "689:", "polinésia francesa": "689:", "pologne": "48:", "polonia": "48:", "polska": "48:", "polynésie
+française": "689:", "polônia": "48:", "porto rico": "1:1", "portogallo": "351:", "portoryko": "1:1", "portugal": "351:",
+"portugalia": "351:", "pr": "1:1", "pri": "1:1", "prk": "850:0", "prt": "351:", "pry": "595:0", "ps": "970:0", "pse":
+"970:0", "pt": "351:", "puerto rico": "1:1", "pw": "680:", "py": "595:0", "pyf": "689:", "pérou": "51:0", "qa": "974:",
+"qat": "974:", "qatar": "974:", "quirguistão": "996:0", "quiribati": "686:0", "quênia": "254:0", "re": "262:0", "regno
+unito": "44:0", "reino unido": "44:0", "repubblica ceca": "420:", "repubblica centrafricana": "236:", "repubblica
+democratica del congo": "243:0", "repubblica dominicana": "1:1", "republika czeska": "420:", "republika dominikany":
+"1:1", "republika południowej afryki": "27:0", "republika zielonego przylądka": "238:", "republika środkowoafrykańska":
+"236:", "república centro-africana": "236:", "república centroafricana": "236:", "república democrática del congo":
+"243:0", "república dominicana": "1:1", "república dos camarões": "237:", "república popular democrática do laos":
+"856:0", "república tcheca": "420:", "reu": "262:0", "reunion": "262:0", "reunião": "262:0", "reunión": "262:0", "ro":
+"40:0", "roemenië": "40:0", "romania": "40:0", "romênia": "40:0", "rosja": "7:8", "rou": "40:0", "roumanie": "40:0",
 "royaume-uni": "44:0", "rs": "381:0", "ru": "7:8", "ruanda": "250:0", "rumania": "40:0", "rumunia": "40:0", "rumänien":
-"40:0", "rusia": "7:8", "rusland": "7:8", "russia": "7:8", "russie": "7:8", "russland": "7:8", "rw": "250:0", "rwanda":
-"250:0", "république centre-africaine": "236:", "république dominicaine": "1:1", "république démocratique du congo":
-"243:0", "république tchèque": "420:", "réunion": "262:0", "rússia": "7:8", "sa": "966:0", "saara ocidental": "212:0",
-"sahara occidental": "212:0", "sahara occidentale": "212:0", "sahara zachodnia": "212:0", "saint barthélemy": "590:0",
-"saint helena": "290:", "saint martin": "590:0", "saint pierre and miquelon": "508:0", "saint pierre e miquelon":
-"508:0", "saint pierre en miquelon": "508:0", "saint-barthélemy": "590:0", "saint-martin": "590:0",
-"saint-pierre-et-miquelon": "508:0", "sainte-hélène": "290:", "salomonseilanden": "677:", "salwador": "503:", "sambia":
-"260:0", "samoa": "685:", "san bartolomé": "590:0", "san martín": "590:0", "san pedro y miquelón": "508:0",
+"40:0", "rus": "7:8", "rusia": "7:8", "rusland": "7:8", "russia": "7:8", "russian federation": "7:8", "russie": "7:8",
+"russland": "7:8", "rw": "250:0", "rwa": "250:0", "rwanda": "250:0", "république centre-africaine": "236:", "république
+dominicaine": "1:1", "république démocratique du congo": "243:0", "république tchèque": "420:", "réunion": "262:0",
+"rússia": "7:8", "sa": "966:0", "saara ocidental": "212:0", "sahara occidental": "212:0", "sahara occidentale": "212:0",
+"sahara zachodnia": "212:0", "saint barthélemy": "590:0", "saint helena": "290:", "saint helena, ascension and tristan
+da cunha": "290:", "saint martin": "590:0", "saint martin (french part)": "590:0", "saint pierre and miquelon": "508:0",
+"saint pierre e miquelon": "508:0", "saint pierre en miquelon": "508:0", "saint-barthélemy": "590:0", "saint-martin":
+"590:0", "saint-pierre-et-miquelon": "508:0", "sainte-hélène": "290:", "salomonseilanden": "677:", "salwador": "503:",
+"sambia": "260:0", "samoa": "685:", "san bartolomé": "590:0", "san martín": "590:0", "san pedro y miquelón": "508:0",
 "sant''elena": "290:", "santa helena": "290:", "santo tomé y príncipe": "239:", "sao tome and principe": "239:", "sao
 tome und principe": "239:", "sao tomé en principe": "239:", "sao tomé et principe": "239:", "saoedi-arabië": "966:0",
-"saudi arabia": "966:0", "saudi-arabien": "966:0", "sb": "677:", "sc": "248:", "schweden": "46:0", "schweiz": "41:0",
-"scotland": "44:0", "sd": "249:0", "se": "46:0", "senegal": "221:", "serbia": "381:0", "serbie": "381:0", "serbien":
-"381:0", "serra leoa": "232:0", "servië": "381:0", "seszele": "248:", "seychellen": "248:", "seychelles": "248:", "sg":
-"65:", "sh": "290:", "si": "386:0", "sierra leona": "232:0", "sierra leone": "232:0", "simbabwe": "263:0", "singapore":
-"65:", "singapour": "65:", "singapur": "65:", "sint-helena": "290:", "siria": "963:0", "sj": "47:", "sk": "421:0", "sl":
-"232:0", "slovacchia": "421:0", "slovakia": "421:0", "slovaquie": "421:0", "slovenia": "386:0", "slovenië": "386:0",
-"slovénie": "386:0", "slowakei": "421:0", "slowakije": "421:0", "slowenien": "386:0", "sn": "221:", "so": "252:0",
-"soedan": "249:0", "solomon islands": "677:", "solomon-inseln": "677:", "somalia": "252:0", "somalie": "252:0",
-"somalië": "252:0", "somália": "252:0", "soudan": "249:0", "south africa": "27:0", "south sudan": "211:0", "spagna":
-"34:", "spain": "34:", "spanien": "34:", "spanje": "34:", "sr": "597:", "sri lanka": "94:0", "ss": "211:0", "st":
-"239:", "st. helena": "290:", "st. martin": "590:0", "st. pierre und miquelon": "508:0", "stany zjednoczone ameryki":
-"1:1", "stati uniti": "1:1", "suazi": "268:", "suazilandia": "268:", "suazilândia": "268:", "sud-soudan": "211:0",
-"sudafrica": "27:0", "sudan": "249:0", "sudan del sud": "211:0", "sudáfrica": "27:0", "sudán": "249:0", "sudán del sur":
-"211:0", "sudão": "249:0", "suecia": "46:0", "suisse": "41:0", "suiza": "41:0", "surinam": "597:", "suriname": "597:",
-"suède": "46:0", "suécia": "46:0", "suíça": "41:0", "sv": "503:", "svalbard and jan mayen": "47:", "svalbard e jan
-mayen": "47:", "svalbard en jan mayen": "47:", "svalbard et jan mayen": "47:", "svalbard und jan mayen": "47:",
-"svalbard y jan mayen": "47:", "svezia": "46:0", "svizzera": "41:0", "swasiland": "268:", "swaziland": "268:", "sweden":
-"46:0", "switzerland": "41:0", "sy": "963:0", "syria": "963:0", "syrie": "963:0", "syrien": "963:0", "syrië": "963:0",
-"sz": "268:", "szwajcaria": "41:0", "szwecja": "46:0", "são bartolomeu": "590:0", "são martinho": "590:0", "são tomé e
-principe": "239:", "são tomé e príncipe": "239:", "sénégal": "221:", "sérvia": "381:0", "síria": "963:0", "südafrika":
-"27:0", "südsudan": "211:0", "słowacja": "421:0", "słowenia": "386:0", "tadjikistan": "992:", "tadjiquistão": "992:",
-"tadschikistan": "992:", "tadzjikistan": "992:", "tadżykistan": "992:", "tagikistan": "992:", "tailandia": "66:0",
-"tailândia": "66:0", "taiwan": "886:0", "taiwán": "886:0", "tajikistan": "992:", "tajlandia": "66:0", "tajwan": "886:0",
-"tansania": "255:0", "tanzania": "255:0", "tanzanie": "255:0", "tanzânia": "255:0", "tayikistán": "992:", "tchad":
+"sau": "966:0", "saudi arabia": "966:0", "saudi-arabien": "966:0", "sb": "677:", "sc": "248:", "schweden": "46:0",
+"schweiz": "41:0", "scotland": "44:0", "sd": "249:0", "sdn": "249:0", "se": "46:0", "sen": "221:", "senegal": "221:",
+"serbia": "381:0", "serbie": "381:0", "serbien": "381:0", "serra leoa": "232:0", "servië": "381:0", "seszele": "248:",
+"seychellen": "248:", "seychelles": "248:", "sg": "65:", "sgp": "65:", "sh": "290:", "shn": "290:", "si": "386:0",
+"sierra leona": "232:0", "sierra leone": "232:0", "simbabwe": "263:0", "singapore": "65:", "singapour": "65:",
+"singapur": "65:", "sint-helena": "290:", "siria": "963:0", "sj": "47:", "sjm": "47:", "sk": "421:0", "sl": "232:0",
+"slb": "677:", "sle": "232:0", "slovacchia": "421:0", "slovakia": "421:0", "slovaquie": "421:0", "slovenia": "386:0",
+"slovenië": "386:0", "slovénie": "386:0", "slowakei": "421:0", "slowakije": "421:0", "slowenien": "386:0", "slv":
+"503:", "sn": "221:", "so": "252:0", "soedan": "249:0", "solomon islands": "677:", "solomon-inseln": "677:", "som":
+"252:0", "somalia": "252:0", "somalie": "252:0", "somalië": "252:0", "somália": "252:0", "soudan": "249:0", "south
+africa": "27:0", "south sudan": "211:0", "spagna": "34:", "spain": "34:", "spanien": "34:", "spanje": "34:", "spm":
+"508:0", "sr": "597:", "srb": "381:0", "sri lanka": "94:0", "ss": "211:0", "ssd": "211:0", "st": "239:", "st. helena":
+"290:", "st. martin": "590:0", "st. pierre und miquelon": "508:0", "stany zjednoczone ameryki": "1:1", "stati uniti":
+"1:1", "stp": "239:", "suazi": "268:", "suazilandia": "268:", "suazilândia": "268:", "sud-soudan": "211:0", "sudafrica":
+"27:0", "sudan": "249:0", "sudan del sud": "211:0", "sudáfrica": "27:0", "sudán": "249:0", "sudán del sur": "211:0",
+"sudão": "249:0", "suecia": "46:0", "suisse": "41:0", "suiza": "41:0", "sur": "597:", "surinam": "597:", "suriname":
+"597:", "suède": "46:0", "suécia": "46:0", "suíça": "41:0", "sv": "503:", "svalbard and jan mayen": "47:", "svalbard e
+jan mayen": "47:", "svalbard en jan mayen": "47:", "svalbard et jan mayen": "47:", "svalbard und jan mayen": "47:",
+"svalbard y jan mayen": "47:", "svezia": "46:0", "svizzera": "41:0", "svk": "421:0", "svn": "386:0", "swasiland":
+"268:", "swaziland": "268:", "swe": "46:0", "sweden": "46:0", "switzerland": "41:0", "swz": "268:", "sy": "963:0",
+"syc": "248:", "syr": "963:0", "syria": "963:0", "syrian arab republic": "963:0", "syrie": "963:0", "syrien": "963:0",
+"syrië": "963:0", "sz": "268:", "szwajcaria": "41:0", "szwecja": "46:0", "são bartolomeu": "590:0", "são martinho":
+"590:0", "são tomé e principe": "239:", "são tomé e príncipe": "239:", "sénégal": "221:", "sérvia": "381:0", "síria":
+"963:0", "südafrika": "27:0", "südsudan": "211:0", "słowacja": "421:0", "słowenia": "386:0", "tadjikistan": "992:",
+"tadjiquistão": "992:", "tadschikistan": "992:", "tadzjikistan": "992:", "tadżykistan": "992:", "tagikistan": "992:",
+"tailandia": "66:0", "tailândia": "66:0", "taiwan": "886:0", "taiwan, province of china": "886:0", "taiwán": "886:0",
+"tajikistan": "992:", "tajlandia": "66:0", "tajwan": "886:0", "tansania": "255:0", "tanzania": "255:0", "tanzania,
+united republic of": "255:0", "tanzanie": "255:0", "tanzânia": "255:0", "tayikistán": "992:", "tcd": "235:", "tchad":
 "235:", "td": "235:", "territoires britanniques de l''océan indien": "246:", "territorio britannico dell''oceano
 indiano": "246:", "territorio británico del océano índico": "246:", "território britânico do oceano índico": "246:",
-"territórios palestinos": "970:0", "tg": "228:", "th": "66:0", "thailand": "66:0", "thailandia": "66:0", "thaïlande":
-"66:0", "the democratic republic of congo": "243:0", "the netherlands": "31:0", "timor leste": "670:", "timor oriental":
-"670:", "timor-leste": "670:", "tj": "992:", "tk": "690:", "tl": "670:", "tm": "993:8", "tn": "216:", "to": "676:",
-"togo": "228:", "tokelau": "690:", "tonga": "676:", "tr": "90:0", "tschad": "235:", "tschechische republik": "420:",
-"tsjaad": "235:", "tsjechië": "420:", "tunesien": "216:", "tunesië": "216:", "tunezja": "216:", "tunisia": "216:",
-"tunisie": "216:", "tunísia": "216:", "turchia": "90:0", "turcja": "90:0", "turcomenistão": "993:8", "turkey": "90:0",
-"turkije": "90:0", "turkmenistan": "993:8", "turkmenistán": "993:8", "turkménistan": "993:8", "turquia": "90:0",
-"turquie": "90:0", "turquía": "90:0", "tuvalu": "688:", "tv": "688:", "tw": "886:0", "tz": "255:0", "túnez": "216:",
-"türkei": "90:0", "u.k.": "44:0", "u.s.": "1:1", "u.s.a.": "1:1", "ua": "380:0", "uae": "971:0", "ucraina": "380:0",
-"ucrania": "380:0", "ucrânia": "380:0", "ug": "256:0", "uganda": "256:0", "uk": "44:0", "ukraina": "380:0", "ukraine":
-"380:0", "ungarn": "36:06", "ungheria": "36:06", "united arab emirates": "971:0", "united kingdom": "44:0", "united
-states": "1:1", "united states of america": "1:1", "uruguai": "598:0", "uruguay": "598:0", "urugwaj": "598:0", "us":
-"1:1", "usa": "1:1", "usbekistan": "998:", "uy": "598:0", "uz": "998:", "uzbekistan": "998:", "uzbekistán": "998:",
-"uzbequistão": "998:", "va": "39:", "vanuatu": "678:", "vaticaanstad": "39:", "vatican": "39:", "vaticano": "39:",
-"vatikanstadt": "39:", "ve": "58:0", "venezuela": "58:0", "vereinigte arabische emirate": "971:0", "vereinigte staaten
-von amerika": "1:1", "vereinigtes königreich": "44:0", "verenigd koninkrijk": "44:0", "verenigde arabische emiraten":
-"971:0", "verenigde staten": "1:1", "vietnam": "84:0", "vietnã": "84:0", "vn": "84:0", "vu": "678:", "vénézuela":
-"58:0", "wales": "44:0", "wallis and futuna": "681:", "wallis e futuna": "681:", "wallis en futuna": "681:", "wallis und
-futuna": "681:", "wallis y futuna": "681:", "wallis-et-futuna": "681:", "watykan": "39:", "wenezuela": "58:0",
-"westelijke sahara": "212:0", "western sahara": "212:0", "westsahara": "212:0", "wf": "681:", "wielka brytania": "44:0",
-"wietnam": "84:0", "ws": "685:", "wybrzeże kości słoniowej": "225:", "węgry": "36:06", "włochy": "39:", "ye": "967:0",
-"yemen": "967:0", "yibuti": "253:", "yt": "262:0", "yémen": "967:0", "za": "27:0", "zambia": "260:0", "zambie": "260:0",
-"zentralafrikanische republik": "236:", "zimbabue": "263:0", "zimbabwe": "263:0", "zimbábue": "263:0", "zjednoczone
-emiraty arabskie": "971:0", "zm": "260:0", "zuid-afrika": "27:0", "zw": "263:0", "zweden": "46:0", "zwitserland":
-"41:0", "zypern": "357:", "zâmbia": "260:0", "áfrica do sul": "27:0", "áustria": "43:0", "ägypten": "20:0",
-"äquatorial-guinea": "240:", "äthiopien": "251:0", "åland islands": "358:0", "índia": "91:0", "îles cook": "682:", "îles
-malouines": "500:", "îles marshall": "692:1", "îles salomon": "677:", "îles åland": "358:0", "österreich": "43:0",
-"łotwa": "371:"}
+"territórios palestinos": "970:0", "tg": "228:", "tgo": "228:", "th": "66:0", "tha": "66:0", "thailand": "66:0",
+"thailandia": "66:0", "thaïlande": "66:0", "the democratic republic of congo": "243:0", "the netherlands": "31:0",
+"timor leste": "670:", "timor oriental": "670:", "timor-leste": "670:", "tj": "992:", "tjk": "992:", "tk": "690:",
+"tkl": "690:", "tkm": "993:8", "tl": "670:", "tls": "670:", "tm": "993:8", "tn": "216:", "to": "676:", "togo": "228:",
+"tokelau": "690:", "ton": "676:", "tonga": "676:", "tr": "90:0", "tschad": "235:", "tschechische republik": "420:",
+"tsjaad": "235:", "tsjechië": "420:", "tun": "216:", "tunesien": "216:", "tunesië": "216:", "tunezja": "216:",
+"tunisia": "216:", "tunisie": "216:", "tunísia": "216:", "tur": "90:0", "turchia": "90:0", "turcja": "90:0",
+"turcomenistão": "993:8", "turkey": "90:0", "turkije": "90:0", "turkmenistan": "993:8", "turkmenistán": "993:8",
+"turkménistan": "993:8", "turquia": "90:0", "turquie": "90:0", "turquía": "90:0", "tuv": "688:", "tuvalu": "688:", "tv":
+"688:", "tw": "886:0", "twn": "886:0", "tz": "255:0", "tza": "255:0", "túnez": "216:", "türkei": "90:0", "türkiye":
+"90:0", "u.k.": "44:0", "u.s.": "1:1", "u.s.a.": "1:1", "ua": "380:0", "uae": "971:0", "ucraina": "380:0", "ucrania":
+"380:0", "ucrânia": "380:0", "ug": "256:0", "uga": "256:0", "uganda": "256:0", "uk": "44:0", "ukr": "380:0", "ukraina":
+"380:0", "ukraine": "380:0", "ungarn": "36:06", "ungheria": "36:06", "united arab emirates": "971:0", "united kingdom":
+"44:0", "united kingdom of great britain and northern ireland": "44:0", "united states": "1:1", "united states of
+america": "1:1", "uruguai": "598:0", "uruguay": "598:0", "urugwaj": "598:0", "ury": "598:0", "us": "1:1", "usa": "1:1",
+"usbekistan": "998:", "uy": "598:0", "uz": "998:", "uzb": "998:", "uzbekistan": "998:", "uzbekistán": "998:",
+"uzbequistão": "998:", "va": "39:", "vanuatu": "678:", "vat": "39:", "vaticaanstad": "39:", "vatican": "39:",
+"vaticano": "39:", "vatikanstadt": "39:", "ve": "58:0", "ven": "58:0", "venezuela": "58:0", "venezuela, bolivarian
+republic of": "58:0", "vereinigte arabische emirate": "971:0", "vereinigte staaten von amerika": "1:1", "vereinigtes
+königreich": "44:0", "verenigd koninkrijk": "44:0", "verenigde arabische emiraten": "971:0", "verenigde staten": "1:1",
+"viet nam": "84:0", "vietnam": "84:0", "vietnã": "84:0", "vn": "84:0", "vnm": "84:0", "vu": "678:", "vut": "678:",
+"vénézuela": "58:0", "wales": "44:0", "wallis and futuna": "681:", "wallis e futuna": "681:", "wallis en futuna":
+"681:", "wallis und futuna": "681:", "wallis y futuna": "681:", "wallis-et-futuna": "681:", "watykan": "39:",
+"wenezuela": "58:0", "westelijke sahara": "212:0", "western sahara": "212:0", "westsahara": "212:0", "wf": "681:",
+"wielka brytania": "44:0", "wietnam": "84:0", "wlf": "681:", "ws": "685:", "wsm": "685:", "wybrzeże kości słoniowej":
+"225:", "węgry": "36:06", "włochy": "39:", "xk": "383:0", "xkx": "383:0", "ye": "967:0", "yem": "967:0", "yemen":
+"967:0", "yibuti": "253:", "yt": "262:0", "yémen": "967:0", "za": "27:0", "zaf": "27:0", "zambia": "260:0", "zambie":
+"260:0", "zentralafrikanische republik": "236:", "zimbabue": "263:0", "zimbabwe": "263:0", "zimbábue": "263:0",
+"zjednoczone emiraty arabskie": "971:0", "zm": "260:0", "zmb": "260:0", "zuid-afrika": "27:0", "zw": "263:0", "zwe":
+"263:0", "zweden": "46:0", "zwitserland": "41:0", "zypern": "357:", "zâmbia": "260:0", "áfrica do sul": "27:0",
+"áustria": "43:0", "ägypten": "20:0", "äquatorial-guinea": "240:", "äthiopien": "251:0", "åland islands": "358:0",
+"índia": "91:0", "îles cook": "682:", "îles malouines": "500:", "îles marshall": "692:1", "îles salomon": "677:", "îles
+åland": "358:0", "österreich": "43:0", "łotwa": "371:"}
 ', chr(10), ' ')::jsonb ->> lower(p_country);
 END
 $$;

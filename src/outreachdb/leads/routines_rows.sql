@@ -43,8 +43,8 @@ AS $$
                outreach.given(outreach.cell_of(each.line ->> 'industry')) AS industry,
                outreach.given(outreach.cell_of(each.line ->> 'source_key')) AS source_key,
                CASE jsonb_typeof(each.line -> 'tags')
-                   WHEN 'array' THEN (SELECT outreach.split_tags(string_agg(tag, ',' ORDER BY n))
-                                      FROM jsonb_array_elements_text(each.line -> 'tags') WITH ORDINALITY AS t (tag, n))
+                   WHEN 'array' THEN outreach.distinct_tags(ARRAY(
+                       SELECT tag FROM jsonb_array_elements_text(each.line -> 'tags') WITH ORDINALITY AS t (tag, n) ORDER BY n))
                    ELSE outreach.split_tags(outreach.cell_of(each.line ->> 'tags'))
                END AS tags,
                CASE WHEN jsonb_typeof(each.line) = 'object' THEN jsonb_strip_nulls((each.line - f.names)
@@ -111,81 +111,141 @@ AS $$
     FROM judged AS j
 $$;
 
--- What a given row makes of a lead that is there: "fill" keeps what the lead has, else what is given wins; nothing given
--- erases nothing, an opt-out stays.
-CREATE OR REPLACE FUNCTION outreach.merged_lead(
-    p_lead outreach.leads, p_given outreach.leads, p_company_id bigint, p_fill boolean) RETURNS outreach.leads
-LANGUAGE plpgsql STABLE
+-- The judged rows of a JSON array, settled by the rules of an import: rows of one key are one lead, "nth" 1 speaks for it. Only
+-- where rows repeat a lead or an external id do they need a table.
+CREATE OR REPLACE FUNCTION outreach.settled_leads(p_leads jsonb, p_policy text)
+RETURNS TABLE (row_number bigint, key text, nth bigint, given outreach.leads, mark text, column_name text, reason text)
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
 DECLARE
-    l outreach.leads := p_lead;
-    c outreach.leads := p_given;
-    old jsonb := jsonb_strip_nulls(jsonb_build_object(
-        'first_name', l.first_name, 'last_name', l.last_name, 'phone', l.phone, 'title', l.title,
-        'company_name', l.company_name, 'industry', l.industry, 'country', l.country, 'city', l.city,
-        'timezone', l.timezone, 'source', l.source, 'notes', l.notes, 'company_website', l.company_website,
-        'linkedin_url', l.linkedin_url, 'qualification_score', l.qualification_score));
-    given jsonb := jsonb_strip_nulls(jsonb_build_object(
-        'first_name', c.first_name, 'last_name', c.last_name, 'phone', c.phone, 'title', c.title,
-        'company_name', c.company_name, 'industry', c.industry, 'country', c.country, 'city', c.city,
-        'timezone', c.timezone, 'source', c.source, 'notes', c.notes, 'company_website', c.company_website,
-        'linkedin_url', c.linkedin_url, 'qualification_score', c.qualification_score));
-    merged outreach.leads := jsonb_populate_record(l, CASE WHEN p_fill THEN given || old ELSE old || given END);
+    numbers bigint[];
+    keys text[];
+    givens outreach.leads[];
+    marks text[];
+    columns text[];
+    reasons text[];
+    repeated boolean;
 BEGIN
-    IF l.email_key IS DISTINCT FROM c.email_key THEN
-        merged.email := CASE WHEN p_fill THEN coalesce(l.email, c.email) ELSE coalesce(c.email, l.email) END;
-        IF merged.email IS DISTINCT FROM l.email THEN
-            merged.email_flags := outreach.email_flags(c.email_key);
-        END IF;
+    SELECT array_agg(j.row_number), array_agg(j.key), array_agg(j.given), array_agg(j.mark), array_agg(j.column_name),
+           array_agg(j.reason),
+           count(j.key) > count(DISTINCT j.key) OR count((j.given).source_key) > count(DISTINCT (j.given).source_key)
+    INTO numbers, keys, givens, marks, columns, reasons, repeated
+    FROM (SELECT * FROM outreach.judged_leads(p_leads) ORDER BY row_number) AS j;
+    IF repeated IS NOT TRUE THEN
+        RETURN QUERY
+        SELECT j.row_number, j.key, CASE WHEN j.key IS NOT NULL THEN 1::bigint END, j.given, j.mark, j.column_name, j.reason
+        FROM (SELECT unnest(numbers) AS row_number, unnest(keys) AS key, unnest(givens) AS given, unnest(marks) AS mark,
+                     unnest(columns) AS column_name, unnest(reasons) AS reason) AS j;
+        RETURN;
     END IF;
-    IF (merged.phone, merged.country) IS DISTINCT FROM (l.phone, l.country) THEN
-        merged.phone_e164 := outreach.phone_e164(outreach.phone_digits(merged.phone), outreach.phone_rule(merged.country));
-    END IF;
-    -- A name alone says less than the company that the lead is linked to under that name.
-    IF NOT (c.company_website IS NULL AND l.company_id IS NOT NULL
-            AND coalesce(lower(l.company_name) = lower(c.company_name), false)) THEN
-        merged.company_id := CASE WHEN p_fill THEN coalesce(l.company_id, p_company_id)
-                                  ELSE coalesce(p_company_id, l.company_id) END;
-    END IF;
-    IF l.source_key IS NULL AND NOT EXISTS (
-        SELECT FROM outreach.leads AS o WHERE o.workspace_id = l.workspace_id AND o.source_key = c.source_key) THEN
-        merged.source_key := c.source_key;
-    END IF;
-    IF l.status IS NULL OR l.status NOT IN ('unsubscribed', 'bounced') THEN
-        merged.status := CASE WHEN c.status IN ('unsubscribed', 'bounced') OR NOT p_fill THEN coalesce(c.status, l.status)
-                              ELSE coalesce(l.status, c.status) END;
-    END IF;
-    IF p_fill THEN
-        merged.tags := CASE WHEN l.tags = '{}' THEN c.tags ELSE l.tags END;
-        merged.custom_fields := c.custom_fields || l.custom_fields;
-    ELSE
-        merged.tags := l.tags || ARRAY(SELECT tag FROM unnest(c.tags) WITH ORDINALITY AS t (tag, place)
-                                       WHERE tag <> ALL (l.tags) ORDER BY place);
-        merged.custom_fields := l.custom_fields || c.custom_fields;
-    END IF;
-    RETURN merged;
+    CREATE TEMPORARY TABLE bulk_insert_rows AS
+    SELECT j.row_number, j.reason AS problem, j.column_name AS problem_column, j.mark,
+           j.key COLLATE "C" AS key,
+           CASE WHEN j.key IS NOT NULL THEN row_number() OVER (
+               PARTITION BY j.key ORDER BY CASE WHEN p_policy = 'update' THEN -j.row_number ELSE j.row_number END) END AS nth,
+           (j.given).email, (j.given).email_key, (j.given).first_name, (j.given).last_name, (j.given).phone,
+           (j.given).phone_e164, (j.given).title, (j.given).company_name, (j.given).industry, (j.given).country,
+           (j.given).city, (j.given).timezone, (j.given).source, (j.given).notes, (j.given).company_website,
+           (j.given).linkedin_url, (j.given).source_key, (j.given).qualification_score, (j.given).status AS status_now,
+           (j.given).tags, (j.given).custom_fields, NULL::text AS firm
+    FROM (SELECT unnest(numbers) AS row_number, unnest(keys) AS key, unnest(givens) AS given, unnest(marks) AS mark,
+                 unnest(columns) AS column_name, unnest(reasons) AS reason) AS j;
+    PERFORM outreach.settle_rows('pg_temp.bulk_insert_rows', p_policy, 'source_key');
+    RETURN QUERY EXECUTE $sql$
+        SELECT b.row_number, b.key, b.nth,
+               jsonb_populate_record(NULL::outreach.leads, to_jsonb(b) || jsonb_build_object('status', b.status_now)),
+               b.mark, b.problem_column, b.problem
+        FROM pg_temp.bulk_insert_rows AS b$sql$;
+    DROP TABLE pg_temp.bulk_insert_rows;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.settled_leads(jsonb, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.settled_leads(jsonb, text) TO outreachdb_trusted;
+
+-- The leads that are there already for these rows, in their order, NULL where there is none: by address, else by external id, unless
+-- the address of another row means that lead. What this call has made itself is no match.
+CREATE OR REPLACE FUNCTION outreach.matched_leads(p_workspace bigint, p_rows outreach.leads[], p_made bigint[]) RETURNS bigint[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH rows AS (
+        SELECT c.ordinality, c.source_key, e.id
+        FROM unnest(p_rows) WITH ORDINALITY AS c
+        LEFT JOIN outreach.leads AS e
+            ON e.workspace_id = p_workspace AND e.email_key = c.email_key AND e.id <> ALL (p_made)
+    )
+    SELECT array_agg(coalesce(r.id, s.id) ORDER BY r.ordinality)
+    FROM rows AS r
+    LEFT JOIN outreach.leads AS s
+        ON r.id IS NULL AND s.workspace_id = p_workspace AND s.source_key = r.source_key AND s.id <> ALL (p_made)
+        AND NOT EXISTS (SELECT FROM rows AS o WHERE o.id = s.id)
+$$;
+
+-- Rows of leads that are refused as a whole, as errors.
+CREATE OR REPLACE FUNCTION outreach.refused_rows(p_numbers bigint[], p_keys text[], p_refused text[], p_reasons text[]) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(jsonb_agg(jsonb_build_object('row', r.number, 'column', 'source_key', 'reason', f.reason)), '[]')
+    FROM unnest(p_numbers, p_keys) AS r (number, key)
+    JOIN unnest(p_refused, p_reasons) AS f (key, reason) ON f.key = r.key
+$$;
+
+-- Makes the companies that the rows name and nobody has yet, those of leads that keep what they have left out.
+CREATE OR REPLACE FUNCTION outreach.ensure_companies(
+    p_workspace bigint, p_rows outreach.leads[], p_matched bigint[], p_policy text, p_now timestamptz) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO outreach.companies (workspace_id, name, domain, website_url, created_at, updated_at)
+    SELECT p_workspace, coalesce(min(c.company_name), outreach.web_domain(c.company_website)),
+           outreach.web_domain(c.company_website), min(c.company_website), p_now, p_now
+    FROM ROWS FROM (unnest(p_matched), unnest(p_rows)) AS c (lead_id)
+    LEFT JOIN outreach.leads AS l ON l.workspace_id = p_workspace AND l.id = c.lead_id
+    WHERE outreach.web_domain(c.company_website) IS NOT NULL
+      AND (p_policy = 'update' OR l.id IS NULL OR (p_policy = 'fill' AND l.company_id IS NULL))
+    GROUP BY outreach.web_domain(c.company_website)
+    ORDER BY outreach.web_domain(c.company_website)
+    ON CONFLICT (workspace_id, domain) WHERE domain IS NOT NULL DO NOTHING;
+    INSERT INTO outreach.companies (workspace_id, name, created_at, updated_at)
+    SELECT p_workspace, min(c.company_name), p_now, p_now
+    FROM ROWS FROM (unnest(p_matched), unnest(p_rows)) AS c (lead_id)
+    LEFT JOIN outreach.leads AS l ON l.workspace_id = p_workspace AND l.id = c.lead_id
+    WHERE outreach.web_domain(c.company_website) IS NULL AND c.company_name IS NOT NULL
+      AND (p_policy = 'update' OR l.id IS NULL OR (p_policy = 'fill' AND l.company_id IS NULL))
+      AND NOT EXISTS (SELECT FROM outreach.companies AS k
+                      WHERE k.workspace_id = p_workspace AND k.name_key = lower(c.company_name))
+    GROUP BY lower(c.company_name)
+    ORDER BY lower(c.company_name)
+    ON CONFLICT (workspace_id, name_key) WHERE domain IS NULL DO NOTHING;
 END
 $$;
 
--- What the rows of one lead say together, in their order: the first has the last word under "fill", else the last.
-CREATE OR REPLACE FUNCTION outreach.folded_lead(p_rows outreach.leads[], p_fill boolean) RETURNS outreach.leads
-LANGUAGE plpgsql STABLE
+-- The companies of the rows, in their order: by domain, else by name; of several of one name the one without a domain, else the
+-- oldest.
+CREATE OR REPLACE FUNCTION outreach.companies_of(p_workspace bigint, p_rows outreach.leads[]) RETURNS bigint[]
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    folded outreach.leads := p_rows[1];
-    each outreach.leads;
-BEGIN
-    FOREACH each IN ARRAY p_rows[2:] LOOP
-        folded := outreach.merged_lead(folded, each, NULL, p_fill);
-    END LOOP;
-    IF NOT p_fill THEN
-        folded.email := each.email;
-    END IF;
-    RETURN folded;
-END
+    SELECT array_agg(
+        CASE WHEN outreach.web_domain(c.company_website) IS NOT NULL
+            THEN (SELECT k.id FROM outreach.companies AS k
+                  WHERE k.workspace_id = p_workspace AND k.domain = outreach.web_domain(c.company_website))
+            ELSE (SELECT k.id FROM outreach.companies AS k
+                  WHERE k.workspace_id = p_workspace AND k.name_key = lower(c.company_name)
+                  ORDER BY k.domain IS NOT NULL, k.id LIMIT 1) END
+        ORDER BY c.ordinality)
+    FROM unnest(p_rows) WITH ORDINALITY AS c
 $$;
+REVOKE EXECUTE ON FUNCTION outreach.matched_leads(bigint, outreach.leads[], bigint[]) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION outreach.ensure_companies(bigint, outreach.leads[], bigint[], text, timestamptz) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION outreach.companies_of(bigint, outreach.leads[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.matched_leads(bigint, outreach.leads[], bigint[]) TO outreachdb_trusted;
+GRANT EXECUTE ON FUNCTION outreach.ensure_companies(bigint, outreach.leads[], bigint[], text, timestamptz) TO outreachdb_trusted;
+GRANT EXECUTE ON FUNCTION outreach.companies_of(bigint, outreach.leads[]) TO outreachdb_trusted;
 
 -- Takes leads from a JSON array of objects into the session's workspace, by the rules of an import: on_conflict is skip,
 -- update or fill. rows_read = inserted + updated + skipped + rejected; errors lists rejected rows as
@@ -204,8 +264,15 @@ DECLARE
     instant CONSTANT timestamptz := clock_timestamp();
     policy CONSTANT text := bulk_insert_leads.on_conflict;
     keeps CONSTANT boolean := policy <> 'update';
+    numbers bigint[];
+    keys text[];
     batch outreach.leads[];
+    places text[];
     matched bigint[];
+    refused text[];
+    reasons text[];
+    made bigint[] := '{}';
+    new bigint[];
     firms bigint[];
     marked text[];
     marks text[];
@@ -220,106 +287,106 @@ BEGIN
     END IF;
     -- As imports do: one merge in a workspace at a time.
     PERFORM pg_advisory_xact_lock(hashtextextended('outreachdb.import', workspace));
-    WITH judged AS MATERIALIZED (
-        SELECT * FROM outreach.judged_leads(bulk_insert_leads.leads)
-    ), speaking AS (
-        SELECT j.key, CASE WHEN count(*) = 1 OR policy = 'skip' THEN (array_agg(j.given ORDER BY j.row_number))[1]
-                           ELSE outreach.folded_lead(array_agg(j.given ORDER BY j.row_number), keeps) END AS lead
-        FROM judged AS j
-        WHERE j.key IS NOT NULL
-        GROUP BY j.key
-    )
+    -- numbers and keys: each row with the lead that it is of; places and batch: each such lead.
     SELECT count(*), count(j.reason),
            coalesce(jsonb_agg(jsonb_build_object('row', j.row_number, 'column', j.column_name, 'reason', j.reason)
                               ORDER BY j.row_number) FILTER (WHERE j.reason IS NOT NULL), '[]'),
            array_agg((j.given).email) FILTER (WHERE j.reason IS NULL AND j.mark IS NOT NULL AND (j.given).email IS NOT NULL),
            array_agg(j.mark) FILTER (WHERE j.reason IS NULL AND j.mark IS NOT NULL AND (j.given).email IS NOT NULL),
-           (SELECT array_agg(s.lead ORDER BY s.key) FROM speaking AS s)
-    INTO rows_read, rejected, errors, marked, marks, batch
-    FROM judged AS j;
+           array_agg(j.row_number) FILTER (WHERE j.key IS NOT NULL), array_agg(j.key) FILTER (WHERE j.key IS NOT NULL),
+           array_agg(j.key ORDER BY j.key) FILTER (WHERE j.nth = 1), array_agg(j.given ORDER BY j.key) FILTER (WHERE j.nth = 1)
+    INTO rows_read, rejected, errors, marked, marks, numbers, keys, places, batch
+    FROM outreach.settled_leads(bulk_insert_leads.leads, policy) AS j;
     -- Before any lead is locked, as everywhere.
     PERFORM outreach.store_suppressions(marked, marks, 'bulk_insert_leads');
-    matched := ARRAY(
-        SELECT coalesce(e.id, s.id)
-        FROM unnest(batch) WITH ORDINALITY AS c
-        LEFT JOIN outreach.leads AS e ON e.workspace_id = workspace AND e.email_key = c.email_key
-        LEFT JOIN outreach.leads AS s ON s.workspace_id = workspace AND s.source_key = c.source_key
-        ORDER BY c.ordinality);
-    INSERT INTO outreach.companies (workspace_id, name, domain, website_url, created_at, updated_at)
-    SELECT workspace, coalesce(min(c.company_name), outreach.web_domain(c.company_website)),
-           outreach.web_domain(c.company_website), min(c.company_website), instant, instant
-    FROM ROWS FROM (unnest(matched), unnest(batch)) AS c (lead_id)
-    LEFT JOIN outreach.leads AS l ON l.workspace_id = workspace AND l.id = c.lead_id
-    WHERE outreach.web_domain(c.company_website) IS NOT NULL
-      AND (NOT keeps OR l.id IS NULL OR (policy = 'fill' AND l.company_id IS NULL))
-    GROUP BY outreach.web_domain(c.company_website)
-    ORDER BY outreach.web_domain(c.company_website)
-    ON CONFLICT (workspace_id, domain) WHERE domain IS NOT NULL DO NOTHING;
-    INSERT INTO outreach.companies (workspace_id, name, created_at, updated_at)
-    SELECT workspace, min(c.company_name), instant, instant
-    FROM ROWS FROM (unnest(matched), unnest(batch)) AS c (lead_id)
-    LEFT JOIN outreach.leads AS l ON l.workspace_id = workspace AND l.id = c.lead_id
-    WHERE outreach.web_domain(c.company_website) IS NULL AND c.company_name IS NOT NULL
-      AND (NOT keeps OR l.id IS NULL OR (policy = 'fill' AND l.company_id IS NULL))
-      AND NOT EXISTS (SELECT FROM outreach.companies AS k
-                      WHERE k.workspace_id = workspace AND k.name_key = lower(c.company_name))
-    GROUP BY lower(c.company_name)
-    ORDER BY lower(c.company_name)
-    ON CONFLICT (workspace_id, name_key) WHERE domain IS NULL DO NOTHING;
-    firms := ARRAY(
-        SELECT CASE WHEN outreach.web_domain(c.company_website) IS NOT NULL
-            THEN (SELECT k.id FROM outreach.companies AS k
-                  WHERE k.workspace_id = workspace AND k.domain = outreach.web_domain(c.company_website))
-            ELSE (SELECT k.id FROM outreach.companies AS k
-                  WHERE k.workspace_id = workspace AND k.name_key = lower(c.company_name)
-                  ORDER BY k.domain IS NOT NULL, k.id LIMIT 1) END
-        FROM unnest(batch) WITH ORDINALITY AS c
-        ORDER BY c.ordinality);
-    WITH new AS (
-        INSERT INTO outreach.leads (
-            workspace_id, email, first_name, last_name, phone, phone_e164, title, company_id, company_name, company_website,
-            linkedin_url, industry, country, city, timezone, source, source_key, status, tags, custom_fields, notes,
-            qualification_score, email_flags, created_at, updated_at)
-        SELECT workspace, c.email, c.first_name, c.last_name, c.phone, c.phone_e164, c.title, c.firm_id, c.company_name,
-               c.company_website, c.linkedin_url, c.industry, c.country, c.city, c.timezone, c.source, c.source_key,
-               coalesce(outreach.suppressed_status(address.reason), outreach.suppressed_status(domain.reason),
-                        c.status, 'new'),
-               c.tags, c.custom_fields, c.notes, c.qualification_score, outreach.email_flags(c.email_key), instant, instant
-        FROM ROWS FROM (unnest(matched), unnest(firms), unnest(batch)) AS c (lead_id, firm_id)
-        LEFT JOIN outreach.suppressions AS address
-            ON address.workspace_id = workspace AND address.target = c.email_key
-            AND (address.expires_at IS NULL OR address.expires_at > instant)
-        LEFT JOIN outreach.suppressions AS domain
-            ON domain.workspace_id = workspace AND domain.target = split_part(c.email_key, '@', 2)
-            AND (domain.expires_at IS NULL OR domain.expires_at > instant)
-        WHERE c.lead_id IS NULL
-        ON CONFLICT DO NOTHING
-        RETURNING id
-    )
-    SELECT count(*) INTO inserted FROM new AS n;
+    inserted := 0;
+    -- A lead that somebody else inserts meanwhile is matched instead.
+    FOR round IN 1..5 LOOP
+        matched := outreach.matched_leads(workspace, batch, made);
+        IF keeps THEN
+            -- An external id leads to a lead of another address: that one keeps its own, so the row's would vanish.
+            SELECT array_agg(c.place) INTO refused
+            FROM ROWS FROM (unnest(places), unnest(matched), unnest(batch)) AS c (place, lead_id)
+            JOIN outreach.leads AS l ON l.workspace_id = workspace AND l.id = c.lead_id
+            WHERE l.email_key <> c.email_key;
+            IF refused IS NOT NULL THEN
+                reasons := array_fill(outreach.kept_address_reason(policy), ARRAY[cardinality(refused)]);
+                errors := errors || outreach.refused_rows(numbers, keys, refused, reasons);
+                SELECT array_agg(c.place ORDER BY c.n), array_agg(c.given ORDER BY c.n), array_agg(c.lead_id ORDER BY c.n)
+                INTO places, batch, matched
+                FROM (SELECT unnest(places) AS place, unnest(batch) AS given, unnest(matched) AS lead_id,
+                             generate_series(1, cardinality(places)) AS n) AS c
+                WHERE c.place <> ALL (refused);
+            END IF;
+        END IF;
+        IF round = 1 THEN
+            PERFORM outreach.ensure_companies(workspace, batch, matched, policy, instant);
+        END IF;
+        firms := outreach.companies_of(workspace, batch);
+        WITH new AS (
+            INSERT INTO outreach.leads (
+                workspace_id, email, first_name, last_name, phone, phone_e164, title, company_id, company_name, company_website,
+                linkedin_url, industry, country, city, timezone, source, source_key, status, tags, custom_fields, notes,
+                qualification_score, email_flags, created_at, updated_at)
+            SELECT workspace, c.email, c.first_name, c.last_name, c.phone, c.phone_e164, c.title, c.firm_id, c.company_name,
+                   c.company_website, c.linkedin_url, c.industry, c.country, c.city, c.timezone, c.source, c.source_key,
+                   coalesce(outreach.suppressed_status(address.reason), outreach.suppressed_status(domain.reason),
+                            c.status, 'new'),
+                   c.tags, c.custom_fields, c.notes, c.qualification_score, outreach.email_flags(c.email_key), instant, instant
+            FROM ROWS FROM (unnest(matched), unnest(firms), unnest(batch)) AS c (lead_id, firm_id)
+            LEFT JOIN outreach.suppressions AS address
+                ON address.workspace_id = workspace AND address.target = c.email_key
+                AND (address.expires_at IS NULL OR address.expires_at > instant)
+            LEFT JOIN outreach.suppressions AS domain
+                ON domain.workspace_id = workspace AND domain.target = split_part(c.email_key, '@', 2)
+                AND (domain.expires_at IS NULL OR domain.expires_at > instant)
+            WHERE c.lead_id IS NULL
+            ON CONFLICT DO NOTHING
+            RETURNING id
+        )
+        SELECT array_agg(n.id) INTO new FROM new AS n;
+        made := made || new;
+        EXIT WHEN cardinality(made) + (SELECT count(m) FROM unnest(matched) AS m) >= coalesce(cardinality(batch), 0);
+    END LOOP;
+    inserted := cardinality(made);
+    -- Rows whose external id is that of a lead that another row names.
+    SELECT array_agg(c.place), array_agg(outreach.unplaced_reason(c.source_key)) INTO refused, reasons
+    FROM ROWS FROM (unnest(places), unnest(matched), unnest(batch)) AS c (place, lead_id)
+    WHERE c.lead_id IS NULL AND cardinality(made) < (SELECT count(*) FROM unnest(matched) AS m WHERE m IS NULL)
+      AND NOT EXISTS (
+          SELECT FROM outreach.leads AS l
+          WHERE l.workspace_id = workspace AND l.id = ANY (made)
+            AND (l.email_key = c.email_key OR (c.email_key IS NULL AND l.source_key = c.source_key)));
+    errors := errors || outreach.refused_rows(numbers, keys, refused, reasons);
     updated := 0;
     IF policy <> 'skip' THEN
         PERFORM FROM outreach.leads AS l WHERE l.workspace_id = workspace AND l.id = ANY (matched)
         ORDER BY l.id FOR NO KEY UPDATE OF l;
         WITH merged AS (
-            SELECT DISTINCT ON (l.id) l.id, outreach.merged_lead(l, c.given, c.firm_id, policy = 'fill') AS new
-            FROM unnest(matched, firms) WITH ORDINALITY AS m (lead_id, firm_id, place)
-            CROSS JOIN LATERAL (SELECT batch[m.place] AS given, m.firm_id) AS c
-            JOIN outreach.leads AS l ON l.workspace_id = workspace AND l.id = m.lead_id
-            ORDER BY l.id, m.place
+            SELECT l.id, new.*
+            FROM ROWS FROM (unnest(matched), unnest(firms), unnest(batch)) AS c (lead_id, firm_id)
+            JOIN outreach.leads AS l ON l.workspace_id = workspace AND l.id = c.lead_id
+            CROSS JOIN LATERAL outreach.merged_lead(
+                l, c.email, c.email_key, c.first_name, c.last_name, c.phone, c.title, c.company_name, c.industry, c.country,
+                c.city, c.timezone, c.source, c.notes, c.company_website, c.linkedin_url, c.firm_id, c.source_key,
+                c.qualification_score, c.status, c.tags, c.custom_fields, policy = 'fill') AS new
         ), done AS (
             UPDATE outreach.leads AS l
-            SET email = (m.new).email, first_name = (m.new).first_name, last_name = (m.new).last_name,
-                phone = (m.new).phone, phone_e164 = (m.new).phone_e164, email_flags = (m.new).email_flags,
-                title = (m.new).title, company_name = (m.new).company_name,
-                industry = (m.new).industry, country = (m.new).country, city = (m.new).city,
-                timezone = (m.new).timezone, source = (m.new).source, notes = (m.new).notes,
-                company_website = (m.new).company_website, linkedin_url = (m.new).linkedin_url,
-                company_id = (m.new).company_id, source_key = (m.new).source_key,
-                qualification_score = (m.new).qualification_score, status = (m.new).status, tags = (m.new).tags,
-                custom_fields = (m.new).custom_fields, updated_at = instant
+            SET email = m.email, email_flags = m.email_flags, first_name = m.first_name, last_name = m.last_name,
+                phone = m.phone, title = m.title, company_name = m.company_name, industry = m.industry, country = m.country,
+                city = m.city, timezone = m.timezone, source = m.source, notes = m.notes, phone_e164 = m.phone_e164,
+                company_website = m.company_website, linkedin_url = m.linkedin_url, company_id = m.company_id,
+                source_key = m.source_key, qualification_score = m.qualification_score, status = m.status, tags = m.tags,
+                custom_fields = m.custom_fields, updated_at = instant
             FROM merged AS m
-            WHERE l.workspace_id = workspace AND l.id = m.id AND m.new IS DISTINCT FROM l.*
+            WHERE l.workspace_id = workspace AND l.id = m.id
+              AND (m.email, m.email_flags, m.first_name, m.last_name, m.phone, m.title, m.company_name, m.industry, m.country,
+                   m.city, m.timezone, m.source, m.notes, m.phone_e164, m.company_website, m.linkedin_url, m.company_id,
+                   m.source_key, m.qualification_score, m.status, m.tags, m.custom_fields)
+                  IS DISTINCT FROM
+                  (l.email, l.email_flags, l.first_name, l.last_name, l.phone, l.title, l.company_name, l.industry, l.country,
+                   l.city, l.timezone, l.source, l.notes, l.phone_e164, l.company_website, l.linkedin_url, l.company_id,
+                   l.source_key, l.qualification_score, l.status, l.tags, l.custom_fields)
             RETURNING l.id
         )
         SELECT count(*) INTO updated FROM done AS d;
@@ -333,6 +400,8 @@ BEGIN
     PERFORM outreach.suppress(array_agg(t.email), t.mark, 'bulk_insert_leads')
     FROM (SELECT m.email, max(m.mark) AS mark FROM unnest(marked, marks) AS m (email, mark) GROUP BY m.email) AS t
     GROUP BY t.mark;
+    rejected := jsonb_array_length(errors);
+    errors := (SELECT coalesce(jsonb_agg(e ORDER BY (e ->> 'row')::bigint), '[]') FROM jsonb_array_elements(errors) AS e);
     skipped := rows_read - inserted - updated - rejected;
     RETURN NEXT;
 END

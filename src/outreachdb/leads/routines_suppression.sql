@@ -20,6 +20,11 @@ RETURN CASE
     ELSE ARRAY[outreach.suppression_target(p_text)]
 END;
 
+-- Until when a suppression lasts as people read it: the year 3000 stands for "until somebody takes it back".
+CREATE OR REPLACE FUNCTION outreach.shown_end(p_expires_at timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN p_expires_at < timestamptz '3000-01-01 00:00:00+00' THEN p_expires_at END;
+
 -- Stores suppressions, each with its reason, in the order of targets: whoever suppresses locks these rows first and leads
 -- after them, so that nobody waits in a circle. What is suppressed for good already keeps its reason. Returns how many are
 -- new, a target of two spellings counted once.
@@ -42,6 +47,53 @@ AS $$
 $$;
 REVOKE EXECUTE ON FUNCTION outreach.store_suppressions(text[], text[], text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.store_suppressions(text[], text[], text) TO outreachdb_trusted;
+
+-- Leads with an address of one of these domains. Of a few domains the trigram index of searches knows the leads; many are looked
+-- for in one pass over all leads, which an index on domains would spare at the price of one more entry for every import's rows.
+CREATE OR REPLACE FUNCTION outreach.leads_of_domains(p_workspace bigint, p_domains text[]) RETURNS SETOF bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    domain text;
+BEGIN
+    IF cardinality(p_domains) = 0 THEN
+        RETURN;
+    ELSIF cardinality(p_domains) <= 20 THEN
+        FOREACH domain IN ARRAY p_domains LOOP
+            -- With the domain in the statement the planner knows how rare its trigrams are.
+            RETURN QUERY EXECUTE format(
+                $sql$SELECT l.id FROM outreach.leads AS l
+                     WHERE l.workspace_id = %s
+                       AND lower(coalesce(l.first_name, '') || ' ' || coalesce(l.last_name, '') || ' ' || coalesce(l.email, '')
+                                 || ' ' || coalesce(l.company_name, '')) LIKE %L
+                       AND split_part(l.email_key, '@', 2) = %L$sql$,
+                p_workspace, '%@' || replace(replace(replace(domain, '\', '\\'), '%', '\%'), '_', '\_') || '%', domain);
+        END LOOP;
+        RETURN;
+    END IF;
+    RETURN QUERY
+    SELECT l.id FROM outreach.leads AS l
+    WHERE l.workspace_id = p_workspace
+      AND split_part(l.email_key, '@', 2) IN (SELECT DISTINCT u.target FROM unnest(p_domains) AS u (target));
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.leads_of_domains(bigint, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.leads_of_domains(bigint, text[]) TO outreachdb_trusted;
+
+-- The commit under way waits until it is on disk, also where synchronous_commit is off: for what nobody says twice after it was
+-- acknowledged (a suppression, a pause, a provider's report, the beginning of a mail). A setting that waits for a standby stays.
+CREATE OR REPLACE FUNCTION outreach.commit_durably() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF current_setting('synchronous_commit') = 'off' THEN
+        SET LOCAL synchronous_commit = 'on';
+    END IF;
+END
+$$;
+GRANT EXECUTE ON FUNCTION outreach.commit_durably() TO outreachdb_app, outreachdb_trusted;
 
 -- Suppresses addresses and whole domains (without their subdomains) of the session's workspace for good, and sets the
 -- status of the leads they hit in the same statement. A target that is suppressed for good already keeps its reason.
@@ -68,6 +120,7 @@ BEGIN
         RAISE EXCEPTION 'neither an e-mail address nor a domain: %', coalesce(wrong, 'NULL')
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    PERFORM outreach.commit_durably();
     new := outreach.store_suppressions(
         suppress.targets, array_fill(suppress.reason, ARRAY[coalesce(cardinality(suppress.targets), 0)]), suppress.source);
     RETURN QUERY
@@ -77,8 +130,9 @@ BEGIN
         SELECT l.id FROM outreach.leads AS l JOIN wanted AS w ON l.email_key = w.target
         WHERE l.workspace_id = workspace AND w.target LIKE '%@%' AND status_now IS NOT NULL
         UNION
-        SELECT l.id FROM outreach.leads AS l JOIN wanted AS w ON split_part(l.email_key, '@', 2) = w.target
-        WHERE l.workspace_id = workspace AND w.target NOT LIKE '%@%' AND status_now IS NOT NULL
+        SELECT d.id
+        FROM outreach.leads_of_domains(workspace, ARRAY(
+            SELECT w.target FROM wanted AS w WHERE w.target NOT LIKE '%@%' AND status_now IS NOT NULL)) AS d (id)
     ), locked AS (
         -- In the order of ids, as imports do, so that they wait for each other and never in a circle.
         SELECT l.id FROM outreach.leads AS l JOIN hit AS h ON h.id = l.id

@@ -10,7 +10,7 @@ RETURN ARRAY(
     SELECT DISTINCT w.word
     FROM unnest(p_texts) AS t (told)
     CROSS JOIN LATERAL regexp_split_to_table(lower(t.told), '[^[:alnum:]]+') AS w (word)
-    WHERE length(w.word) BETWEEN 4 AND 40 AND w.word ~ '[[:alpha:]]'
+    WHERE length(w.word) >= 4 AND length(w.word) <= 40 AND w.word ~ '[[:alpha:]]'
     ORDER BY w.word);
 
 -- Adds words that the workspace does not know yet; returns how many. In the order of the key: two of us never wait for each
@@ -43,11 +43,15 @@ SET work_mem = '128MB'
 AS $$
 DECLARE
     ws constant bigint := outreach.required_workspace();
+    pending bigint[];
     words text[];
     added bigint;
 BEGIN
     -- One learner at a time: what another one's snapshot did not show it must not forget.
     PERFORM pg_advisory_xact_lock(hashtextextended('outreachdb.words.' || ws, 0));
+    -- Looked up before the leads: an import that is committed in between stays pending.
+    pending := ARRAY(SELECT i.id FROM outreach.imports AS i
+                     WHERE i.workspace_id = ws AND i.words_pending AND i.id = coalesce(p_import, i.id));
     -- Each value once before it is cut into words: lists name a company hundreds of times.
     SELECT outreach.words_of(array_agg(coalesce(v.first_name, v.last_name, v.company_name, v.domain))) INTO words
     FROM (
@@ -74,8 +78,31 @@ BEGIN
         DELETE FROM outreach.search_words AS k
         WHERE k.workspace_id = ws AND (k.word IN (SELECT unnest(words))) IS NOT TRUE;
     END IF;
+    UPDATE outreach.imports AS i SET words_pending = false WHERE i.workspace_id = ws AND i.id = ANY (pending);
     RETURN added;
 END
 $$;
 REVOKE EXECUTE ON FUNCTION outreach.learn_search_words(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.learn_search_words(bigint) TO outreachdb_app, outreachdb_trusted;
+
+-- Learns the words of imports whose process ended before it did. Each import calls it, and so may a job. Returns how many words
+-- are new.
+-- owner: outreachdb_trusted
+CREATE OR REPLACE FUNCTION outreach.learn_pending_words() RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    waiting bigint;
+    added bigint := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('outreachdb.words.' || ws, 0));
+    FOR waiting IN SELECT i.id FROM outreach.imports AS i WHERE i.workspace_id = ws AND i.words_pending ORDER BY i.id LOOP
+        added := added + outreach.learn_search_words(waiting);
+    END LOOP;
+    RETURN added;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.learn_pending_words() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.learn_pending_words() TO outreachdb_app, outreachdb_trusted;

@@ -9,6 +9,7 @@ from outreachdb.segments.history import Change, Version, history, revert
 from outreachdb.segments.segments import (
     Segment,
     SegmentCount,
+    UnknownField,
     Usage,
     breakdown,
     count,
@@ -17,6 +18,7 @@ from outreachdb.segments.segments import (
     find,
     listed,
     preview,
+    unknown_fields,
     update,
     usage,
 )
@@ -31,6 +33,7 @@ __all__ = [
     "Proposal",
     "Segment",
     "SegmentCount",
+    "UnknownField",
     "Usage",
     "Version",
     "actions",
@@ -47,6 +50,7 @@ __all__ = [
     "preview",
     "revert",
     "undo_action",
+    "unknown_fields",
     "update",
     "usage",
 ]

@@ -28,6 +28,7 @@ OPT_OUTS = ("unsubscribed", "bounced")
 # Fields that an action may set, all of which the undo of imports puts back.
 TEXTS = ("city", "company_name", "company_website", "country", "first_name", "industry", "last_name", "linkedin_url",
          "notes", "phone", "source", "timezone", "title")  # fmt: skip
+WORDED = ("company_name", "first_name", "last_name")  # what misspelt searches look among
 SAMPLES = 10
 MAX_TEXT = 10_000
 
@@ -100,6 +101,8 @@ async def apply(
         if dry_run:
             await (await session.connection()).rollback()
             return ActionReport(None, report.matched, report.changed, report.kept, report.seconds)
+    if action.field in WORDED and report.changed:
+        await importing.learn_words(tenant)
     return report
 
 
@@ -109,11 +112,13 @@ async def listed(tenant: Tenant, limit: int = 50) -> list[Row]:
         return await session.all(A.list_actions, {"workspace_id": tenant.workspace_id, "limit": limit})
 
 
-async def undo(tenant: Tenant, action_id: int) -> ActionUndo:
+async def undo(tenant: Tenant, action_id: int, *, keep_changed: bool = False) -> ActionUndo:
     """Take an action back; leads that were written since stay as they are and are reported.
 
+    Where later imports or actions changed its leads, these are to be undone first; ``keep_changed`` leaves such leads.
     A suppression is lifted where this action alone asked for it and the lead has not opted out since. Deleted leads
-    return under their old ids unless their address is taken. Raises NotFound, or Conflict where it is undone already.
+    return under their old ids unless their address is taken. Raises NotFound, or Conflict where it is undone already
+    or has to wait for others.
     """
     began = time.monotonic()
     values = {"workspace_id": tenant.workspace_id, "action_id": action_id, "source": _source(action_id)}
@@ -131,7 +136,7 @@ async def undo(tenant: Tenant, action_id: int) -> ActionUndo:
             reason = "asked for by others, or opted out since" if found["action"] == "suppress" else "taken since"
             kept = (importing.Kept(reason, missing, ()),) if missing > 0 else ()
             return ActionUndo(action_id, restored, kept, time.monotonic() - began)
-    report = await importing.undo(tenant, action_id)
+    report = await importing.undo(tenant, action_id, keep_changed=keep_changed)
     return ActionUndo(action_id, report.restored, report.kept, time.monotonic() - began)
 
 
@@ -209,7 +214,9 @@ class _Work:
         steps = {"suppress": self._suppress, "delete": self._delete}
         changed = await steps.get(self._action.kind, self._change)()
         status = "applied" if self._action.kind in steps else "done"
+        worded = self._action.field in WORDED and changed > 0
         ended = {"status": status, "matched": matched, "changed": changed, "finished_at": datetime.now(UTC)}
+        ended["words_pending"] = worded
         await self._session.execute(A.finish_action, self._values | ended)
         rows = await self._session.all(A.count_kept, self._values)
         kept = tuple(importing.Kept(row["reason"], row["leads"], tuple(row["sample"])) for row in rows)

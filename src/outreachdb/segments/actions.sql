@@ -34,7 +34,7 @@ RETURNING id
 -- Rows are leads here: those of the segment, those that changed, and the others.
 UPDATE outreach.imports AS i
 SET status = %(status)s, rows_read = %(matched)s, updated = %(changed)s, skipped = %(matched)s - %(changed)s::bigint,
-    finished_at = %(finished_at)s
+    words_pending = %(words_pending)s, finished_at = %(finished_at)s
 WHERE i.workspace_id = %(workspace_id)s AND i.id = %(action_id)s
 
 -- name: store_before_images

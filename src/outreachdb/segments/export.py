@@ -53,9 +53,9 @@ async def export(
 ) -> Exported:
     """Write every field of every lead of a segment, in order of id; a custom field is the column ``custom.<name>``.
 
-    The file appears when it is whole. ``spreadsheet_safe`` puts an apostrophe before texts of a CSV file that a
-    spreadsheet would take for a formula. Raises UsageError for another format, TooCostly, InvalidInput where the leads
-    have too many custom fields or the file can't be written.
+    An import of the file changes nothing. The file appears when it is whole. ``spreadsheet_safe`` puts an apostrophe
+    before texts of a CSV file that a spreadsheet would take for a formula. Raises UsageError for another format,
+    TooCostly, InvalidInput where the leads have too many custom fields or the file can't be written.
     """
     path = Path(path)
     chosen = file_format or path.suffix.lower().removeprefix(".")
@@ -116,7 +116,7 @@ async def _csv(
     columns = [_cell(sql.SQL("l.{}").format(sql.Identifier(name)), safe=safe and name in TEXTS) for name in FIELDS]
     columns += [_cell(sql.SQL("(l.custom_fields ->> {})").format(sql.Literal(key)), safe=safe) for key in keys]
     names = [*FIELDS, *(CUSTOM + key for key in keys)]
-    columns[FIELDS.index("tags")] = _cell(sql.SQL("array_to_string(l.tags, ',')"), safe=safe)  # as imports read them
+    columns[FIELDS.index("tags")] = _cell(sql.SQL("outreach.joined_tags(l.tags)"), safe=safe)  # as imports read them
     # Names of any length: PostgreSQL's own header would cut them.
     statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(source.rows(columns))
     connection = await session.connection()

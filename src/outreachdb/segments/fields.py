@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "company date": (_DATE, ("company.created_at", "company.last_crawled_at", "company.updated_at")),
     "month": ((*_NUMBER[:-1], "within_next_months", "is_set"), ("company.renewal_month",)),
+    "country": (("equals", "in", "is_set"), ("country_code",)),
     "level": (("equals", "in"), ("engagement",)),
     "suppressed": (("equals",), ("suppressed",)),
 }  # fmt: skip

@@ -9,6 +9,9 @@ WITH made AS (
 )
 SELECT id, name, definition, version, last_count, last_counted_at, last_used_at, created_at, updated_at FROM made;
 
+-- name: unknown_custom_fields
+SELECT u.field, u.meant FROM outreach.unknown_custom_fields(%(definition)s) AS u ORDER BY u.field;
+
 -- name: check_segment
 SELECT outreach.check_segment(%(definition)s, %(id)s::bigint);
 

@@ -272,3 +272,34 @@ BEGIN
         outreach.segment_texts(p_value, p_path));
 END
 $$;
+
+-- Lists say "DE", "DEU", "Germany" or "Deutschland": a code means all of them. The spellings are put into the statement, so a lead
+-- keeps the country as it was given, and a longer list of spellings counts for leads that are there already.
+CREATE OR REPLACE FUNCTION outreach.segment_country_test(p_op text, p_value jsonb, p_path text) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    codes text[];
+    wrong text;
+BEGIN
+    IF p_op = 'is_set' THEN
+        RETURN format('lower(l.country) = ANY (%L::text[])', ARRAY(SELECT jsonb_object_keys(outreach.country_spellings())));
+    ELSIF p_op = 'in' THEN
+        codes := outreach.segment_texts(p_value, p_path);
+    ELSIF jsonb_typeof(p_value) IS DISTINCT FROM 'string' THEN
+        PERFORM outreach.segment_error(p_path || '.value', 'must be a text');
+    ELSE
+        codes := ARRAY[p_value #>> '{}'];
+    END IF;
+    SELECT c INTO wrong FROM unnest(codes) AS c
+    WHERE c !~ '^[A-Za-z]{2}$' OR upper(c) NOT IN (SELECT value FROM jsonb_each_text(outreach.country_spellings())) LIMIT 1;
+    IF FOUND THEN
+        PERFORM outreach.segment_error(p_path || '.value', format('there is no country %s', to_json(left(wrong, 40))),
+            coalesce(format('did you mean "%s"?', outreach.country_code(wrong)), 'two letters of ISO 3166, such as "DE"'));
+    END IF;
+    RETURN format('lower(l.country) = ANY (%L::text[])', ARRAY(
+        SELECT s.key FROM jsonb_each_text(outreach.country_spellings()) AS s
+        WHERE s.value IN (SELECT upper(c) FROM unnest(codes) AS c) ORDER BY s.key));
+END
+$$;

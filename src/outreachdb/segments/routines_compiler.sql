@@ -41,6 +41,7 @@ BEGIN
         WHEN 'real' THEN outreach.segment_number_test(format('l.%I', field), 'real', positive, p_node -> 'value', p_path)
         WHEN 'date' THEN outreach.segment_date_test(field, positive, p_node -> 'value', p_path)
         WHEN 'tags' THEN outreach.segment_tags_test(field, positive, p_node -> 'value', p_path)
+        WHEN 'country' THEN outreach.segment_country_test(positive, p_node -> 'value', p_path)
         WHEN 'level' THEN outreach.segment_level_test(p_node -> 'value', p_path)
         WHEN 'suppressed' THEN outreach.segment_suppressed_test(p_node -> 'value', p_path)
         -- The table of companies takes the alias l there: the tests are those of leads.

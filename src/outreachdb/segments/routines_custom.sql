@@ -124,3 +124,57 @@ RETURN CASE
         AND NOT EXISTS (SELECT FROM jsonb_array_elements(p_field) AS e WHERE jsonb_typeof(e) <> 'string')
     THEN ARRAY(SELECT e.value FROM jsonb_array_elements_text(p_field - 0) WITH ORDINALITY AS e ORDER BY e.ordinality)
 END;
+
+-- Custom fields that a definition names and no lead has, of a large workspace none of its newest 200,000; and the field that may be
+-- meant: one that an import brought or the newest leads have, of the same letters or spelt alike.
+-- owner: outreachdb_trusted
+CREATE OR REPLACE FUNCTION outreach.unknown_custom_fields(definition jsonb) RETURNS TABLE (field text, meant text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    known text[];
+    asked jsonb;
+    keys text[];
+    whole text;
+    found boolean;
+BEGIN
+    FOR asked IN SELECT DISTINCT f FROM jsonb_path_query(definition, 'strict $.**.field') AS f LOOP
+        keys := outreach.segment_custom_keys(asked);
+        CONTINUE WHEN keys IS NULL;
+        whole := CASE WHEN jsonb_typeof(asked) = 'string' THEN substr(asked #>> '{}', 8) END;
+        SELECT EXISTS (
+            SELECT FROM (SELECT l.custom_fields FROM outreach.leads AS l
+                         WHERE l.workspace_id = ws
+                         ORDER BY l.created_at DESC, l.id DESC
+                         LIMIT 200000) AS newest
+            WHERE newest.custom_fields ? whole OR newest.custom_fields #> keys IS NOT NULL) INTO found;
+        CONTINUE WHEN found;
+        IF known IS NULL THEN
+            known := ARRAY(
+                SELECT substr(column_to ->> 1, 8)
+                FROM (SELECT i.mapping FROM outreach.imports AS i
+                      WHERE i.workspace_id = ws AND i.status = 'done' AND jsonb_typeof(i.mapping) = 'array'
+                      ORDER BY i.started_at DESC LIMIT 100) AS imported
+                CROSS JOIN LATERAL jsonb_array_elements(imported.mapping) AS column_to
+                WHERE column_to ->> 1 LIKE 'custom._%'
+                UNION
+                SELECT k.key
+                FROM (SELECT n.custom_fields FROM outreach.leads AS n WHERE n.workspace_id = ws
+                      ORDER BY n.created_at DESC, n.id DESC LIMIT 1000) AS newest
+                CROSS JOIN LATERAL jsonb_object_keys(newest.custom_fields) AS k (key));
+        END IF;
+        field := 'custom.' || coalesce(whole, array_to_string(keys, '.'));
+        SELECT 'custom.' || k INTO meant
+        FROM unnest(known) AS k
+        CROSS JOIN LATERAL (SELECT CASE WHEN lower(k) = lower(substr(field, 8)) THEN 1
+                                        ELSE public.similarity(k, left(substr(field, 8), 100)) END AS alike) AS a
+        WHERE a.alike > 0.3
+        ORDER BY a.alike DESC, k
+        LIMIT 1;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+GRANT EXECUTE ON FUNCTION outreach.unknown_custom_fields(jsonb) TO outreachdb_app;

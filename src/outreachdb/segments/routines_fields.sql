@@ -18,6 +18,7 @@ AS $$
         ('company date', '{equals,before,after,gt,gte,lt,lte,between,within_last,is_set}',
             '{company.created_at,company.last_crawled_at,company.updated_at}'),
         ('month', '{equals,in,gt,gte,lt,lte,between,within_next_months,is_set}', '{company.renewal_month}'),
+        ('country', '{equals,in,is_set}', '{country_code}'),
         ('level', '{equals,in}', '{engagement}'),
         ('suppressed', '{equals}', '{suppressed}')
     ) AS k (kind, operators, fields)

@@ -49,6 +49,14 @@ class SegmentCount:
 
 
 @dataclass(frozen=True, slots=True)
+class UnknownField:
+    """A custom ``field`` that no lead has, and the one that may be ``meant``."""
+
+    field: str
+    meant: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What a segment is used by: campaigns (id, name, run, status, launched_at) and segments (id, name)."""
 
@@ -186,6 +194,22 @@ async def breakdown(
     for facet in FACETS:
         found[facet] = [{"value": row["value"], "leads": row["leads"]} for row in rows if row["kind"] == facet]
     return found
+
+
+async def unknown_fields(tenant: Tenant, segment: NameOrDefinition) -> list[UnknownField]:
+    """Custom fields that a segment asks for and no lead has: what a slip of the pen looks like."""
+    definition = await resolve(tenant, segment)
+    if not any(str(name).startswith("custom") or isinstance(name, list) for name in _fields(definition)):
+        return []
+    async with tenant.reading(doing="looking for the segment's custom fields") as session:
+        rows = await session.all(Q.unknown_custom_fields, {"definition": Jsonb(definition)})
+    return [UnknownField(**row) for row in rows]
+
+
+def _fields(node: Mapping[str, Any]) -> list[Any]:
+    """The fields that a definition names."""
+    parts = [*node.get("all", ()), *node.get("any", ()), *([node["not"]] if "not" in node else ())]
+    return [*([node["field"]] if "field" in node else ()), *(name for part in parts for name in _fields(part))]
 
 
 async def resolve(tenant: Tenant, segment: NameOrDefinition) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from outreachdb.db.tenant import Tenant
 from outreachdb.errors import InvalidInput, OutreachDBError, UsageError
 from outreachdb.progress import Progress, silent
 from outreachdb.secrets import Keyring
-from outreachdb.sending import links, message_id, rendering, schedule
+from outreachdb.sending import links, message_id, relays, rendering, schedule
 from outreachdb.sending.checking import open_mailbox
 from outreachdb.sending.ledger import Ledger, Send
 from outreachdb.sending.maildir import MaildirLine, MaildirOutbox
@@ -114,6 +114,7 @@ class _Worker:
         self.outboxes: dict[int, Outbox | MaildirOutbox] = {}
         self.unusable_until: dict[int, float] = {}
         self.chunks: set[asyncio.Task[None]] = set()
+        self.named_by_relays = False
 
     async def work(self, batch: int, *, once: bool) -> None:
         released = 0.0
@@ -123,6 +124,7 @@ class _Worker:
             if time.monotonic() - released > RELEASE_EVERY:
                 self.report.unknown += (await self.ledger.release_expired()).get("unknown", 0)
                 await schedule.launch_due(self.tenant)
+                await self._match_late()
                 released = time.monotonic()
             sends, others = await self.ledger.claim(batch, self._given_up())
             self.report.suppressed += sum(1 for row in others if row["verdict"] == "cancelled")
@@ -152,6 +154,15 @@ class _Worker:
             await self.ledger.fold(least)
         except OutreachDBError as error:
             log.warning("rollups were not folded", problem=str(error))
+
+    async def _match_late(self) -> None:
+        """Nothing is lost when it fails: the events are stored, and the next one looks for their sends."""
+        if not self.named_by_relays:
+            return
+        try:
+            await self.ledger.match_late_events()
+        except OutreachDBError as error:
+            log.warning("events were not matched", problem=str(error))
 
     async def close(self) -> None:
         """End in good order, also when cancelled or failed: nothing is left claimed that was not begun."""
@@ -211,11 +222,16 @@ class _Worker:
         verdicts = await self.ledger.begin(sends)
         self.report.suppressed += sum(1 for row in verdicts.values() if row["verdict"] == "cancelled")
         begun = [send for send in sends if send.send_id in verdicts and verdicts[send.send_id]["verdict"] == "begun"]
+        # A server may take its time over each: none is started that might still be under way when the lease ends, and
+        # others take it for lost.
+        latest = time.monotonic() + self.ledger.lease.total_seconds() / 2
         results = []
         for send in begun:
             message = messages[send.send_id]
             if self.stopping or line.outbox.unusable:
                 outcome = Outcome("returned", line.outbox.unusable or "the worker was stopped")
+            elif time.monotonic() > latest:
+                outcome = Outcome("returned", "the server is too slow for so many at a time")
             else:
                 try:
                     outcome = await line.deliver(message)
@@ -228,6 +244,9 @@ class _Worker:
         if not results:
             return
         counted = await self.ledger.record(results)
+        if any(result.get("provider_id") for result in results):
+            self.named_by_relays = True
+            await self._match_late()
         for name in ("sent", "failed", "deferred", "unknown"):
             setattr(self.report, name, getattr(self.report, name) + counted.get(name, 0))
         self.progress("sending", self.report.sent + self.report.failed, self.total)
@@ -301,6 +320,7 @@ def _result(
         return result | {"error": outcome.reply}
     return result | {
         "message_id": message.message_id,
+        "provider_id": relays.provider_id(mailbox.smtp_host, outcome.reply),
         "subject": message.subject,
         "sender": mailbox.address,
         "response": outcome.reply[:500],

@@ -189,10 +189,12 @@ class _Simulation:
             fitting = max(1, int((until - clock) / self.gap))
             count = int(min(group.n, room, fitting))
             self.sent[today] += count
+            # The first leaves at once, the last is followed by no gap.
+            last = clock + self.gap * (count - 1)
             clock += self.gap * count
             if group.mine:
-                end = clock
-            self._followed(group, count, clock)
+                end = last
+            self._followed(group, count, last)
             if group.n > count:
                 self._wait(replace(group, n=group.n - count), clock)
         return end

@@ -74,6 +74,12 @@ WHERE m.workspace_id = %(workspace_id)s AND m.lead_id = %(lead_id)s
 ORDER BY m.created_at DESC
 LIMIT %(limit)s;
 
+-- name: ix_message_log_provider_id
+-- The message that a relay calls so: its events name nothing else. Messages of other relays take no room in it.
+SELECT m.send_id, m.campaign_id
+FROM outreach.message_log AS m
+WHERE m.workspace_id = %(workspace_id)s AND m.provider_id = %(provider_id)s;
+
 -- name: brin_message_log_created_at
 -- as: trusted
 -- Pruning to the day, over all workspaces: whole months go as partitions, this finds the rest (R0). Rows arrive in the order

@@ -110,6 +110,12 @@ class Ledger:
         async with self.tenant.session("jobs", doing="folding rollups") as session:
             await session.execute(Q.fold, {"least": least, "limit": FOLD_AT_MOST})
 
+    async def match_late_events(self) -> int:
+        """Find the sends of events that came in before their relay's name of the message was logged; how many."""
+        async with self.tenant.session("jobs", doing="matching events") as session:
+            matched: int = await session.value(Q.match_late_events)
+        return matched
+
     async def next_distance(self) -> float | None:
         """Seconds until a mailbox with something due has kept its distance; ``None`` where none is waiting."""
         async with self.tenant.session("jobs", doing="asking for mailboxes that wait") as session:

@@ -80,12 +80,13 @@ def sample(settings: Settings) -> Mapping[str, Any]:
 
 def tls_context(settings: Settings) -> ssl.SSLContext:
     """Certificates are always checked: by the system's authorities, or by the file ``smtp_ca_file`` alone."""
-    return _context(settings.smtp_ca_file)
+    return checked_by(settings.smtp_ca_file, "smtp_ca_file")
 
 
 @cache
-def _context(authorities: Path | None) -> ssl.SSLContext:
+def checked_by(authorities: Path | None, setting: str) -> ssl.SSLContext:
+    """A context that checks certificates by the authorities of a file; raises UsageError that names the setting."""
     try:
         return ssl.create_default_context(cafile=str(authorities) if authorities else None)
     except OSError as error:
-        raise UsageError(f"smtp_ca_file {authorities} can't be read: {error.strerror or error}") from None
+        raise UsageError(f"{setting} {authorities} can't be read: {error.strerror or error}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from outreachdb.secrets import Keyring
 
@@ -31,6 +32,7 @@ def make(keyring: Keyring, workspace_id: int, send_id: int, created_at: datetime
     return f"<{name}.{keyring.sign(PURPOSE, name, length=SIGNATURE_BYTES)}@{domain}>"
 
 
+@lru_cache(maxsize=16_384)  # the events of a message come together
 def parse(keyring: Keyring, text: str) -> MessageReference | None:
     """The send behind a Message-ID, in any case, with or without brackets; ``None`` when it is not one of ours."""
     match = _SHAPE.fullmatch(text.strip())

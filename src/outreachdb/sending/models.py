@@ -146,6 +146,12 @@ class MessageLogEntry(Base):
     __table_args__ = (
         one_of("direction", "outbound", "inbound"),
         Index("ix_message_log_lead_id", "workspace_id", "lead_id", text("created_at DESC")),
+        Index(
+            "ix_message_log_provider_id",
+            "workspace_id",
+            "provider_id",
+            postgresql_where=text("provider_id IS NOT NULL"),
+        ),
         Index("brin_message_log_created_at", "created_at", postgresql_using="brin"),
         monthly(),
     )
@@ -158,6 +164,8 @@ class MessageLogEntry(Base):
     send_id: Mapped[int | None]
     direction: Mapped[str] = mapped_column(server_default="outbound")
     message_id: Mapped[str | None]
+    # What the relay calls the message, where it answers with that: its events may name nothing else.
+    provider_id: Mapped[str | None]
     sender: Mapped[str | None]
     recipient: Mapped[str | None]
     subject: Mapped[str | None]

@@ -38,6 +38,9 @@ FROM outreach.begin_sends(%(ids)s::bigint[], %(created_ats)s::timestamptz[], %(w
 -- name: record_sends
 SELECT r.sent, r.failed, r.deferred, r.unknown FROM outreach.record_sends(%(results)s, %(worker)s) AS r;
 
+-- name: match_late_events
+SELECT outreach.match_late_events();
+
 -- name: return_claims
 SELECT outreach.return_claims(%(worker)s);
 

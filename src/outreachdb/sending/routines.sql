@@ -127,8 +127,9 @@ BEGIN
           v_campaign.window_zone, v_campaign.window_from, v_campaign.window_to, v_campaign.window_days;
 
     scheduled := leads * cardinality(v_steps);
-    INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
-    SELECT v_campaign.workspace_id, t.grain, t.key, 'scheduled', timezone('UTC', p_base)::date, t.total, leads
+    INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, mails, people)
+    SELECT v_campaign.workspace_id, t.grain, t.key, 'scheduled', timezone('UTC', p_base)::date, t.total, t.total,
+           CASE t.grain WHEN 'workspace' THEN 0 ELSE leads END
     FROM (SELECT 'workspace' AS grain, '' AS key, scheduled AS total
           UNION ALL SELECT 'campaign', v_campaign.id::text, scheduled
           UNION ALL SELECT 'step', v_campaign.id || ':' || s, leads FROM unnest(v_steps) AS s) AS t
@@ -173,6 +174,7 @@ BEGIN
     ELSIF instant IS NULL THEN
         RAISE EXCEPTION 'a launch needs an instant' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    PERFORM outreach.commit_durably();
     campaign.definition := outreach.campaign_definition(campaign);
     campaign.launched_at := instant;
     PERFORM outreach.ensure_partitions('email_sends', instant, instant);

@@ -131,17 +131,16 @@ BEGIN ATOMIC
     WHERE l.workspace_id = p_workspace AND l.id = p_lead;
 END;
 
--- What templates may name (campaigns/templates.py lists the same fields).
-CREATE OR REPLACE FUNCTION outreach.lead_for_templates(p_workspace bigint, p_lead bigint) RETURNS TABLE (lead jsonb)
+-- What templates may name (campaigns/templates.py lists the same fields). A row as json takes less than half the time of an
+-- object that is built as jsonb: a claim makes one for every send.
+CREATE OR REPLACE FUNCTION outreach.lead_for_templates(p_workspace bigint, p_lead bigint) RETURNS TABLE (lead json)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT jsonb_build_object(
-        'email', l.email, 'first_name', l.first_name, 'last_name', l.last_name, 'phone', l.phone, 'title', l.title,
-        'company_name', l.company_name, 'company_website', l.company_website, 'linkedin_url', l.linkedin_url,
-        'industry', l.industry, 'country', l.country, 'city', l.city, 'timezone', l.timezone,
-        'tags', l.tags, 'custom', l.custom_fields)
-    FROM outreach.leads AS l
-    WHERE l.workspace_id = p_workspace AND l.id = p_lead;
+    SELECT row_to_json(t)
+    FROM (SELECT l.email, l.first_name, l.last_name, l.phone, l.title, l.company_name, l.company_website, l.linkedin_url,
+                 l.industry, l.country, l.city, l.timezone, l.tags, l.custom_fields AS custom
+          FROM outreach.leads AS l
+          WHERE l.workspace_id = p_workspace AND l.id = p_lead) AS t;
 END;
 
 -- What a mailbox may send on a day (UTC) at most, by its cap and its ramp-up; NULL is no limit.
@@ -196,7 +195,7 @@ END;
 CREATE OR REPLACE FUNCTION outreach.claim_sends(
     n integer, worker text, lease interval, skip_mailboxes bigint[] DEFAULT '{}')
 RETURNS TABLE (send_id bigint, created_at timestamptz, campaign_id bigint, step smallint, variant text, lead_id bigint,
-               mailbox_id bigint, recipient text, verdict text, reason text, lead jsonb)
+               mailbox_id bigint, recipient text, verdict text, reason text, lead json)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
@@ -325,7 +324,8 @@ BEGIN
         lease_expires_at = CASE WHEN j.stop IS NULL AND j.until IS NULL THEN v_now + lease END,
         begun_at = NULL
     FROM judged AS j
-    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at = j.created_at AND s.created_at = ANY (v_launched)
+    WHERE s.workspace_id = v_workspace AND s.id = j.id AND s.created_at - j.created_at = interval '0'
+      AND s.created_at BETWEEN v_first AND v_last
     RETURNING s.id, s.created_at, s.campaign_id, s.step, s.variant, s.lead_id, s.mailbox_id, s.recipient,
         CASE WHEN s.status = 'scheduled' THEN 'postponed' ELSE s.status END, j.stop,
         CASE WHEN s.status = 'claimed' THEN j.lead END;
@@ -393,10 +393,8 @@ DECLARE
     v_first timestamptz := (SELECT min(u) FROM unnest(created_ats) AS u);
     v_last timestamptz := (SELECT max(u) FROM unnest(created_ats) AS u);
 BEGIN
-    -- A begin that a crash forgets is a mail that goes out twice; with this setting off, commits of the last moments are lost.
-    IF current_setting('synchronous_commit') = 'off' THEN
-        SET LOCAL synchronous_commit = 'on';
-    END IF;
+    -- A begin that a crash forgets is a mail that goes out twice.
+    PERFORM outreach.commit_durably();
     PERFORM outreach.hold_campaigns(v_workspace, created_ats);
     RETURN QUERY
     WITH judged AS MATERIALIZED (

@@ -5,7 +5,7 @@ LANGUAGE sql IMMUTABLE
 RETURN coalesce((send).delivered_at, (send).opened_at, (send).clicked_at, (send).replied_at, (send).bounced_at,
                 (send).complained_at, (send).unsubscribed_at) IS NOT NULL;
 
--- Records what became of sends: results is a list of {id, created_at, outcome, error, message_id, sender, subject, response}
+-- Records what became of sends: results is a list of {id, created_at, outcome, error, message_id, provider_id, sender, subject, response}
 -- with the outcomes sent, failed, deferred (tried again later, five times in all), returned (certainly not tried) and
 -- unknown (perhaps sent, never sent again by itself). Only a worker's own sends count, and each once: calling twice changes
 -- nothing. What would be tried again is not when its campaign has ended. Rows are locked campaigns first, then sends, then engagement, then leads, each by id, as every other writer of them does.
@@ -63,11 +63,12 @@ BEGIN
 
     PERFORM outreach.ensure_partitions('message_log', v_now, v_now);
     INSERT INTO outreach.message_log
-        (workspace_id, created_at, lead_id, campaign_id, send_id, message_id, sender, recipient, subject, response)
-    SELECT v_workspace, v_now, d.lead_id, d.campaign_id, d.id, g.message_id, g.sender, d.recipient, g.subject, g.response
+        (workspace_id, created_at, lead_id, campaign_id, send_id, message_id, provider_id, sender, recipient, subject, response)
+    SELECT v_workspace, v_now, d.lead_id, d.campaign_id, d.id, g.message_id, g.provider_id, g.sender, d.recipient, g.subject,
+           g.response
     FROM unnest(v_done) AS d
     JOIN jsonb_to_recordset(results) AS g (
-        id bigint, created_at timestamptz, message_id text, sender text, subject text, response text)
+        id bigint, created_at timestamptz, message_id text, provider_id text, sender text, subject text, response text)
         ON g.id = d.id AND g.created_at = d.created_at
     WHERE d.status = 'sent';
 
@@ -90,13 +91,15 @@ BEGIN
     FROM fresh AS f WHERE l.workspace_id = v_workspace AND l.id = f.id;
 
     -- People: a lead is new to its campaign with the first step, and to a step always.
-    INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)
-    SELECT v_workspace, k.grain, k.key, d.status, timezone('UTC', v_now)::date, count(*),
-           count(*) FILTER (WHERE d.step = 1 OR d.status = 'failed' OR k.grain IN ('step', 'variant'))
+    INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, mails, people)
+    SELECT v_workspace, k.grain, k.key, d.status, timezone('UTC', v_now)::date, count(*), count(*),
+           count(*) FILTER (WHERE k.grain IN ('step', 'variant')
+                               OR k.grain = 'campaign' AND (d.step = 1 OR d.status = 'failed'))
     FROM unnest(v_done) AS d
     CROSS JOIN LATERAL (VALUES ('workspace', ''), ('campaign', d.campaign_id::text),
         ('step', d.campaign_id || ':' || d.step), ('mailbox', d.mailbox_id::text),
-        ('variant', d.campaign_id || ':' || d.step || ':' || d.variant)) AS k (grain, key)
+        ('variant', d.campaign_id || ':' || d.step || ':' || d.variant),
+        ('domain', split_part(lower(d.recipient), '@', -1))) AS k (grain, key)
     WHERE d.status IN ('sent', 'failed') AND k.key IS NOT NULL
     GROUP BY k.grain, k.key, d.status
     ORDER BY k.grain, k.key, d.status;

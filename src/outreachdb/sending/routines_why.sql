@@ -6,7 +6,7 @@
 -- shape (which fields are empty, which custom fields are there), up to 5,000.
 -- owner: outreachdb_trusted
 CREATE OR REPLACE FUNCTION outreach.leads_to_check(campaign_id bigint, p_all integer)
-RETURNS TABLE (lead_id bigint, email text, lead jsonb)
+RETURNS TABLE (lead_id bigint, email text, lead json)
 LANGUAGE plpgsql SECURITY DEFINER STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -178,15 +178,44 @@ END
 $$;
 GRANT EXECUTE ON FUNCTION outreach.decide_unknown_sends(bigint[], timestamptz[], text) TO outreachdb_app;
 
--- Why a campaign is not sending, in words; NULL where nothing holds it.
+-- A delay as people say it: "2 days", "36 hours", "90 seconds".
+CREATE OR REPLACE FUNCTION outreach.delay_in_words(p_seconds bigint) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (
+    SELECT p_seconds / u.seconds || ' ' || u.name || CASE WHEN p_seconds / u.seconds <> 1 THEN 's' ELSE '' END
+    FROM (VALUES (86400, 'day'), (3600, 'hour'), (60, 'minute'), (1, 'second')) AS u (seconds, name)
+    WHERE p_seconds % u.seconds = 0
+    ORDER BY u.seconds DESC
+    LIMIT 1);
+
+-- The send of the step before, of the same lead and run; all NULL where there is none.
+CREATE OR REPLACE FUNCTION outreach.send_before(p_send outreach.email_sends) RETURNS SETOF outreach.email_sends
+LANGUAGE sql STABLE ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT e.* FROM outreach.email_sends AS e
+    WHERE e.workspace_id = p_send.workspace_id AND e.lead_id = p_send.lead_id AND e.campaign_id = p_send.campaign_id
+      AND e.created_at = p_send.created_at AND e.step < p_send.step
+    ORDER BY e.step DESC
+    LIMIT 1
+$$;
+
+-- Why a campaign is not sending, in words; NULL where nothing holds it. A step waits for the one before: its own instant was set
+-- when the campaign was launched, and is looked at again once that one has left.
 CREATE OR REPLACE FUNCTION outreach.held_up_by(
-    p_send outreach.email_sends, p_campaign outreach.campaigns, p_mailbox outreach.mailboxes) RETURNS text
+    p_send outreach.email_sends, p_campaign outreach.campaigns, p_mailbox outreach.mailboxes, p_before outreach.email_sends,
+    p_delay bigint) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN p_campaign.status = 'paused' THEN 'the campaign is paused'
         WHEN p_mailbox.status = 'paused' THEN 'the mailbox ' || p_mailbox.address || ' is paused'
+        WHEN p_before.status IN ('scheduled', 'claimed', 'unknown') THEN concat(
+            'it waits until step ', p_before.step, ' has left', ', and ' || outreach.delay_in_words(nullif(p_delay, 0)) || ' more')
+        WHEN p_before.status = 'sent' AND p_before.sent_at + make_interval(secs => p_delay) > greatest(now(), p_send.scheduled_at)
+            THEN 'it waits until ' || to_char(timezone('UTC', p_before.sent_at + make_interval(secs => p_delay)),
+                                              'YYYY-MM-DD HH24:MI') || ' UTC'
         WHEN p_send.scheduled_at > now() THEN 'it waits until ' || to_char(timezone('UTC', p_send.scheduled_at), 'YYYY-MM-DD HH24:MI') || ' UTC'
         WHEN outreach.mailbox_cap(p_mailbox, timezone('UTC', now())::date) IS NOT NULL AND NOT EXISTS (
             SELECT FROM outreach.mailboxes_room(p_send.workspace_id, ARRAY[p_send.mailbox_id], 1) AS r WHERE r.room > 0)
@@ -256,10 +285,16 @@ BEGIN
         WHERE x.workspace_id = v_workspace AND x.campaign_id = p_campaign AND x.lead_id = p_lead
         UNION ALL
         SELECT v_campaign.launched_at, 4, 'schedule',
-               concat('step ', (s.send).step, ' is scheduled from ', m.address,
-                      ', variant ' || (s.send).variant, ', not before ',
-                      to_char(timezone('UTC', (s.send).scheduled_at), 'YYYY-MM-DD HH24:MI'), ' UTC')
-        FROM sends AS s LEFT JOIN outreach.mailboxes AS m ON m.workspace_id = v_workspace AND m.id = (s.send).mailbox_id
+               concat('step ', (s.send).step, ' is scheduled from ', m.address, ', variant ' || (s.send).variant,
+                      CASE WHEN b.step IS NULL
+                           THEN ', not before ' || to_char(timezone('UTC', (s.send).scheduled_at), 'YYYY-MM-DD HH24:MI') || ' UTC'
+                           ELSE ', ' || outreach.delay_in_words(nullif(t.delay_seconds, 0)) END,
+                      ' after step ' || b.step)
+        FROM sends AS s
+        LEFT JOIN outreach.mailboxes AS m ON m.workspace_id = v_workspace AND m.id = (s.send).mailbox_id
+        LEFT JOIN outreach.campaign_steps AS t
+            ON t.workspace_id = v_workspace AND t.campaign_id = p_campaign AND t.step = (s.send).step
+        LEFT JOIN LATERAL outreach.send_before(s.send) AS b ON true
         UNION ALL
         SELECT coalesce((s.send).begun_at, (s.send).lease_expires_at, now()), 50, 'claim',
                concat('step ', (s.send).step, CASE
@@ -269,11 +304,15 @@ BEGIN
         FROM sends AS s WHERE (s.send).claimed_by IS NOT NULL AND (s.send).status <> 'scheduled'
         UNION ALL
         SELECT now(), 94, 'schedule', concat('step ', (s.send).step, ': ', CASE (s.send).status
-            WHEN 'scheduled' THEN outreach.held_up_by(s.send, v_campaign, m)
+            WHEN 'scheduled' THEN outreach.held_up_by(s.send, v_campaign, m, b, t.delay_seconds)
             WHEN 'unknown' THEN 'nobody knows whether it left: ' || coalesce((s.send).last_error, '')
                                 || '; decide: outreachdb send unknown'
             WHEN 'cancelled' THEN 'will not be sent: ' || coalesce((s.send).last_error, 'cancelled') END)
-        FROM sends AS s LEFT JOIN outreach.mailboxes AS m ON m.workspace_id = v_workspace AND m.id = (s.send).mailbox_id
+        FROM sends AS s
+        LEFT JOIN outreach.mailboxes AS m ON m.workspace_id = v_workspace AND m.id = (s.send).mailbox_id
+        LEFT JOIN outreach.campaign_steps AS t
+            ON t.workspace_id = v_workspace AND t.campaign_id = p_campaign AND t.step = (s.send).step
+        LEFT JOIN LATERAL outreach.send_before(s.send) AS b ON true
         WHERE (s.send).status IN ('scheduled', 'unknown', 'cancelled')
         UNION ALL
         SELECT a.created_at, 51, 'attempt', concat('step ' || (a.details ->> 'step') || ': ', CASE a.activity_type
@@ -299,7 +338,7 @@ BEGIN
         WHERE e.workspace_id = v_workspace AND e.lead_id = p_lead AND e.campaign_id = p_campaign
         UNION ALL
         SELECT p.created_at, 70, 'suppression', concat(p.target, ' was suppressed: ', p.reason, ' (' || p.source || ')',
-                                                       ', until ' || p.expires_at)
+                                                       ', until ' || outreach.shown_end(p.expires_at))
         FROM outreach.suppressions AS p
         WHERE p.workspace_id = v_workspace AND p.target IN (v_lead.email_key, split_part(v_lead.email_key, '@', 2))
     )

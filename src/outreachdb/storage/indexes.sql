@@ -5,6 +5,11 @@
 -- How long the months of a table stay: asked before every batch is written.
 SELECT t.interval, t.retention_months FROM ops.partitioned_tables AS t WHERE t.table_name = %(table_name)s;
 
+-- name: pk_partition_adoptions
+-- as: trusted
+-- Whether a table is being taken over, and how far.
+SELECT a.state, a.copied_to, a.rows_copied FROM ops.partition_adoptions AS a WHERE a.table_name = %(table_name)s;
+
 -- name: pk_partition_archives
 -- as: trusted
 -- An archive changes its state: written, verified, dropped, restored.

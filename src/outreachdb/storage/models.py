@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index
+from sqlalchemy import CheckConstraint, Index, Text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from outreachdb.db.models import Base, CreatedAt, SerialId, Yes, one_of
+from outreachdb.db.models import Base, Counter, CreatedAt, Document, SerialId, Yes, one_of
 
 OPS = {"schema": "ops"}
 
@@ -17,6 +18,7 @@ class PartitionedTable(Base):
 
     __tablename__ = "partitioned_tables"
     __table_args__ = (
+        one_of("backend", "native", "partman"),
         one_of("interval", "day", "week", "month", "quarter"),
         CheckConstraint("ahead >= 3", name="ahead_at_least_three"),
         OPS,
@@ -25,8 +27,25 @@ class PartitionedTable(Base):
     table_name: Mapped[str] = mapped_column(primary_key=True)
     interval: Mapped[str] = mapped_column(server_default="month")
     ahead: Mapped[int] = mapped_column(server_default="3")
+    # Rows stay for months and days together; no months at all: for ever.
     retention_months: Mapped[int | None] = mapped_column(server_default="12")
+    retention_days: Mapped[Counter]
     archive: Mapped[Yes]
+    backend: Mapped[str] = mapped_column(server_default="native")
+
+
+class PartitionAdoption(Base):
+    """A table that is being taken over: how far its rows are copied, and what it looked like at the beginning."""
+
+    __tablename__ = "partition_adoptions"
+    __table_args__ = (one_of("state", "preparing", "copying", "copied"), OPS)
+
+    table_name: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    plan: Mapped[Document]
+    copied_to: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    rows_copied: Mapped[Counter]
+    started_at: Mapped[CreatedAt]
 
 
 class PartitionArchive(Base):

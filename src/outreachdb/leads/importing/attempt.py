@@ -9,9 +9,11 @@ there or nothing is, and no staging table stays. That transaction holds a lock o
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from psycopg import sql
 
@@ -62,17 +64,17 @@ class Attempt:
         except BaseException as error:
             await self._note_failure(claim, error)
             raise
-        await self._follow_up(claim, counts.inserted + counts.updated)
+        await self._follow_up(counts.inserted + counts.updated)
         return claim, counts
 
-    async def _follow_up(self, claim: Claim, changed: int) -> None:
+    async def _follow_up(self, changed: int) -> None:
         """What makes searches and plans fit the new rows; nothing is lost where it is cut short."""
         tenant = self._work.tenant
-        if changed:
-            steps = [runs.learn_words(tenant, claim.import_id)]
-            if changed >= LARGE:
-                steps += [runs.renew_statistics(tenant), settle(tenant)]
-            await asyncio.gather(*steps)
+        # Words also where nothing changed: an import that was killed before may wait for it.
+        steps: list[Coroutine[Any, Any, Any]] = [runs.learn_words(tenant)]
+        if changed >= LARGE:
+            steps += [runs.renew_statistics(tenant), settle(tenant)]
+        await asyncio.gather(*steps)
 
     async def rehearse(self, reader: RowReader, first: Block) -> Counts:
         """Do everything, then take all of it back."""

@@ -24,6 +24,7 @@ from outreachdb.leads.importing.synonyms import (
     normalised,
     place_of,
 )
+from outreachdb.leads.models import Lead
 
 __all__ = [
     "CUSTOM", "FIELDS", "FULL_NAME", "REJECT_COLUMNS", "ColumnMap", "MappingTarget", "map_columns", "normalised",
@@ -37,6 +38,12 @@ CUSTOM_TOO = "custom:"  # the same in other words
 REJECT_COLUMNS = ("reject_row", "reject_column", "reject_reason")
 FIELDS = (*SYNONYMS, "status", *MARKS)
 STATUS_WORDS = "words"
+# What our own exports tell of a lead besides its fields: numbers, instants and findings that belong to the workspace.
+OWN_COLUMNS = frozenset(column.name for column in Lead.__table__.columns) - {*FIELDS}
+# Names that are nobody else's; where some of them stand together the file is one of ours.
+OWN_SIGNS = frozenset(("email_checked_at", "email_flags", "email_status", "phone_e164", "profile_checked_at",
+                       "qualification_latency_ms"))  # fmt: skip
+SIGNS_ENOUGH = 3
 GIVEN, KNOWN, LIKELY = (
     1.0,
     0.9,
@@ -144,6 +151,7 @@ def map_columns(
     names = unique_names(header)
     targets: dict[str, MappingTarget] = {_column(names, name): None for name in ignore}
     targets |= dict.fromkeys(set(REJECT_COLUMNS) & set(names))
+    own = len(OWN_SIGNS.intersection(names)) >= SIGNS_ENOUGH
     for name, wanted in (given or {}).items():
         column, target = _column(names, name), _target(wanted)
         if target in targets.values():
@@ -152,13 +160,32 @@ def map_columns(
             raise UsageError(f"column {column!r} is both mapped and ignored")
         targets[column] = target
     sure = dict.fromkeys(targets, GIVEN)
+    ours = {
+        name: target for name, target in _own(names, own=own).items()
+        if name not in targets and (target is None or target not in targets.values())
+    }  # fmt: skip
+    targets |= ours
+    sure |= dict.fromkeys(ours, KNOWN)
     for name, (target, confidence) in _Guess(names, targets, sample).all().items():
         targets[name], sure[name] = target, confidence
-    whole = tuple(targets.get(name, CUSTOM + name) for name in names)
+    # "Plan" beside our "custom.Plan" is another column.
+    whole = tuple(
+        targets.get(name, CUSTOM + name + (" (2)" if CUSTOM + name in ours.values() else "")) for name in names
+    )
     twice = [target for target in whole if target is not None and whole.count(target) > 1]
     if twice:
         raise UsageError(f"two columns are mapped to {twice[0]}")
     return ColumnMap(names, whole, tuple(sure.get(name, 0.0) for name in names))
+
+
+def _own(names: Sequence[str], *, own: bool) -> dict[str, MappingTarget]:
+    """Columns as our exports name them: "custom.Plan" is the custom field Plan."""
+    found: dict[str, MappingTarget] = {
+        name: name for name in names if name.startswith(CUSTOM) and name.removeprefix(CUSTOM)
+    }
+    if own:
+        found |= dict.fromkeys(OWN_COLUMNS.intersection(names)) | ({"status": "status"} if "status" in names else {})
+    return found
 
 
 class _Guess:

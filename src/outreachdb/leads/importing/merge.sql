@@ -64,33 +64,32 @@ SELECT count(*) AS rows_read,
        count(*) FILTER (WHERE problem IS NULL AND (key IS NULL OR nth > 1)) AS unspoken
 FROM {clean}
 
--- name: refuse_other_addresses
--- One external id can't be two addresses: the row that speaks for the id keeps it, those with another address are rejected.
-UPDATE {clean} AS c
-SET problem = 'row ' || g.speaker || ' has the same external id with another address', problem_column = {id_column},
-    key = NULL, nth = NULL
-FROM (
-    SELECT row_number, email_key, first_value(email_key) OVER same AS address, first_value(row_number) OVER same AS speaker
-    FROM {clean}
-    WHERE problem IS NULL AND source_key IS NOT NULL AND email_key IS NOT NULL
-    WINDOW same AS (PARTITION BY source_key ORDER BY row_number {direction})
-) AS g
-WHERE g.row_number = c.row_number AND g.email_key <> g.address
+-- name: settle_rows
+-- Which rows are one lead, and what they say together; returns how many were refused because they contradict each other.
+SELECT outreach.settle_rows({rows}::regclass, {policy}, {id_column})
 
--- name: number_anew
+-- name: refuse_kept_addresses
+-- An external id leads to a lead of another address: skip and fill leave that one its own, so the row's would vanish.
 UPDATE {clean} AS c
-SET nth = s.nth
-FROM (SELECT row_number, row_number() OVER (PARTITION BY key ORDER BY row_number {direction}) AS nth
-      FROM {clean} WHERE key IS NOT NULL) AS s
-WHERE s.row_number = c.row_number AND c.nth <> s.nth
+SET problem = outreach.kept_address_reason({policy}), problem_column = {id_column}, key = NULL, nth = NULL
+FROM (
+    SELECT u.key
+    FROM {match} AS m
+    JOIN {clean} AS u ON u.row_number = m.row_number
+    JOIN outreach.leads AS l ON l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.id = m.lead_id
+    WHERE u.email_key <> l.email_key
+) AS kept
+WHERE c.key = kept.key
+
+-- name: forget_refused
+DELETE FROM {match} AS m
+USING {clean} AS c
+WHERE c.row_number = m.row_number AND c.nth IS NULL
 
 -- name: refuse_unplaced
 -- Rows whose lead could neither be inserted nor matched: their external id is that of a lead that another row names.
 UPDATE {clean} AS c
-SET problem = CASE WHEN c.source_key IS NULL THEN 'another row gives it an external id that' ELSE 'its external id' END
-              || ' belongs to a lead that another row names',
-    problem_column = {id_column},
-    key = NULL, nth = NULL
+SET problem = outreach.unplaced_reason(c.source_key), problem_column = {id_column}, key = NULL, nth = NULL
 FROM (
     SELECT u.key
     FROM {clean} AS u
@@ -111,50 +110,6 @@ FROM {clean} AS c
 JOIN {raw} AS r ON r.row_number = c.row_number
 WHERE c.problem IS NOT NULL
 ON CONFLICT (workspace_id, import_id, row_number) DO NOTHING
-
--- name: same_source_key
--- Rows with and without an address but the same external id are one lead as well.
-UPDATE {clean} AS c
-SET key = chr(31) || c.source_key, nth = same.nth
-FROM (
-    SELECT row_number, row_number() OVER (PARTITION BY source_key ORDER BY row_number {direction}) AS nth,
-           count(*) OVER (PARTITION BY source_key) AS rows
-    FROM {clean}
-    WHERE nth = 1 AND source_key IS NOT NULL
-) AS same
-WHERE same.row_number = c.row_number AND same.rows > 1
-
--- name: follow_speakers
--- A row that came to speak for an external id, or to be spoken for by it, takes along the other rows of its address: the
--- rows of one lead stand and fall together. Only same_source_key gives a row with an address a key of this kind.
-UPDATE {clean} AS c
-SET key = s.key
-FROM {clean} AS s
-WHERE s.key = chr(31) || s.source_key AND s.email_key IS NOT NULL AND c.key = s.email_key
-
--- name: fold_repeated
--- The row that speaks for its key takes from the others what it lacks: an empty cell erases nothing.
-WITH groups AS MATERIALIZED (
-    SELECT c.* FROM {clean} AS c WHERE c.key IN (SELECT key FROM {clean} WHERE nth = 2)
-), cells AS (
-    SELECT key, {folded_cells} FROM groups GROUP BY key
-), fields AS (
-    SELECT key, jsonb_object_agg(field, value ORDER BY nth DESC) AS custom_fields
-    FROM groups, jsonb_each(custom_fields) AS each (field, value)
-    GROUP BY key
-), labels AS (
-    {folded_tags}
-)
-UPDATE {clean} AS c
-SET {folded_assignments},
-    firm = nullif(concat(cells.company_website, chr(31), cells.company_name), chr(31)),
-    phone_e164 = outreach.phone_e164(outreach.phone_digits(cells.phone), outreach.phone_rule(cells.country)),
-    custom_fields = coalesce(fields.custom_fields, c.custom_fields),
-    tags = coalesce(labels.tags, c.tags)
-FROM cells
-LEFT JOIN fields ON fields.key = cells.key
-LEFT JOIN labels ON labels.key = cells.key
-WHERE c.key = cells.key AND c.nth = 1
 
 -- name: create_match
 CREATE TEMPORARY TABLE {match} (row_number bigint, lead_id bigint)
@@ -277,7 +232,7 @@ FROM {match} AS m
 JOIN {clean} AS c ON c.row_number = m.row_number
 JOIN outreach.leads AS l ON l.workspace_id = (SELECT {workspace_id}::bigint) AND l.id = m.lead_id
 LEFT JOIN {firms} AS f ON f.firm = c.firm
-CROSS JOIN LATERAL (SELECT {new_values}) AS new
+CROSS JOIN LATERAL outreach.merged_lead({merged}) AS new
 WHERE {differs}
 ORDER BY l.id
 FOR NO KEY UPDATE OF l

@@ -23,7 +23,7 @@ MERGE_ROUNDS = 5
 # The planner needs the sizes and the keys of staged rows; the sample that it takes by default reads ten times as many.
 STATISTICS_TARGET = 10
 PART_ROWS, PARTS = 50_000, 10  # each part joins the companies anew, so a large file is not cut into more
-RECOUNTED = ("refuse_unplaced", "same_source_key")  # steps after which the judged rows count differently
+RECOUNTED = ("refuse_kept_addresses", "refuse_unplaced")  # steps after which the judged rows count differently
 NOTED = ("without_address", "role", "disposable", "phones_normalised", "arrived_suppressed")
 SAMPLED_LEADS = 10  # whose changes a dry run shows
 KINDS = ("raw", "addresses", "clean", "match", "firms", "changed")
@@ -104,11 +104,11 @@ class Merge:
         self._progress = progress
         progress("checking", 0)
         await self._clean()
+        await self._settle()
         found = await self._counted()
         if found["rejected"]:
             await self._store_rejects()
         progress("checking", found["rows_read"], found["rows_read"])
-        await self._fold(found["repeated"])
         progress("matching", 0, found["keys"])
         await self._do("lock_workspace")
         origin = sql.Literal(f"import {self._plan.import_id}")
@@ -118,7 +118,7 @@ class Merge:
         await self._link_companies()
         found = await self._counted()
         progress("matching", found["keys"], found["keys"])
-        inserted = await self._insert(found["keys"])
+        inserted = await self._insert()
         matched = await self._value("count_matched")
         if marked:
             await self._do("lock_marked")
@@ -144,41 +144,45 @@ class Merge:
             problem=cells.problem(),
             problem_column=cells.problem_column(),
         )
-        if self._plan.columns.position("source_key") is not None:
-            direction = policy.direction(self._plan.on_conflict)
-            if await self._do("refuse_other_addresses", direction=direction, id_column=cells.column_of("source_key")):
-                await self._do("number_anew", direction=direction)
         await self._analyze("clean")
 
     async def _store_rejects(self) -> None:
         await self._do("store_rejects", row_text=self._cells.row_text(), first_cell=self._cells.cell(0))
 
-    async def _fold(self, repeated: int) -> None:
-        """Let one row speak for all rows of its lead."""
-        folds = self._plan.on_conflict != "skip"
-        if repeated and folds:
-            await self._fold_cells()
-        if self._plan.columns.position("source_key") is not None:
-            direction = policy.direction(self._plan.on_conflict)
-            if await self._do("same_source_key", direction=direction):
-                await self._do("follow_speakers")
-                await self._do("number_anew", direction=direction)
-                if folds:
-                    await self._fold_cells()
-
-    async def _fold_cells(self) -> None:
+    async def _settle(self) -> None:
+        """Let one row speak for all rows of its lead, and refuse those that contradict it."""
+        if not self._has_ids and not (await self._counted())["repeated"]:
+            return
         await self._do(
-            "fold_repeated",
-            folded_cells=policy.folded_cells(),
-            folded_assignments=policy.folded_assignments(),
-            folded_tags=policy.folded_tags(self._plan.on_conflict),
+            "settle_rows",
+            rows=sql.Literal(self._staging.names["clean"].as_string()),
+            policy=sql.Literal(self._plan.on_conflict),
+            id_column=self._id_column,
         )
+        self._counts = None
+
+    @property
+    def _has_ids(self) -> bool:
+        return self._plan.columns.position("source_key") is not None
+
+    @property
+    def _id_column(self) -> sql.Composable:
+        return self._cells.column_of("source_key")
 
     async def _match(self) -> None:
         """Find the leads that the rows mean."""
         await self._do("match_email")
         await self._do("match_source_key")
+        await self._refuse_kept_addresses()
         await self._analyze("match")
+
+    async def _refuse_kept_addresses(self) -> None:
+        on_conflict = self._plan.on_conflict
+        if not self._has_ids or on_conflict == "update":
+            return
+        if await self._do("refuse_kept_addresses", policy=sql.Literal(on_conflict), id_column=self._id_column):
+            await self._do("forget_refused")
+            await self._store_rejects()
 
     async def _link_companies(self) -> None:
         plan = self._plan
@@ -191,10 +195,11 @@ class Merge:
         for step in ("find_companies_by_domain", "find_companies_by_name"):
             await self._do(step)
 
-    async def _insert(self, keys: int) -> int:
+    async def _insert(self) -> int:
         """Insert the leads that are new; one that somebody else inserts meanwhile is matched instead."""
         inserted = 0
         for _ in range(MERGE_ROUNDS):
+            keys = (await self._counted())["keys"]
             missing = keys - inserted - await self._value("count_matched")
             if missing:
                 inserted += await self._insert_once(missing)
@@ -203,14 +208,14 @@ class Merge:
             await self._do("forget_match")
             await self._match()
         else:
-            await self._do("refuse_unplaced", id_column=self._cells.column_of("source_key"))
+            await self._do("refuse_unplaced", id_column=self._id_column)
             await self._store_rejects()
         return inserted
 
     async def _insert_once(self, missing: int) -> int:
         """Insert without looking for conflicts, which costs a tenth less; where there is one after all, with."""
         connection = await self._session.connection()
-        if self._plan.columns.position("source_key") is None and self._created == (None, None):
+        if not self._has_ids and self._created == (None, None):
             try:
                 async with connection.transaction():
                     return await self._inserted(missing, sql.SQL(""))
@@ -251,7 +256,7 @@ class Merge:
         changed = await self._do(
             "plan_updates",
             workspace_id=sql.Literal(plan.workspace_id),
-            new_values=policy.new_values(plan.on_conflict, plan.workspace_id),
+            merged=policy.merged(plan.on_conflict),
             differs=policy.differs(),
         )
         if changed:

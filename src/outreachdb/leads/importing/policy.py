@@ -10,22 +10,14 @@ from outreachdb.errors import UsageError
 from outreachdb.leads.importing.cells import PLAIN, URLS
 
 OnConflict = Literal["update", "fill", "skip"]
-FOLDED = ("email", "email_key", *PLAIN, *URLS, "source_key", "qualification_score", "status_now")
 CHANGED = ("email", "email_flags", *PLAIN, "phone_e164", *URLS, "company_id", "source_key", "qualification_score",
            "status", "tags", "custom_fields")  # fmt: skip
 
-_TAGS_JOINED = """CASE WHEN c.tags <@ l.tags THEN l.tags ELSE l.tags || ARRAY(
-    SELECT tag FROM unnest(c.tags) WITH ORDINALITY AS given (tag, place) WHERE tag <> ALL (l.tags) ORDER BY place)
-    END"""
-
-
-# Tags of a key's rows: all of them in the order of the file, or under "fill" those of the first row that has any.
-_TAGS_FOLDED = """SELECT key, array_agg(tag ORDER BY first_seen) AS tags
-    FROM (SELECT key, tag, min(row_number * 1000 + place) AS first_seen
-          FROM groups, unnest(tags) WITH ORDINALITY AS each (tag, place)
-          GROUP BY key, tag) AS seen
-    GROUP BY key"""
-_TAGS_FIRST = "SELECT DISTINCT ON (key) key, tags FROM groups WHERE tags <> '{}' ORDER BY key, nth"
+# What outreach.merged_lead takes of a row ``c``, of its company ``f``, and of the policy.
+_GIVEN = {field: f"c.{field}" for field in ("email", "email_key", *PLAIN, *URLS, "source_key", "qualification_score",
+                                            "tags", "custom_fields")} | {
+    "company_id": "f.company_id", "status": "c.status_now",
+}  # fmt: skip
 
 
 def check(on_conflict: str) -> None:
@@ -39,63 +31,11 @@ def direction(on_conflict: OnConflict) -> sql.SQL:
     return sql.SQL("DESC" if on_conflict == "update" else "ASC")
 
 
-def folded_cells() -> sql.Composed:
-    """For each field the first filled cell of a key's rows."""
-    template = sql.SQL("(array_agg({f} ORDER BY nth) FILTER (WHERE {f} IS NOT NULL))[1] AS {f}")
-    return sql.SQL(", ").join(template.format(f=sql.Identifier(field)) for field in FOLDED)
-
-
-def folded_tags(on_conflict: OnConflict) -> sql.SQL:
-    """For each key the tags of its rows."""
-    return sql.SQL(_TAGS_FIRST if on_conflict == "fill" else _TAGS_FOLDED)
-
-
-def folded_assignments() -> sql.Composed:
-    """The assignments of those."""
-    return sql.SQL(", ").join(sql.SQL("{f} = cells.{f}").format(f=sql.Identifier(field)) for field in FOLDED)
-
-
-def new_values(on_conflict: OnConflict, workspace_id: int) -> sql.Composed:
-    """Select list of a matched lead ``l`` as the row ``c`` (company ``f``) leaves it."""
-    fill = on_conflict == "fill"
-    first, second = ("l", "c") if fill else ("c", "l")
-    values: dict[str, sql.Composable] = {
-        field: sql.SQL(f"coalesce({first}.{field}, {second}.{field})")
-        for field in (*PLAIN, *URLS, "qualification_score")
-    }
-    # An address in other letters of case is the same address: it is not worth a write.
-    values["email"] = sql.SQL(
-        f"CASE WHEN l.email_key = c.email_key THEN l.email ELSE coalesce({first}.email, {second}.email) END"
-    )
-    values["email_flags"] = sql.SQL(
-        f"CASE WHEN coalesce({first}.email_key, {second}.email_key) = l.email_key"
-        " THEN l.email_flags ELSE outreach.email_flags(c.email_key) END"
-    )
-    phone, country = (f"coalesce({first}.{field}, {second}.{field})" for field in ("phone", "country"))
-    values["phone_e164"] = sql.SQL(
-        f"CASE WHEN ({phone}, {country}) IS NOT DISTINCT FROM (l.phone, l.country) THEN l.phone_e164"
-        f" ELSE outreach.phone_e164(outreach.phone_digits({phone}), outreach.phone_rule({country})) END"
-    )
-    # A name alone says less than the company that the lead is linked to under that name.
-    linked, named = ("l", "f") if fill else ("f", "l")
-    values["company_id"] = sql.SQL(
-        "CASE WHEN c.company_website IS NULL AND lower(l.company_name) = lower(c.company_name)"
-        " AND l.company_id IS NOT NULL THEN l.company_id"
-        f" ELSE coalesce({linked}.company_id, {named}.company_id) END"
-    )
-    values["source_key"] = sql.SQL(
-        "CASE WHEN l.source_key IS NULL AND NOT EXISTS (SELECT FROM outreach.leads AS o WHERE o.workspace_id = {}"
-        " AND o.source_key = c.source_key) THEN c.source_key ELSE l.source_key END"
-    ).format(sql.Literal(workspace_id))
-    values["status"] = sql.SQL(
-        "CASE WHEN l.status IN ('unsubscribed', 'bounced') THEN l.status"
-        " WHEN c.status_now IN ('unsubscribed', 'bounced') THEN c.status_now"
-        f" ELSE {'l.status' if fill else 'coalesce(c.status_now, l.status)'} END"
-    )
-    values["tags"] = sql.SQL("CASE WHEN l.tags = '{}' THEN c.tags ELSE l.tags END" if fill else _TAGS_JOINED)
-    values["custom_fields"] = sql.SQL(f"{second}.custom_fields || {first}.custom_fields")
-    pairs = [sql.SQL("{} AS {}").format(values[field], sql.Identifier(field)) for field in CHANGED]
-    return sql.SQL(", ").join(pairs)
+def merged(on_conflict: OnConflict) -> sql.Composed:
+    """The arguments that make a matched lead ``l`` and its row what the row leaves of the lead."""
+    pairs = [sql.SQL(f"p_{field} => {value}") for field, value in _GIVEN.items()]
+    fill = sql.SQL("p_fill => {}").format(sql.Literal(on_conflict == "fill"))
+    return sql.SQL(", ").join([sql.SQL("p_lead => l"), *pairs, fill])
 
 
 def differs() -> sql.Composed:

@@ -1,7 +1,8 @@
 """Files whose rows are not lines of CSV: JSON Lines, workbooks, Parquet.
 
 Each gives its columns and its rows as cells of text. Dates and times become ISO 8601, whole numbers lose their ``.0``,
-booleans become ``true`` and ``false``, lists of plain values are joined with commas, anything nested becomes JSON.
+booleans become ``true`` and ``false``, lists of plain values are joined with commas (in double quotes what holds one,
+as in CSV), anything nested becomes JSON.
 """
 
 from __future__ import annotations
@@ -187,10 +188,14 @@ def _number(value: float | Decimal) -> str:
     return str(int(value)) if whole else repr(value)
 
 
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',;|"') else text
+
+
 def _nested(value: Any) -> str:
     if isinstance(value, list | tuple):
-        if not any(isinstance(each, list | tuple | dict) or "," in str(each) for each in value):
-            return ", ".join(map(as_text, value))
+        if not any(isinstance(each, list | tuple | dict) for each in value):
+            return ", ".join(_quoted(as_text(each)) for each in value)
         return json.dumps(value, ensure_ascii=False, default=as_text)
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False, default=as_text)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from outreachdb.leads.importing.fields import MappingTarget
+from outreachdb.leads.importing.fields import CUSTOM, MappingTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class ImportReport:
     it may suppress. ``details`` has ``new_leads`` (``without_address``, ``role``, ``disposable``,
     ``phones_normalised``, ``arrived_suppressed``) and ``typed_columns``; of a dry run also ``suppressed``, how many
     leads of the file may not be mailed, and ``changes``, field by field, of the first leads that would change.
-    ``saved_mapping`` names the one used.
+    ``saved_mapping`` names the one used. The document also lists ``custom_fields``: columns kept under their own name.
     """
 
     import_id: int | None
@@ -47,6 +47,9 @@ class ImportReport:
         counts = {name: getattr(self, name) for name in ("inserted", "updated", "skipped", "rejected")}
         found: dict[str, Any] = {"import_id": self.import_id, "rows_read": self.rows_read, **counts}
         found |= {"seconds": round(self.seconds, 3), "rows_per_second": self.rows_per_second}
+        found["custom_fields"] = [
+            target.removeprefix(CUSTOM) for target in self.mapping.values() if target and target.startswith(CUSTOM)
+        ]
         if self.dry_run:
             names = ("format", "encoding", "delimiter", "header_line", "mapping", "saved_mapping", "preview")
             found |= {name: getattr(self, name) for name in names}

@@ -13,8 +13,10 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
+from outreachdb.db.pools import Pools
 from outreachdb.db.queries import Queries
-from outreachdb.db.tenant import Row, Session, Tenant
+from outreachdb.db.tenant import TRUSTED_ROLE, Row, Session, Tenant
+from outreachdb.db.tenant import session as trusted_session
 from outreachdb.errors import Conflict, InvalidInput, NotFound
 from outreachdb.leads.importing.detection import Dialect
 from outreachdb.leads.importing.fields import REJECT_COLUMNS, ColumnMap
@@ -206,10 +208,26 @@ async def renew_statistics(tenant: Tenant) -> None:
         await session.execute(Q.refresh_statistics)
 
 
-async def learn_words(tenant: Tenant, import_id: int) -> None:
-    """Learn the words of an import's leads, among which a misspelt search finds its like."""
+async def learn_words(tenant: Tenant) -> int:
+    """Learn the words of leads that imports brought, among which a misspelt search finds its like; how many are new.
+
+    An import that was killed before it came to this is made up for.
+    """
     async with tenant.trusted(doing="learning the words of names and companies") as session:
-        await session.execute(Q.learn_search_words, {"import_id": import_id})
+        added: int = await session.value(Q.learn_pending_words)
+    return added
+
+
+async def learn_all_words(pools: Pools) -> int:
+    """Make up, in every workspace, for imports that were killed before their words were learned; how many are new.
+
+    For a job; the next import of a workspace does it as well.
+    """
+    async with trusted_session(
+        pools, role=TRUSTED_ROLE, workload="jobs", doing="looking for words to learn"
+    ) as session:
+        waiting = await session.all(Q.workspaces_with_pending_words)
+    return sum([await learn_words(Tenant(pools, row["id"], row["name"])) for row in waiting])
 
 
 async def listed(tenant: Tenant, limit: int = 50) -> list[Row]:

@@ -54,6 +54,21 @@ FROM (
 ) AS judged
 WHERE judged.lead_id = u.lead_id AND judged.reason IS NOT NULL
 
+-- name: written_later_by
+-- Imports, and actions on segments, that changed these leads one after the other since: each kept a before-image that holds the
+-- instant of the one before it. Undone from the newest back, each gives the leads to the one before it.
+WITH RECURSIVE later AS (
+    SELECT %(import_id)s::bigint AS id, NULL::text AS format, %(started_at)s::timestamptz AS started_at
+    UNION
+    SELECT i.id, i.format, i.started_at
+    FROM later AS l
+    JOIN {undo} AS u ON u.reason = 'changed since'
+    JOIN outreach.import_changes AS c ON c.workspace_id = (SELECT %(workspace_id)s::bigint) AND c.lead_id = u.lead_id
+    JOIN outreach.imports AS i ON i.workspace_id = (SELECT %(workspace_id)s::bigint) AND i.id = c.import_id
+    WHERE i.status = 'done' AND i.id <> l.id AND (c.before ->> 'updated_at')::timestamptz = l.started_at
+)
+SELECT l.id, l.format FROM later AS l WHERE l.id <> %(import_id)s ORDER BY l.started_at DESC
+
 -- name: tables_of_leads
 -- Every table that knows leads, those of later rooms too; partitions are reached through their parents.
 SELECT n.nspname AS schema, c.relname AS name

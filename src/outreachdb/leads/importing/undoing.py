@@ -25,6 +25,7 @@ REFUSED = {
     "undone": ("it is undone already", "to have its leads again, import the file again"),
     "running": ("it is still running", "wait until it has ended, or stop it: then it leaves nothing behind"),
 }
+NAMED = 5  # later imports that are named
 LEFT_NOTHING = ("it changed nothing", "there is nothing to undo")
 
 
@@ -55,17 +56,20 @@ class UndoReport:
         return {**counts, "kept": kept, "seconds": round(self.seconds, 3)}
 
 
-async def undo(tenant: Tenant, import_id: int, *, progress: Progress = silent) -> UndoReport:
+async def undo(
+    tenant: Tenant, import_id: int, *, keep_changed: bool = False, progress: Progress = silent
+) -> UndoReport:
     """Undo a finished import in one transaction; leads written or used since stay and are reported.
 
-    Suppressions that the file asked for stay, and so does the status of leads that are unsubscribed or bounced by now.
-    Stopped or killed it has done nothing, and can be repeated.
-    Raises NotFound, or Conflict for an import that is undone already or never ended well.
+    Where later imports changed its leads, these are to be undone first, from the newest on; ``keep_changed`` leaves
+    such leads as they are instead, for good. Suppressions that the file asked for stay, and so does the status of leads
+    that are unsubscribed or bounced by now. Stopped or killed it has done nothing, and can be repeated.
+    Raises NotFound, or Conflict for an import that is undone already, never ended well, or was followed by others.
     """
     started = time.monotonic()
     try:
         async with tenant.trusted(doing=f"undoing import {import_id}") as session:
-            work = _Undo(session, tenant, import_id, progress)
+            work = _Undo(session, tenant, import_id, progress, keep_changed=keep_changed)
             await work.begin()
             removed, restored, companies = await work.run()
             kept = await work.finish()
@@ -91,8 +95,11 @@ async def _stopped(tenant: Tenant, import_id: int) -> str:
 class _Undo:
     """One undo; its locks are taken in the order of a merge: import, workspace, leads by id."""
 
-    def __init__(self, session: Session, tenant: Tenant, import_id: int, progress: Progress) -> None:
+    def __init__(
+        self, session: Session, tenant: Tenant, import_id: int, progress: Progress, *, keep_changed: bool
+    ) -> None:
         self._session = session
+        self._keep_changed = keep_changed
         self._progress = progress
         self._tenant = tenant
         self._table = sql.Identifier("pg_temp", f"undo_{import_id}")
@@ -124,6 +131,8 @@ class _Undo:
         await self._session.execute(sql.SQL("ANALYZE {}").format(self._table))
         await self._do("lock_leads")
         await self._do("judge_leads")
+        if not self._keep_changed:
+            await self._refuse_after_others()
         if self._listed:
             await self._session.execute(U.hold_references)
             for table in await self._session.all(U.tables_of_leads):
@@ -133,6 +142,22 @@ class _Undo:
         await self._do("keep_where_taken")
         restored = await self._restore(parts)
         return removed, restored, await self._remove_companies()
+
+    async def _refuse_after_others(self) -> None:
+        """Raise Conflict where later imports changed the leads: undone half, this one could never be undone whole."""
+        later = await self._session.all(self._statement("written_later_by"), self._values)
+        if not later:
+            return
+        named = [
+            f"segment action {row['id']}" if row["format"] == "segment" else f"import {row['id']}" for row in later
+        ]
+        shown = ", ".join(named[:NAMED]) + (", ..." if len(named) > NAMED else "")
+        import_id = self._values["import_id"]
+        raise Conflict(
+            f"leads of import {import_id} were changed since by {shown}",
+            hint=f"undo {named[0]} first; --keep-changed undoes what they left alone, and no more",
+            later_imports=[row["id"] for row in later],
+        )
 
     async def _parts(self) -> AsyncIterator[Row]:
         """Parts of the table, so that there is something to tell in between; with the range of ids of each."""

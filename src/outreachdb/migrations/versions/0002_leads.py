@@ -123,6 +123,7 @@ def upgrade() -> None:
         sa.Column("bounce_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("score", sa.REAL(), server_default=sa.text("0"), nullable=False),
         sa.Column("level", sa.Text(), server_default="cold", nullable=False),
+        sa.Column("score_due_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("level IN ('cold', 'warm', 'engaged', 'hot')", name="ck_lead_engagement_level_known"),
         sa.CheckConstraint("score BETWEEN 0 AND 100", name="ck_lead_engagement_score_range"),
@@ -143,6 +144,22 @@ def upgrade() -> None:
         unique=False,
         schema="outreach",
         postgresql_where=sa.text("last_contacted_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_lead_engagement_score",
+        "lead_engagement",
+        ["workspace_id", sa.literal_column("score DESC"), "lead_id"],
+        unique=False,
+        schema="outreach",
+        postgresql_where=sa.text("score > 0"),
+    )
+    op.create_index(
+        "ix_lead_engagement_score_due",
+        "lead_engagement",
+        ["workspace_id", "score_due_at"],
+        unique=False,
+        schema="outreach",
+        postgresql_where=sa.text("score_due_at IS NOT NULL"),
     )
     op.create_table(
         "imports",
@@ -168,6 +185,7 @@ def upgrade() -> None:
         sa.Column("rejected", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("first_lead_id", sa.BigInteger(), nullable=True),
         sa.Column("last_lead_id", sa.BigInteger(), nullable=True),
+        sa.Column("words_pending", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
@@ -192,6 +210,14 @@ def upgrade() -> None:
         ["workspace_id", sa.literal_column("started_at DESC")],
         unique=False,
         schema="outreach",
+    )
+    op.create_index(
+        "ix_imports_words_pending",
+        "imports",
+        ["workspace_id", "id"],
+        unique=False,
+        schema="outreach",
+        postgresql_where=sa.text("words_pending"),
     )
     op.create_table(
         "import_mappings",

@@ -149,6 +149,7 @@ def upgrade() -> None:
         sa.Column("send_id", sa.BigInteger(), nullable=True),
         sa.Column("direction", sa.Text(), server_default="outbound", nullable=False),
         sa.Column("message_id", sa.Text(), nullable=True),
+        sa.Column("provider_id", sa.Text(), nullable=True),
         sa.Column("sender", sa.Text(), nullable=True),
         sa.Column("recipient", sa.Text(), nullable=True),
         sa.Column("subject", sa.Text(), nullable=True),
@@ -172,6 +173,14 @@ def upgrade() -> None:
         ["workspace_id", "lead_id", sa.literal_column("created_at DESC")],
         unique=False,
         schema="outreach",
+    )
+    op.create_index(
+        "ix_message_log_provider_id",
+        "message_log",
+        ["workspace_id", "provider_id"],
+        unique=False,
+        schema="outreach",
+        postgresql_where=sa.text("provider_id IS NOT NULL"),
     )
     row_security.isolate(op, "email_sends", app="SELECT")
     monthly.create_partitions(op, "email_sends")

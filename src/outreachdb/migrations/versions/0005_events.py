@@ -73,6 +73,14 @@ def upgrade() -> None:
         unique=False,
         schema="outreach",
     )
+    op.create_index(
+        "ix_email_events_unmatched",
+        "email_events",
+        ["workspace_id", "received_at"],
+        unique=False,
+        schema="outreach",
+        postgresql_where=sa.text("send_id IS NULL AND message_id IS NOT NULL"),
+    )
     op.create_table(
         "webhook_endpoints",
         sa.Column("workspace_id", sa.BigInteger(), nullable=False),

@@ -22,12 +22,29 @@ def upgrade() -> None:
         sa.Column("interval", sa.Text(), server_default="month", nullable=False),
         sa.Column("ahead", sa.BigInteger(), server_default="3", nullable=False),
         sa.Column("retention_months", sa.BigInteger(), server_default="12", nullable=True),
+        sa.Column("retention_days", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("archive", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("backend", sa.Text(), server_default="native", nullable=False),
+        sa.CheckConstraint("backend IN ('native', 'partman')", name="ck_partitioned_tables_backend_known"),
         sa.CheckConstraint(
             "interval IN ('day', 'week', 'month', 'quarter')", name="ck_partitioned_tables_interval_known"
         ),
         sa.CheckConstraint("ahead >= 3", name="ck_partitioned_tables_ahead_at_least_three"),
         sa.PrimaryKeyConstraint("table_name", name="pk_partitioned_tables"),
+        schema="ops",
+    )
+    op.create_table(
+        "partition_adoptions",
+        sa.Column("table_name", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column(
+            "plan", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False
+        ),
+        sa.Column("copied_to", postgresql.ARRAY(sa.Text()), nullable=True),
+        sa.Column("rows_copied", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.CheckConstraint("state IN ('preparing', 'copying', 'copied')", name="ck_partition_adoptions_state_known"),
+        sa.PrimaryKeyConstraint("table_name", name="pk_partition_adoptions"),
         schema="ops",
     )
     op.create_table(
@@ -129,6 +146,7 @@ def upgrade() -> None:
 
     for table in ("index_usage_stats", "health_snapshots", "maintenance_runs", "partition_archives"):
         row_security.share(op, f"ops.{table}", trusted="SELECT, INSERT, UPDATE")
+    row_security.share(op, "ops.partition_adoptions", trusted="SELECT")
     row_security.share(op, "ops.partitioned_tables", trusted="SELECT")
     op.execute(
         "INSERT INTO ops.partitioned_tables (table_name, retention_months) VALUES "
@@ -256,4 +274,5 @@ def downgrade() -> None:
     op.drop_table("health_snapshots", schema="ops")
     op.drop_table("index_usage_stats", schema="ops")
     op.drop_table("partition_archives", schema="ops")
+    op.drop_table("partition_adoptions", schema="ops")
     op.drop_table("partitioned_tables", schema="ops")

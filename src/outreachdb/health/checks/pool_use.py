@@ -5,9 +5,9 @@ group: connections
 unit: %
 yellow: 80
 red: 95
-why: When all connections of a pool serve somebody, the next request waits. The pool that is fullest counts, as PgBouncer's
-  own console tells.
-advice: Find what holds connections long (outreachdb pool status), or give the pool more of them (outreachdb pool config).
+why: When all connections of a pool serve somebody, the next request waits. The pool that is fullest counts, as
+  PgBouncer's own console tells.
+advice: Find what holds connections long (outreachdb pool status), or enlarge the pool (outreachdb pool config).
 sources: R2 https://www.pgbouncer.org/usage.html
 """
 

@@ -7,7 +7,7 @@ yellow: 1
 red: 10
 why: A client that waits in front of the pool has not even begun. The longest wait of all pools counts; a pooler that is
   configured and does not answer is as long as it gets.
-advice: Find what holds connections long (outreachdb pool status), or give the pool more of them (outreachdb pool config).
+advice: Find what holds connections long (outreachdb pool status), or enlarge the pool (outreachdb pool config).
 sources: R2 https://www.pgbouncer.org/usage.html
 """
 

@@ -38,6 +38,7 @@ COMPONENTS = {
     "partman": (Path("/usr/share/postgresql/15/extension/pg_partman.control"), "apt-get install postgresql-15-partman"),
     "pgbouncer": (Path("/usr/sbin/pgbouncer"), "apt-get install pgbouncer"),
     "systemd": (Path("/usr/bin/systemd-analyze"), "apt-get install systemd"),
+    "pg_cron": (Path("/usr/share/postgresql/15/extension/pg_cron.control"), "apt-get install postgresql-15-cron"),
     "postgres15": (Path("/usr/lib/postgresql/15/bin/initdb"), "apt-get install postgresql-15"),
 }
 

@@ -44,6 +44,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("jobs_url", str, None, "URL for background work; falls back to database_url.", secret=True),
     Setting("admin_url", str, None, "URL for migrations and maintenance; falls back to database_url.", secret=True),
     Setting("home", Path, None, "Folder of the embedded server; default is the user's data folder."),
+    Setting("archive_folder", Path, None, "Folder of archived partitions; default `archives` in the home."),
     Setting("workspace", str, None, "Workspace used when a command names none."),
     Setting("pool_max", int, 10, "Most connections that one pool opens.", least=1),
     Setting(
@@ -77,6 +78,7 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "Certificates of the authorities that IMAP servers are checked by; default the system's.",
     ),
+    Setting("jobs_time_zone", str, "UTC", "Time zone of the schedules of jobs, such as Europe/Berlin."),
     Setting("public_url", str, None, "Where recipients reach `outreachdb serve`, for tracking and unsubscribe links."),
     Setting(
         "smtp_ca_file",

@@ -124,6 +124,8 @@ def base(table: str, parents: Parents) -> Row:
         "agent_executions": {"agent": "qualifier", "status": "running"},
         "voice_session_logs": {"status": "running"},
         "reports": {"kind": "weekly", "title": "A week"},
+        "background_jobs": {"kind": "import", "title": "import list.csv"},
+        "queue_leases": {"queue": "url", "item_id": 1, "worker": "w", "lease_until": LAUNCH},
         "analytics.rollups": {"grain": "campaign", "key": "1", "kind": "sent", "day": date(2026, 3, 1)},
         "analytics.rollup_deltas": {"grain": "campaign", "key": "1", "kind": "sent", "day": date(2026, 3, 1)},
         "analytics.totals": {"grain": "campaign", "key": "1", "kind": "sent"},
@@ -140,6 +142,18 @@ def base(table: str, parents: Parents) -> Row:
         "ops.maintenance_runs": {"job": "fold", "status": "running"},
         "ops.partition_adoptions": {"table_name": "new_table", "state": "copying"},
         "ops.partitioned_tables": {"table_name": "new_table"},
+        "ops.scheduled_jobs": {
+            "name": "new job",
+            "description": "",
+            "schedule": "0 2 * * *",
+            "minutes": [0],
+            "hours": [2],
+            "days": [1],
+            "months": [1],
+            "weekdays": [0],
+            "lock": "new job",
+            "limit_seconds": 60,
+        },
         "ops.partition_archives": {
             "table_name": "email_events",
             "partition_name": "email_events_2020_01",
@@ -150,6 +164,8 @@ def base(table: str, parents: Parents) -> Row:
             "content_sha256": b"",
             "revision": "0010",
         },
+        "ops.retention_holds": {"reason": "a case", "created_by": "counsel"},
+        "ops.workspace_retention": {"workspace_id": parents.workspace_id, "table_name": "email_events"},
     }
     return others[table] if table in others else {"workspace_id": parents.workspace_id} | rows[table]
 
@@ -348,14 +364,23 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
     "ck_rollups_grain_known": ("analytics.rollups", "grain", *GRAINS),
     "ck_rollup_deltas_grain_known": ("analytics.rollup_deltas", "grain", *GRAINS),
     "ck_people_first_grain_known": ("analytics.people_first", "grain", *GRAINS),
+    "ck_totals_grain_known": ("analytics.totals", "grain", *GRAINS),
+    "ck_rollup_drifts_grain_known": ("analytics.rollup_drifts", "grain", *GRAINS),
+    "ck_engagement_levels_level_known": ("analytics.engagement_levels", "level", *words("warm", "engaged", "hot")),
     "ck_alerts_level_known": ("ops.alerts", "level", *words("yellow", "red")),
     "ck_alerts_state_known": ("ops.alerts", "state", *words("ok", "firing")),
     "ck_alert_messages_event_known": ("ops.alert_messages", "event", *words("firing", "worse", "repeat", "resolved")),
     "ck_daily_figures_kind_known": ("ops.daily_figures", "kind", *words("database", "disk", "sequence", "table")),
-    "ck_totals_grain_known": ("analytics.totals", "grain", *GRAINS),
-    "ck_rollup_drifts_grain_known": ("analytics.rollup_drifts", "grain", *GRAINS),
-    "ck_engagement_levels_level_known": ("analytics.engagement_levels", "level", *words("warm", "engaged", "hot")),
     "ck_health_snapshots_status_known": ("ops.health_snapshots", "status", *words("green", "yellow", "red")),
+    "ck_background_jobs_kind_known": ("background_jobs", "kind", *words("action", "export", "import", "launch")),
+    "ck_background_jobs_status_known": ("background_jobs", "status", *RUNS),
+    "ck_queue_leases_queue_known": ("queue_leases", "queue", *words("email", "profile", "url")),
+    "ck_scheduled_jobs_limit_positive": ("ops.scheduled_jobs", "limit_seconds", [1, 86400], [0, -1]),
+    "ck_maintenance_runs_driver_known": (
+        "ops.maintenance_runs",
+        "driver",
+        *words("command", "pg_cron", "worker"),
+    ),
     "ck_maintenance_runs_status_known": (
         "ops.maintenance_runs",
         "status",
@@ -371,6 +396,13 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
         "ops.partitioned_tables",
         "interval",
         *words("day", "week", "month", "quarter"),
+    ),
+    "ck_retention_holds_reason_given": ("ops.retention_holds", "reason", ["a case"], ["", "  "]),
+    "ck_workspace_retention_retention_months_positive": (
+        "ops.workspace_retention",
+        "retention_months",
+        [None, 1, 36],
+        [0, -1],
     ),
     "ck_partitioned_tables_ahead_at_least_three": ("ops.partitioned_tables", "ahead", [3, 12], [2, 0, -1]),
     "ck_partition_archives_state_known": (
@@ -464,6 +496,21 @@ ROW_RULES: dict[str, tuple[str, list[Row], list[Row]]] = {
         ],
         [{"period_start": date(2026, 3, 2), "period_end": date(2026, 3, 1)}],
     ),
+    "ck_partition_archives_content_known": (
+        "ops.partition_archives",
+        [{"state": "writing", "row_count": None, "content_sha256": None}, {"state": "verified"}],
+        [{"state": "verified", "row_count": None}, {"state": "dropped", "content_sha256": None}],
+    ),
+    "ck_retention_holds_range_in_order": (
+        "ops.retention_holds",
+        [{}, {"range_start": LAUNCH}, {"range_start": LAUNCH, "range_end": LAUNCH + timedelta(days=1)}],
+        [{"range_start": LAUNCH, "range_end": LAUNCH}],
+    ),
+    "ck_retention_holds_release_whole": (
+        "ops.retention_holds",
+        [{}, {"released_at": LAUNCH, "released_by": "counsel"}],
+        [{"released_at": LAUNCH}, {"released_by": "counsel"}],
+    ),
     "ck_rollups_people_within_total": (
         "analytics.rollups",
         [{"total": 5, "people": 5}, {"total": 5, "people": 0}],
@@ -493,5 +540,6 @@ UNIQUE: dict[str, tuple[str, Row, Row]] = {
     "uq_contact_social_profiles_lead_platform": ("contact_social_profiles", {}, {"company_name": "Acme"}),
     "uq_crm_credentials_account": ("crm_credentials", {}, {"active": False}),
     "uq_crm_contacts_external_id": ("crm_contacts", {}, {"payload": '{"a": 1}'}),
+    "uq_partition_archives_under_way": ("ops.partition_archives", {}, {"file": "other"}),
     "uq_crm_webhooks_delivery_id": ("crm_webhooks", {}, {"event_type": "other"}),
 }

@@ -255,12 +255,25 @@ INSERT INTO ops.query_days (query_id, day, calls, total_ms, rows)
 SELECT n % 500, current_date - n / 500, 1, 1, 1 FROM generate_series(0, 19999) AS n;
 INSERT INTO ops.query_texts (query_id, query) SELECT n, 'SELECT ' || n FROM generate_series(1, 20000) AS n;
 INSERT INTO ops.maintenance_runs (job, status, started_at)
-SELECT 'job_' || n % 15, 'succeeded', now() - n * interval '10 minutes' FROM generate_series(1, 20000) AS n;
+SELECT 'job_' || n % 15, CASE WHEN n % 2000 = 7 THEN 'running' ELSE 'succeeded' END, now() - n * interval '10 minutes'
+FROM generate_series(1, 20000) AS n;
+INSERT INTO outreach.background_jobs (workspace_id, kind, title, status)
+SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, 'import', 'import', CASE WHEN n % 2000 = 7 THEN 'running' ELSE 'succeeded' END
+FROM generate_series(1, 20000) AS n;
+INSERT INTO outreach.queue_leases (workspace_id, queue, item_id, worker, lease_until)
+SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, (ARRAY['email', 'profile', 'url'])[1 + n % 3], n, 'worker', now() + interval '1 hour'
+FROM generate_series(1, 20000) AS n;
+INSERT INTO ops.weekly_reports (document) SELECT '{}' FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.partition_archives (table_name, partition_name, range_start, range_end, file, row_count, content_sha256, revision)
-SELECT 'table_' || n % 10, 'table', now() - n * interval '1 day', now(), 'file', 1, '\x00', '0010' FROM generate_series(1, 5000) AS n;
+SELECT 'table_' || n % 10, 'partition ' || n, now() - n * interval '1 day', now(), 'file', 1, '\x00', '0010' FROM generate_series(1, 5000) AS n;
 -- A handful of rows each in real life, where no index is needed; filled so that the plan shows what the key is there for.
 INSERT INTO ops.partition_adoptions (table_name, state) SELECT 'table_' || n, 'copying' FROM generate_series(1, 5000) AS n;
+INSERT INTO ops.scheduled_jobs (name, description, schedule, minutes, hours, days, months, weekdays, lock, limit_seconds)
+SELECT 'job_' || n, '', '', '{0}', '{0}', '{1}', '{1}', '{0}', 'job_' || n, 60 FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.partitioned_tables (table_name) SELECT 'table_' || n FROM generate_series(1, 5000) AS n;
+INSERT INTO ops.retention_holds (table_name, reason, created_by) SELECT 'table_' || n, 'a case', 'counsel' FROM generate_series(1, 5000) AS n;
+INSERT INTO ops.workspace_retention (workspace_id, table_name, retention_months)
+SELECT 1 + n / 10, 'table_' || n % 10, 6 FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.alembic_version (version_num) SELECT 'r' || n FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.routine_files (room, sha256) SELECT 'room_' || n, 'hash' FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.routine_objects (room, kind, identity) SELECT 'room_' || n, 'FUNCTION', 'f' || n FROM generate_series(1, 5000) AS n;

@@ -12,6 +12,7 @@ from outreachdb.benchmarks import (
     advice,
     advisor,
     analytics,
+    archive,
     estimates,
     events,
     imports,
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "advice": (advice.run, 2_000_000),
     "advisor": (advisor.run, 0),
     "analytics": (analytics.run, 50_000_000),
+    "archive": (archive.run, 5_000_000),
     "estimates": (estimates.run, 200_000),
     "events": (events.run, 5_000_000),
     "import": (imports.run, 1_000_000),
@@ -54,7 +56,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "tuning": (tuning.run, 200_000),
 }
 # These count events (a month of `partitions` rows), not leads.
-BY_EVENTS = {"analytics", "events", "partitions"}
+BY_EVENTS = {"analytics", "archive", "events", "partitions"}
 # These ask the same people, who are loaded once where both are wanted.
 SHARED = {"search": search.measured, "segments": segments.measured}
 
@@ -73,7 +75,7 @@ def bench(
         int | None,
         typer.Option(
             min=1000,
-            help="Events stored before `analytics` and `events` are measured; rows of a month in `partitions`.",
+            help="Events stored before `analytics`, `events` are measured; rows of a month: `archive`, `partitions`.",
         ),
     ] = None,
 ) -> None:

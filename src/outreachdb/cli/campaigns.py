@@ -13,6 +13,7 @@ from rich.console import Group
 
 from outreachdb.campaigns import campaigns, file
 from outreachdb.cli import context
+from outreachdb.cli.background import Background, queued
 from outreachdb.cli.output import cell, emit, table
 from outreachdb.errors import UsageError
 from outreachdb.secrets import Keyring
@@ -43,8 +44,16 @@ def launch(
         str | None, typer.Option("--at", help="Launch it then (ISO 8601 with a zone): a worker does.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Also where templates fail for some leads.")] = False,
+    background: Background = False,
 ) -> None:
     """Try the templates on the leads, schedule a campaign's sends and let it run."""
+    if background:
+        if at is not None:
+            raise UsageError("--at is done by a worker anyway; leave out --background")
+        from outreachdb.jobs import requests  # noqa: PLC0415  (others start without it)
+
+        queued(context.tenant_call(lambda tenant: requests.launch(tenant, campaign, check=not force)))
+        return
     if at is not None:
         instant = _instant(at)
         _changed(context.tenant_call(lambda tenant: schedule.plan(tenant, campaign, instant)))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from outreachdb.cli.background import Background, queued
 from outreachdb.cli.context import tenant_call
 from outreachdb.cli.import_summary import COUNTS, summary
 from outreachdb.cli.output import emit, table
@@ -42,9 +43,29 @@ def import_(
     ignore: Annotated[list[str] | None, typer.Option("--ignore", help="A column to leave out.")] = None,
     on_conflict: Annotated[OnConflict, typer.Option(help="What happens to leads that are there already.")] = "update",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")] = False,
+    background: Background = False,
 ) -> None:
     """Import leads from a CSV file."""
     mapping = dict(_pair(given) for given in maps or [])
+    if background:
+        if dry_run:
+            raise UsageError("a dry run changes nothing; it runs at once")
+        from outreachdb.jobs import requests  # noqa: PLC0415  (others start without it)
+
+        queued(
+            tenant_call(
+                lambda tenant: requests.import_file(
+                    tenant,
+                    file,
+                    mapping=mapping,
+                    ignore=ignore or (),
+                    on_conflict=on_conflict,
+                    saved_mapping=saved_mapping,
+                    save_mapping=save_mapping,
+                )
+            )
+        )
+        return
     with bar("import") as progress:
         report = tenant_call(
             lambda tenant: importing.import_file(

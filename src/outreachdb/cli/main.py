@@ -34,12 +34,15 @@ COMMANDS = {
     "import": "leads",
     "imports": "leads",
     "inbox": "events",
+    "jobs": "jobs",
+    "key": "keys",
     "leads": "search",
     "metrics": "health",
     "migrate": "migrate",
     "partitions": "partitions",
     "pool": "pool",
     "restore": "backup",
+    "retention": "retention",
     "segment": "segments",
     "send": "sending",
     "serve": "serve",
@@ -49,6 +52,7 @@ COMMANDS = {
     "tune": "tune",
     "up": "server",
     "webhook": "events",
+    "worker": "jobs",
     "workspace": "workspaces",
 }
 

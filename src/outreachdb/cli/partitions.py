@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar, cast
 import typer
 
 from outreachdb.app import embedded_url
+from outreachdb.cli import archives
 from outreachdb.cli.context import run, settings
 from outreachdb.cli.output import emit, table
 from outreachdb.cli.progress import bar
@@ -31,6 +32,7 @@ ArchiveOption = Annotated[bool, typer.Option(help="Whether a partition is archiv
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
+    archives.extend(commands)
     app.add_typer(commands, name="partitions")
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from outreachdb import segments
+from outreachdb.cli.background import Background, queued
 from outreachdb.cli.context import options, tenant_call
 from outreachdb.cli.output import emit, table
 from outreachdb.errors import UsageError
@@ -33,6 +34,7 @@ def apply(  # noqa: PLR0913, PLR0917  (each is an option of the command line)
     delete: Annotated[bool, typer.Option("--delete", help="Delete those that nothing else knows.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    background: Background = False,
 ) -> None:
     """Do something to every lead of a segment; `segment undo` takes it back."""
     from outreachdb.cli.segments import chosen, who  # noqa: PLC0415  (that file registers this one)
@@ -44,6 +46,11 @@ def apply(  # noqa: PLR0913, PLR0917  (each is an option of the command line)
         if options.json or not sys.stdin.isatty():
             raise UsageError(f"{found.count:,} leads would be changed", hint="confirm it with --yes, or try --dry-run")
         typer.confirm(f"{action.kind.replace('_', ' ')} for {found.count:,} leads?", abort=True, err=True)
+    if background and not dry_run:
+        from outreachdb.jobs import requests  # noqa: PLC0415  (others start without it)
+
+        queued(tenant_call(lambda tenant: requests.action(tenant, segment, action, by=who())))
+        return
     done = tenant_call(lambda tenant: segments.apply(tenant, segment, action, by=who(), dry_run=dry_run))
     head = f"action {done.action_id}" if done.action_id else "dry run, nothing changed"
     line = f"{head}: {done.changed:,} of {done.matched:,} leads changed ({done.seconds:.1f} s)"

@@ -14,6 +14,7 @@ import typer
 
 from outreachdb import segments
 from outreachdb.cli import segment_actions
+from outreachdb.cli.background import Background, queued
 from outreachdb.cli.context import options, tenant_call
 from outreachdb.cli.output import emit, table
 from outreachdb.cli.progress import bar
@@ -200,9 +201,21 @@ def export(
         bool, typer.Option("--spreadsheet-safe", help="CSV: an apostrophe before what looks like a formula.")
     ] = False,
     yes: Yes = False,
+    background: Background = False,
 ) -> None:
     """Write all leads of a segment with all their fields to a file."""
     segment = chosen(name, where)
+    if background:
+        from outreachdb.jobs import requests  # noqa: PLC0415  (others start without it)
+
+        queued(
+            tenant_call(
+                lambda tenant: requests.export(
+                    tenant, segment, target, file_format=file_format, spreadsheet_safe=spreadsheet_safe
+                )
+            )
+        )
+        return
     with bar("export") as progress:
         done = _confirmed(
             yes,

@@ -97,3 +97,8 @@ FROM ops.maintenance_runs AS m
 WHERE m.job = %(job)s
 ORDER BY m.started_at DESC
 LIMIT %(limit)s;
+
+-- name: ix_maintenance_runs_running
+-- as: trusted
+-- What is noted as running, when a job begins: whose process died is marked.
+SELECT m.id FROM ops.maintenance_runs AS m WHERE m.status = 'running' AND m.job = %(job)s;

@@ -171,14 +171,19 @@ class HealthSnapshot(Base):
 class MaintenanceRun(Base):
     __tablename__ = "maintenance_runs"
     __table_args__ = (
+        one_of("driver", "command", "pg_cron", "worker"),
         one_of("status", "running", "succeeded", "failed", "cancelled"),
         Index("ix_maintenance_runs_job", "job", text("started_at DESC")),
+        Index("ix_maintenance_runs_running", "job", postgresql_where=text("status = 'running'")),
         OPS,
     )
 
     id: Mapped[SerialId]
     job: Mapped[str]
+    driver: Mapped[str] = mapped_column(server_default="command")
     status: Mapped[str]
+    # The tick of the schedule that the run is for; none where somebody asked for it.
+    due_at: Mapped[datetime | None]
     started_at: Mapped[CreatedAt]
     finished_at: Mapped[datetime | None]
     rows_affected: Mapped[int | None]

@@ -22,3 +22,25 @@ SELECT a.range_start, a.file, a.state
 FROM ops.partition_archives AS a
 WHERE a.table_name = %(table_name)s AND a.range_start >= %(since)s
 ORDER BY a.range_start;
+
+-- name: uq_partition_archives_under_way
+-- as: trusted
+-- One archive of a partition is under way at a time; whoever comes next goes on with it.
+SELECT a.id, a.state FROM ops.partition_archives AS a
+WHERE a.table_name = %(table_name)s AND a.partition_name = %(partition)s AND a.state IN ('writing', 'verified');
+
+-- name: pk_retention_holds
+-- as: trusted
+-- A hold is released by its number.
+SELECT h.reason FROM ops.retention_holds AS h WHERE h.id = %(id)s AND h.released_at IS NULL;
+
+-- name: ix_retention_holds_active
+-- as: trusted
+-- The holds of a table that stand: asked before anything leaves.
+SELECT h.id, h.reason FROM ops.retention_holds AS h WHERE h.released_at IS NULL AND h.table_name = %(table_name)s;
+
+-- name: pk_workspace_retention
+-- as: trusted
+-- How long a workspace keeps a table.
+SELECT p.retention_months FROM ops.workspace_retention AS p
+WHERE p.workspace_id = %(workspace_id)s AND p.table_name = %(table_name)s;

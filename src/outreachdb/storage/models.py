@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index, Text
+from sqlalchemy import CheckConstraint, Index, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from outreachdb.db.models import Base, Counter, CreatedAt, Document, SerialId, Yes, one_of
+from outreachdb.db.models import Base, Counter, CreatedAt, Document, SerialId, WorkspaceId, Yes, one_of
 
 OPS = {"schema": "ops"}
 
@@ -49,22 +49,79 @@ class PartitionAdoption(Base):
 
 
 class PartitionArchive(Base):
+    """A partition that became a file: begun (writing), read back (verified), gone (dropped), back again (restored)."""
+
     __tablename__ = "partition_archives"
     __table_args__ = (
         one_of("state", "writing", "verified", "dropped", "restored"),
+        CheckConstraint(
+            "state = 'writing' OR (row_count IS NOT NULL AND content_sha256 IS NOT NULL)", name="content_known"
+        ),
         Index("ix_partition_archives_table", "table_name", "range_start"),
+        Index(
+            "uq_partition_archives_under_way",
+            "table_name",
+            "partition_name",
+            unique=True,
+            postgresql_where=text("state IN ('writing', 'verified')"),
+        ),
         OPS,
     )
 
     id: Mapped[SerialId]
     table_name: Mapped[str]
     partition_name: Mapped[str]
+    # What the detached table is called: its own name is free for rows that come late.
+    leaving: Mapped[str | None]
     range_start: Mapped[datetime]
     range_end: Mapped[datetime]
     file: Mapped[str]
-    row_count: Mapped[int]
-    content_sha256: Mapped[bytes]
+    row_count: Mapped[int | None]
+    content_sha256: Mapped[bytes | None]
+    fingerprint: Mapped[Document]
     revision: Mapped[str]
     state: Mapped[str] = mapped_column(server_default="writing")
+    bytes: Mapped[int | None]
     created_at: Mapped[CreatedAt]
     verified_at: Mapped[datetime | None]
+    dropped_at: Mapped[datetime | None]
+    restored_at: Mapped[datetime | None]
+    problem: Mapped[str | None]
+
+
+class RetentionHold(Base):
+    """A legal hold: while it is not released nothing of what it names is deleted, archived or dropped."""
+
+    __tablename__ = "retention_holds"
+    __table_args__ = (
+        CheckConstraint("length(btrim(reason)) > 0", name="reason_given"),
+        CheckConstraint("range_start < range_end", name="range_in_order"),
+        CheckConstraint("(released_at IS NULL) = (released_by IS NULL)", name="release_whole"),
+        Index("ix_retention_holds_active", "table_name", postgresql_where=text("released_at IS NULL")),
+        OPS,
+    )
+
+    id: Mapped[SerialId]
+    # NULL stands for all: every table, every workspace, from ever, for ever.
+    table_name: Mapped[str | None]
+    workspace_id: Mapped[int | None]
+    range_start: Mapped[datetime | None]
+    range_end: Mapped[datetime | None]
+    reason: Mapped[str]
+    created_by: Mapped[str]
+    created_at: Mapped[CreatedAt]
+    released_at: Mapped[datetime | None]
+    released_by: Mapped[str | None]
+
+
+class WorkspaceRetention(Base):
+    """How long a workspace keeps its rows of a table, where that is not as long as the table says."""
+
+    __tablename__ = "workspace_retention"
+    __table_args__ = (CheckConstraint("retention_months > 0", name="retention_months_positive"), OPS)
+
+    workspace_id: Mapped[WorkspaceId]
+    table_name: Mapped[str] = mapped_column(primary_key=True)
+    # NULL: for ever.
+    retention_months: Mapped[int | None]
+    created_at: Mapped[CreatedAt]

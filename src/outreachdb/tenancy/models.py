@@ -42,6 +42,8 @@ class ApiKey(Base):
     key_hash: Mapped[bytes]
     scopes: Mapped[Texts]
     renew: Mapped[No]
+    # How long it was made for, which is what a renewal adds; null is for ever.
+    lifetime_seconds: Mapped[int | None]
     created_at: Mapped[CreatedAt]
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]

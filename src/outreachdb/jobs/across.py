@@ -1,0 +1,94 @@
+"""Jobs that go through the workspaces; one that fails doesn't keep the others waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from outreachdb.analytics import rollups
+from outreachdb.db.pools import Pools
+from outreachdb.db.queries import Queries
+from outreachdb.db.tenant import TRUSTED_ROLE, Row, Tenant, session
+from outreachdb.errors import OutreachDBError
+from outreachdb.events import inboxes
+from outreachdb.jobs.outcome import Done
+from outreachdb.leads import importing
+from outreachdb.secrets import Keyring
+from outreachdb.sending import schedule
+from outreachdb.sending.dispatch import LEASE
+from outreachdb.sending.ledger import Ledger
+
+Q = Queries("outreachdb.jobs")
+log = structlog.get_logger(__name__)
+
+
+async def fold_rollups(pools: Pools) -> Done:
+    """Fold the deltas of every workspace that has any."""
+    return Done(await rollups.fold_all(pools))
+
+
+async def launch_due_campaigns(pools: Pools) -> Done:
+    """Launch what was planned for now; what can't be launched is logged and stays planned."""
+
+    async def launch(tenant: Tenant) -> int:
+        return len(await schedule.launch_due(tenant))
+
+    return await _each(pools, Q.workspaces_with_due_campaigns, launch)
+
+
+async def release_lost_sends(pools: Pools) -> Done:
+    """Clear up after workers that died with sends in their hands."""
+
+    async def release(tenant: Tenant) -> int:
+        row = await Ledger(tenant, LEASE).release_expired()
+        return int(row.get("released") or 0) + int(row.get("unknown") or 0)
+
+    return await _each(pools, Q.workspaces_with_lost_sends, release)
+
+
+async def poll_inboxes(pools: Pools) -> Done:
+    """Read what is new; a problem with one inbox is noted there and doesn't fail the job."""
+    keyring = Keyring.load(pools.settings)
+
+    async def poll(tenant: Tenant) -> int:
+        return (await inboxes.poll(tenant, keyring)).mails
+
+    return await _each(pools, Q.workspaces_with_inboxes, poll)
+
+
+async def end_dead_imports(pools: Pools) -> Done:
+    """Mark imports whose process died; listing them does it."""
+
+    async def end(tenant: Tenant) -> int:
+        await importing.listed(tenant, 1)
+        return 1
+
+    return await _each(pools, Q.workspaces_with_running_imports, end)
+
+
+async def learn_search_words(pools: Pools) -> Done:
+    """Learn the words of imports that were killed before they came to it; the number of words that are new."""
+    return Done(await importing.learn_all_words(pools))
+
+
+async def _each(pools: Pools, workspaces: str, work: Callable[[Tenant], Awaitable[int]]) -> Done:
+    """Do something for each workspace that a statement names; raises the first error after all had their turn."""
+    async with session(pools, role=TRUSTED_ROLE, workload="jobs", doing="looking for work") as trusted:
+        found = await trusted.all(workspaces)
+    done = 0
+    failed: list[tuple[str, OutreachDBError]] = []
+    for row in found:
+        try:
+            done += await work(_tenant(pools, row))
+        except OutreachDBError as error:
+            log.warning("a job failed in one workspace", workspace=row["name"], problem=str(error))
+            failed.append((row["name"], error))
+    if failed:
+        name, first = failed[0]
+        raise OutreachDBError(f"{len(failed)} of {len(found)} workspaces failed, {name} first: {first}") from first
+    return Done(done)
+
+
+def _tenant(pools: Pools, row: Row) -> Tenant:
+    return Tenant(pools, row["workspace_id"], row["name"])

@@ -1,0 +1,98 @@
+"""Jobs that PostgreSQL runs only outside of transactions: VACUUM and REINDEX CONCURRENTLY."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+import structlog
+from psycopg import errors as pg
+from psycopg import sql
+
+from outreachdb.db.migrating.roles import OWNER
+from outreachdb.db.pools import Connection, Pools, connect
+from outreachdb.db.queries import Queries
+from outreachdb.db.tenant import TRUSTED_ROLE, Row, session
+from outreachdb.errors import from_database
+from outreachdb.jobs.outcome import Done
+
+Q = Queries("outreachdb.jobs")
+log = structlog.get_logger(__name__)
+# An index pays to be rebuilt when so much of it is air, and it is not small anyway.
+BLOAT = 0.5
+LEAST_BYTES = 10 * 1024 * 1024
+
+
+async def vacuum(pools: Pools) -> Done:
+    """VACUUM (ANALYZE) the tables that need it; one that somebody else works on is left for the next time."""
+    async with _owner(pools) as connection:
+        found = await _all(connection, Q.tables_to_vacuum)
+        for row in found:
+            await _vacuum(connection, row["table_name"])
+    return Done(len(found), {"tables": [row["table_name"] for row in found]} if found else {})
+
+
+async def daily_maintenance(pools: Pools) -> Done:
+    """``perform_maintenance_tasks()``, then the statements that it says are due."""
+    async with session(pools, role=TRUSTED_ROLE, workload="jobs", doing="the daily maintenance") as trusted:
+        rows = await trusted.all(Q.perform_maintenance_tasks)
+    due = [row["due"] for row in rows if row["due"]]
+    async with _owner(pools) as connection:
+        for statement in due:
+            await _run(connection, statement)
+    done = {row["task"]: row["done"] for row in rows if not row["due"]}
+    return Done(sum(done.values()), {"tasks": done, "run": due})
+
+
+async def reindex(pools: Pools, *, bloat: float = BLOAT, least_bytes: int = LEAST_BYTES) -> Done:
+    """Rebuild the B-tree indexes of which more than ``bloat`` is air, one at a time, without locking writers out.
+
+    What an earlier run left when it was killed, an invalid index by the name of ..._ccnew, goes first. How much air an
+    index holds is estimated from the planner's statistics.
+    """
+    rebuilt = []
+    async with _owner(pools) as connection:
+        # It waits for transactions that are under way, and nobody waits for it meanwhile.
+        await connection.execute("SET lock_timeout = 0")
+        for left in await _all(connection, Q.invalid_leftovers):
+            await _run(connection, f"DROP INDEX CONCURRENTLY IF EXISTS {left['index_name']}")
+        for row in await _all(connection, Q.bloated_indexes, {"bloat": bloat, "least_bytes": least_bytes}):
+            if await _run(connection, f"REINDEX INDEX CONCURRENTLY {row['index_name']}"):
+                after = await _all(connection, Q.index_bytes, {"index_name": row["index_name"]})
+                rebuilt.append(
+                    {"index": row["index_name"], "before": row["index_bytes"], "after": after[0]["index_bytes"]}
+                )
+    return Done(len(rebuilt), {"indexes": rebuilt} if rebuilt else {})
+
+
+async def _vacuum(connection: Connection, table: str) -> None:
+    # The name comes quoted from the catalogue (regclass).
+    await _run(connection, f"VACUUM (ANALYZE, SKIP_LOCKED) {table}")
+
+
+async def _run(connection: Connection, statement: str) -> bool:
+    """Run one statement; False, and a line in the log, where a lock or a vanished table was in the way."""
+    try:
+        await connection.execute(statement.encode())
+    except (pg.LockNotAvailable, pg.DeadlockDetected, pg.UndefinedTable, pg.UndefinedObject) as error:
+        log.warning("upkeep was put off", statement=statement, problem=str(error).splitlines()[0])
+        return False
+    return True
+
+
+async def _all(connection: Connection, query: str, values: dict[str, object] | None = None) -> list[Row]:
+    return await (await connection.execute(query, values)).fetchall()
+
+
+@asynccontextmanager
+async def _owner(pools: Pools) -> AsyncIterator[Connection]:
+    """A connection in no transaction, as the owner of the tables; it gives way to requests after two seconds."""
+    connection = await connect(pools.url("admin"), autocommit=True, timeout=pools.settings.connect_timeout)
+    async with connection:
+        try:
+            await connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(OWNER)))
+            await connection.execute("SET lock_timeout = '2s'")
+            yield connection
+        except psycopg.Error as error:
+            raise from_database(error, doing="looking after tables") from error

@@ -1,0 +1,197 @@
+"""Parquet files of archived partitions: written whole or not at all, and read back with every checksum looked at."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
+
+from outreachdb.config import Settings
+from outreachdb.errors import Cancelled, InvalidInput, NotFound
+from outreachdb.progress import Progress, silent
+from outreachdb.storage import columns as mapping
+from outreachdb.storage.columns import Column
+from outreachdb.storage.fingerprints import Fingerprint
+
+KEY = b"outreachdb"
+CONTENT = "outreachdb.content"
+FORMAT = 1
+# A column with fewer distinct values than this share of its rows is kept as a dictionary and numbers.
+DICTIONARY_SHARE = 0.1
+LEVEL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Where archives lie; only its owner reads them."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, settings: Settings, given: Path | None = None) -> Folder:
+        """The folder of the settings, or another one."""
+        return cls(given or settings.archive_folder or settings.home / "archives")
+
+    def place(self, file: str) -> Path:
+        """Where a file lies; its name in the database is relative to the folder."""
+        return self.path / file
+
+    def prepare(self, file: str) -> Path:
+        """Make the folders of a file; its path."""
+        path = self.place(file)
+        for folder in (self.path, path.parent):
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise InvalidInput(
+                    f"archives can't be put in {self.path}: {error.strerror}", hint="set OUTREACHDB_ARCHIVE_FOLDER"
+                ) from None
+        return path
+
+
+def write(
+    path: Path,
+    tables: Iterator[pa.Table],
+    columns: Sequence[Column],
+    about: dict[str, Any],
+    content: Callable[[], dict[str, Any]] = dict,
+    progress: Progress = silent,
+) -> int:
+    """Write a file that appears when it is whole and on disk; its size in bytes.
+
+    ``about`` is written into its schema, ``content`` asked for at its end: what the rows should say by another source.
+    Whatever stood at the path, or was left half written for it, is replaced: the caller knows it for unfinished.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with suppress(FileNotFoundError):
+        part.unlink()
+    rows = 0
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            writer: parquet.ParquetWriter | None = None
+            for table in tables:
+                if writer is None:
+                    writer = _writer(file, table, columns, about)
+                writer.write_table(table, row_group_size=max(table.num_rows, 1))
+                rows += table.num_rows
+                progress("archived", rows)
+            if writer is None:
+                empty = mapping.schema(list(columns)).empty_table()
+                writer = _writer(file, empty, columns, about)
+            writer.add_key_value_metadata({CONTENT: json.dumps(content())})
+            writer.close()
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        _sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+    return path.stat().st_size
+
+
+def _writer(file: Any, first: pa.Table, columns: Sequence[Column], about: dict[str, Any]) -> parquet.ParquetWriter:
+    metadata = about | {"format": FORMAT, "columns": [column.document() for column in columns]}
+    schema = mapping.schema(list(columns), {KEY.decode(): json.dumps(metadata, default=str)})
+    repeated = [
+        name
+        for name, column in zip(first.column_names, first.columns, strict=True)
+        if first.num_rows and pc.count_distinct(column).as_py() < DICTIONARY_SHARE * first.num_rows
+    ]
+    return parquet.ParquetWriter(
+        file, schema, compression="zstd", compression_level=LEVEL, use_dictionary=repeated, write_statistics=True,
+        write_page_checksum=True,
+    )  # fmt: skip
+
+
+def _sync(folder: Path) -> None:
+    """The name of a file is on disk when its folder is."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def open_file(path: Path, *, dictionaries: Sequence[str] = ()) -> parquet.ParquetFile:
+    """Open an archive; raises NotFound, or InvalidInput where it is no archive of ours or damaged."""
+    try:
+        file = parquet.ParquetFile(path, page_checksum_verification=True, read_dictionary=list(dictionaries))
+    except FileNotFoundError:
+        raise NotFound(f"the archive {path} is missing", hint="bring it back from a backup") from None
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidInput(f"the archive {path} can't be read: {_line(error)}") from None
+    if KEY not in (file.schema_arrow.metadata or {}):
+        raise InvalidInput(f"{path} is not an archive of OutreachDB")
+    return file
+
+
+def about(file: parquet.ParquetFile) -> dict[str, Any]:
+    """What the file says of itself: table, partition, range, revision, columns."""
+    document: dict[str, Any] = json.loads(file.schema_arrow.metadata[KEY])
+    return document
+
+
+def columns_of(document: dict[str, Any]) -> list[Column]:
+    """The columns of a file, by what it says of itself."""
+    return [Column(each["name"], each["type"], each["kind"]) for each in document["columns"]]
+
+
+def tables(path: Path, file: parquet.ParquetFile, stop: Any = bool) -> Iterator[pa.Table]:
+    """The row groups one after the other; raises InvalidInput where one is damaged."""
+    for group in range(file.num_row_groups):
+        if stop():
+            raise Cancelled("stopped; what was committed stays")
+        try:
+            yield file.read_row_group(group)
+        except (pa.ArrowException, OSError) as error:
+            raise InvalidInput(f"the archive {path} is damaged in row group {group}: {_line(error)}") from None
+
+
+def fingerprint(
+    path: Path, columns: Sequence[Column] | None = None, progress: Progress = silent, stop: Any = bool
+) -> Fingerprint:
+    """Read a file from start to end and tell its content."""
+    with open_file(path) as plain:
+        said = columns_of(about(plain))
+        repeated = _dictionaries(plain)
+    found = Fingerprint(list(columns or said))
+    with open_file(path, dictionaries=repeated) as file:
+        for table in tables(path, file, stop):
+            found.add(table)
+            progress("verified", found.rows, file.metadata.num_rows)
+    return found
+
+
+def _dictionaries(file: parquet.ParquetFile) -> list[str]:
+    """Text columns that lie as dictionaries: each of their words is hashed once."""
+    if not file.num_row_groups:
+        return []
+    group = file.metadata.row_group(0)
+    schema = file.schema_arrow
+    return [
+        schema.names[index]
+        for index in range(group.num_columns)
+        if "RLE_DICTIONARY" in group.column(index).encodings and pa.types.is_string(schema.types[index])
+    ]
+
+
+def has_values(path: str | Path, name: str) -> bool:
+    """Whether a column holds anything but NULL, by the statistics of its row groups."""
+    with open_file(Path(path)) as file:
+        if name not in file.schema_arrow.names:
+            return False
+        index = file.schema_arrow.names.index(name)
+        groups = [file.metadata.row_group(number).column(index) for number in range(file.num_row_groups)]
+        return any(group.statistics is None or group.statistics.num_values for group in groups)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

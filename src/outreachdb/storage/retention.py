@@ -1,0 +1,278 @@
+"""Retention: what would leave and why the rest stays (plan), and letting it leave (run).
+
+A table's retention is about room: its partitions leave as a whole, archived where the registry says so. A workspace's
+own policy is a promise: where it is shorter its rows are deleted on the day, never archived; where it is longer the
+partitions in which it has rows stay for it, as they do for a legal hold. Reports read rollups, which a run freezes
+before anything leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from psycopg import sql
+
+from outreachdb.db.migrating.roles import OWNER
+from outreachdb.db.pools import Pools, connect
+from outreachdb.db.queries import Queries
+from outreachdb.db.tenant import Session, session
+from outreachdb.errors import Conflict, NotFound, OutreachDBError
+from outreachdb.progress import Progress, silent
+from outreachdb.storage import archiving, detaching
+from outreachdb.storage.archive_files import Folder
+from outreachdb.storage.leaving import Partition, freeze, keepers, partitions_of
+
+Q = Queries("outreachdb.storage", "retention.sql")
+ARCHIVES = Queries("outreachdb.storage", "archives.sql")
+Action = Literal["archive", "drop", "delete", "finish", "keep"]
+BATCH = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be done with a partition, or with a workspace's old rows in it; ``reasons`` say why it stays.
+
+    ``rows`` are estimated where a whole partition leaves and counted where rows are deleted; ``bytes`` include indexes,
+    and are room for new rows of the same partition where rows are deleted.
+    """
+
+    action: Action
+    table: str
+    partition: str
+    range_start: datetime
+    range_end: datetime
+    rows: int
+    bytes: int
+    workspace_id: int | None = None
+    cut: datetime | None = None
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All steps of a run, in its order; what stays though it is old enough is told with its reasons."""
+
+    steps: list[Step]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """For JSON; no report is affected, as reports are read from rollups, which outlive the rows."""
+        leaving = [step for step in self.steps if step.action != "keep"]
+        return {
+            "rows": sum(step.rows for step in leaving),
+            "bytes": sum(step.bytes for step in leaving),
+            "reports_affected": [],
+            "steps": self.steps,
+        }
+
+
+@dataclass(slots=True)
+class Run:
+    """What a run did; ``failed`` holds a line for each partition that could not leave, the others left."""
+
+    archived: list[archiving.Left] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    rows_dropped: int = 0
+    rows_deleted: int = 0
+    kept: list[Step] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+async def plan(pools: Pools, table: str | None = None) -> Plan:
+    """What a run would do now; changes nothing. Raises NotFound for a table that is not registered."""
+    async with session(pools, role=OWNER, workload="admin", doing="planning retention") as owner:
+        tables = await owner.all(Q.due, {"table_name": table})
+        policies = await owner.all(Q.shorter_policies, {"table_name": table})
+    if table is not None and not tables:
+        raise NotFound(f"{table} is not a partitioned table of ours", hint="outreachdb partitions list")
+    steps = [_unfinished(each) for each in await archiving.under_way(pools, table)]
+    for row in tables:
+        partitions = await partitions_of(pools, row["table_name"])
+        whole = await _whole(pools, row, partitions)
+        steps += whole
+        leaving = {step.partition for step in whole if step.action != "keep"}
+        rest = [each for each in partitions if each.name not in leaving]
+        for policy in policies:
+            if policy["table_name"] == row["table_name"]:
+                steps += await _old_rows(pools, policy, rest)
+    return Plan(steps)
+
+
+async def run(
+    pools: Pools, table: str | None = None, *, folder: Folder | None = None, progress: Progress = silent
+) -> Run:
+    """Do what :func:`plan` shows; what an earlier run left unfinished first. Safe to stop and to start again.
+
+    Raises Conflict while another run is at it. A partition that can't leave is told in ``failed`` and holds up no
+    other.
+    """
+    done = Run()
+    async with _alone(pools):
+        for step in (await plan(pools, table)).steps:
+            if step.action == "keep":
+                done.kept.append(step)
+                continue
+            try:
+                await _do(pools, step, done, folder, progress)
+            except OutreachDBError as error:
+                done.failed.append(f"{step.partition}: {error}")
+    return done
+
+
+async def _do(pools: Pools, step: Step, done: Run, folder: Folder | None, progress: Progress) -> None:
+    if step.action == "finish":
+        record = next(
+            each for each in await archiving.under_way(pools, step.table) if each.partition_name == step.partition
+        )
+        done.archived.append(await archiving.finish(pools, record, folder=folder, progress=progress))
+    elif step.action == "archive":
+        done.archived.append(
+            await archiving.archive(pools, step.table, step.partition, folder=folder, progress=progress)
+        )
+    elif step.action == "drop":
+        done.rows_dropped += await _drop(pools, step)
+        done.dropped.append(step.partition)
+    else:
+        done.rows_deleted += await _delete(pools, step, progress)
+
+
+async def _whole(pools: Pools, table: dict[str, Any], partitions: list[Partition]) -> list[Step]:
+    """Partitions whose time is over, the oldest first."""
+    if table["cut"] is None:
+        return []
+    steps = []
+    async with session(pools, role=OWNER, workload="admin", doing="planning retention") as owner:
+        for each in partitions:
+            if each.range_end > table["cut"]:
+                continue
+            reasons = await keepers(owner, table["table_name"], each)
+            action: Action = "keep" if reasons else "archive" if table["archive"] else "drop"
+            steps.append(
+                Step(
+                    action,
+                    table["table_name"],
+                    each.name,
+                    each.range_start,
+                    each.range_end,
+                    each.rows,
+                    each.bytes,
+                    reasons=tuple(reasons),
+                )
+            )
+    return steps
+
+
+def _unfinished(record: archiving.Archive) -> Step:
+    rows, size = record.row_count or 0, record.bytes or 0
+    return Step(
+        "finish", record.table_name, record.partition_name, record.range_start, record.range_end, rows, size,
+        reasons=(f"begun at {record.created_at:%Y-%m-%d %H:%M}", *([record.problem] if record.problem else [])),
+    )  # fmt: skip
+
+
+async def _old_rows(pools: Pools, policy: dict[str, Any], partitions: list[Partition]) -> list[Step]:
+    """Rows of a workspace that its own policy, shorter than the table's, lets go."""
+    steps = []
+    async with session(pools, role=OWNER, workload="admin", doing="planning retention") as owner:
+        for each in partitions:
+            if each.range_start >= policy["cut"]:
+                continue
+            parts = await _parts(owner, policy["table_name"], each.name, policy["workspace_id"], policy["cut"])
+            rows = int(await owner.value(sql.SQL(Q.count_old).format(**parts)))
+            if rows:
+                size = each.bytes * rows // max(each.rows, rows)
+                steps.append(
+                    Step(
+                        "delete",
+                        policy["table_name"],
+                        each.name,
+                        each.range_start,
+                        each.range_end,
+                        rows,
+                        size,
+                        policy["workspace_id"],
+                        policy["cut"],
+                    )
+                )
+    return steps
+
+
+async def _parts(owner: Session, table: str, partition: str, workspace_id: int, cut: datetime) -> dict[str, Any]:
+    """What the statements about old rows are made of."""
+    parent = await owner.one(ARCHIVES.parent, {"table_name": table})
+    assert parent is not None  # noqa: S101  (it is registered)
+    key = sql.Identifier(parent["key"])
+    return {
+        "partition": sql.SQL(partition),
+        "workspace": sql.Literal(workspace_id),
+        "key": key,
+        "cut": sql.Literal(cut),
+        "limit": sql.Literal(BATCH),
+        "condition": _may_go(table, "r", key, cut),
+        "inner_condition": _may_go(table, "o", key, cut),
+    }
+
+
+def _may_go(table: str, alias: str, key: sql.Identifier, cut: datetime) -> sql.Composed:
+    """No hold on the row; of sends those of runs that have been closed for as long, and nothing that is not done."""
+    row = sql.Identifier(alias)
+    held = sql.SQL("NOT ops.row_is_kept({}, {}.workspace_id, {}.{})").format(sql.Literal(table), row, row, key)
+    if table != "email_sends":
+        return held
+    closed = sql.SQL(
+        "{r}.status NOT IN ('scheduled', 'claimed') AND EXISTS (SELECT FROM outreach.campaigns AS k"
+        " WHERE k.workspace_id = {r}.workspace_id AND k.id = {r}.campaign_id AND k.status IN ('completed', 'cancelled')"
+        " AND k.completed_at < {cut})"
+    ).format(r=row, cut=sql.Literal(cut))
+    return sql.SQL("{} AND {}").format(held, closed)
+
+
+async def _delete(pools: Pools, step: Step, progress: Progress) -> int:
+    total = 0
+    assert step.workspace_id is not None  # noqa: S101  (steps of this kind have both)
+    assert step.cut is not None  # noqa: S101
+    await freeze(pools, step.table, step.range_start, min(step.cut, step.range_end), step.workspace_id)
+    while True:
+        async with session(pools, role=OWNER, workload="admin", doing="deleting old rows") as owner:
+            parts = await _parts(owner, step.table, step.partition, step.workspace_id, step.cut)
+            if step.table == "email_sends" and not total:
+                await owner.execute(sql.SQL(Q.remember_old_sends).format(**parts))
+            gone = (await owner.execute(sql.SQL(Q.delete_old).format(**parts))).rowcount
+        total += gone
+        progress("deleted", total, step.rows)
+        if gone < BATCH:
+            return total
+
+
+async def _drop(pools: Pools, step: Step) -> int:
+    """Without an archive, as the registry says: detached beside writers, then dropped; how many rows."""
+    await freeze(pools, step.table, step.range_start, step.range_end)
+    connection = await connect(pools.url("admin"), autocommit=True)
+    async with connection:
+        qualified = await detaching.detach(connection, step.table, step.partition)
+        return await archiving.in_thread(lambda stop: _drop_table(pools.url("admin"), step.table, qualified, stop))
+
+
+def _drop_table(url: str, table: str, qualified: str, stop: archiving.Stopping) -> int:
+    with archiving.opened(url, stop) as work:
+        name = sql.SQL(qualified)
+        archiving.act_as_owner_of(work, name)
+        row = work.execute(sql.SQL("SELECT count(*) AS rows FROM {}").format(name)).fetchone()
+        archiving.drop(work, name, table)
+        work.commit()
+    return int(row["rows"]) if row else 0
+
+
+@asynccontextmanager
+async def _alone(pools: Pools) -> AsyncIterator[None]:
+    connection = await connect(pools.url("admin"), autocommit=True)
+    async with connection:
+        query = "SELECT pg_try_advisory_lock(hashtextextended('outreachdb.retention', 0)) AS got"
+        row = await (await connection.execute(query)).fetchone()
+        if not (row and row["got"]):
+            raise Conflict("another retention run is at work", hint="wait for it to end")
+        yield

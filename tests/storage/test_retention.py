@@ -1,0 +1,233 @@
+"""What would leave is told first, and nothing else leaves; the ledger, holds and policies are kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from months import MONTH, store_events, workspace
+
+from outreachdb.config import Settings
+from outreachdb.db.pools import Pools
+from outreachdb.errors import Conflict, InvalidInput, NotFound
+from outreachdb.storage import holds, retention
+from outreachdb.storage.archive_files import Folder
+
+SENDS = """
+    WITH campaign AS (
+        INSERT INTO outreach.campaigns (workspace_id, name, status, launched_at, completed_at)
+        VALUES (%(ws)s, %(name)s, %(status)s, {month} + interval '3 days', {month} + %(closed)s::interval)
+        RETURNING id, launched_at
+    ), mailbox AS (
+        INSERT INTO outreach.mailboxes (workspace_id, address, smtp_host)
+        VALUES (%(ws)s, %(name)s || '@sender.example', '127.0.0.1') RETURNING id
+    ), people AS (
+        INSERT INTO outreach.leads (workspace_id, email)
+        SELECT %(ws)s, %(name)s || n || '@buyer.example' FROM generate_series(1, %(rows)s) AS n RETURNING id, email
+    )
+    INSERT INTO outreach.email_sends (
+        workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, attempts, status, recipient, scheduled_at,
+        sent_at)
+    SELECT %(ws)s, c.launched_at, c.id, p.id, m.id, 1, CASE %(send)s WHEN 'sent' THEN 1 ELSE 0 END, %(send)s, p.email,
+           c.launched_at, CASE %(send)s WHEN 'sent' THEN c.launched_at END
+    FROM people AS p, campaign AS c, mailbox AS m
+"""
+MESSAGES = """
+    INSERT INTO outreach.message_log (workspace_id, created_at, recipient)
+    SELECT %(ws)s, {month} + n * interval '1 hour', 'x@buyer.example' FROM generate_series(0, %(rows)s - 1) AS n
+"""
+
+
+@pytest.fixture
+def connection(own_database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(own_database_url, autocommit=True) as opened:
+        opened.execute("SET timezone = 'UTC'")
+        yield opened
+
+
+@pytest.fixture
+async def pools(own_database_url: str) -> AsyncIterator[Pools]:
+    async with Pools(Settings.load({}, database_url=own_database_url)) as opened:
+        yield opened
+
+
+def store_sends(
+    connection: psycopg.Connection[Any],
+    ws: int,
+    name: str,
+    *,
+    months: int,
+    status: str = "completed",
+    send: str = "sent",
+    rows: int = 20,
+    closed: str | None = "20 days",
+) -> None:
+    given = {"ws": ws, "name": name, "status": status, "send": send, "rows": rows, "closed": closed}
+    connection.execute(SENDS.format(month=MONTH.format(months=months)).encode(), given)
+
+
+def count(connection: psycopg.Connection[Any], table: str, where: str = "true") -> int:
+    row = connection.execute(f"SELECT count(*) FROM {table} WHERE {where}".encode()).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def test_a_plan_tells_and_a_run_does_it(
+    pools: Pools, connection: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    acme, folder = workspace(connection, "acme"), Folder(tmp_path)
+    partition = store_events(connection, acme, months=15, rows=300)
+    store_events(connection, acme, months=2, rows=30)
+    connection.execute("UPDATE ops.partitioned_tables SET archive = false WHERE table_name = 'message_log'")
+    connection.execute(MESSAGES.format(month=MONTH.format(months=14)).encode(), {"ws": acme, "rows": 50})
+    connection.execute("ANALYZE")
+    before = count(connection, "outreach.email_events"), count(connection, "outreach.message_log")
+
+    plan = await retention.plan(pools)
+    told = {(step.action, step.partition): step.rows for step in plan.steps if step.rows}
+    month = connection.execute(f"SELECT to_char({MONTH.format(months=14)}, 'YYYY_MM')".encode()).fetchone()
+    assert month is not None
+    assert told == {("archive", partition): 300, ("drop", f"parts.message_log_{month[0]}"): 50}
+    assert plan.document["rows"] == 350
+    assert plan.document["reports_affected"] == []
+    assert before == (count(connection, "outreach.email_events"), count(connection, "outreach.message_log"))
+
+    done = await retention.run(pools, folder=folder)
+    assert (done.failed, sum(each.rows for each in done.archived), done.rows_dropped) == ([], 300, 50)
+    assert (count(connection, "outreach.email_events"), count(connection, "outreach.message_log")) == (30, 0)
+    # Nothing is left to do, for whoever comes next.
+    again = await retention.run(pools, folder=folder)
+    assert (again.archived, again.dropped, again.failed) == ([], [], [])
+    assert (await retention.plan(pools)).steps == []
+    oldest = connection.execute(
+        "SELECT min(range_to) >= now() - interval '12 months' FROM outreach.get_partition_info('message_log')"
+    ).fetchone()
+    assert oldest == (True,)
+
+
+async def test_sends_leave_when_their_campaigns_are_history(
+    pools: Pools, connection: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    acme = workspace(connection, "acme")
+    store_sends(connection, acme, "done", months=18)
+    store_sends(connection, acme, "running", months=17, status="running", send="scheduled", closed=None)
+    store_sends(connection, acme, "long", months=16, closed="10 months")
+    store_sends(connection, acme, "stuck", months=15, status="cancelled", send="scheduled")
+    done = await retention.run(pools, "email_sends", folder=Folder(tmp_path))
+    assert sum(each.rows for each in done.archived) == 20
+    assert count(connection, "outreach.email_sends") == 60
+    reasons = sorted(" ".join(step.reasons) for step in done.kept)
+    assert len(reasons) == 3
+    assert reasons[0] == "20 sends are not done"
+    assert "(running)" in reasons[1]
+    assert "is running 20 sends are not done" in reasons[1]
+    assert "(long)" in reasons[2]
+    assert "closed since" in reasons[2]
+    # Who was mailed is remembered: the next run of that campaign leaves them out.
+    assert count(connection, "outreach.campaign_leads", "name = 'done'") == 20
+
+
+async def test_holds_and_policies_decide_for_their_rows_only(
+    pools: Pools, connection: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    acme, globex, initech = (workspace(connection, name) for name in ("acme", "globex", "initech"))
+    held = store_events(connection, acme, months=15, rows=20)
+    kept = store_events(connection, globex, months=16, rows=20)
+    free = store_events(connection, initech, months=15, rows=10, tag="i")
+    assert free == held
+    store_events(connection, initech, months=17, rows=10)
+    store_events(connection, initech, months=5, rows=25, tag="i")
+    store_events(connection, globex, months=5, rows=25, tag="g")
+    store_events(connection, initech, months=4, rows=5, tag="i")
+    hold = await holds.add(pools, "case 7", workspace="acme", who="counsel")
+    await holds.set_policy(pools, "globex", "email_events", 24)
+    await holds.set_policy(pools, "initech", "email_events", 4)
+    part = await holds.add(
+        pools, "case 8", workspace="initech", table="email_events",
+        since=datetime.now(UTC) - timedelta(days=130), until=datetime.now(UTC),
+    )  # fmt: skip
+    done = await retention.run(pools, "email_events", folder=Folder(tmp_path))
+    assert done.failed == []
+    stays = {step.partition: step.reasons for step in done.kept}
+    assert stays == {held: (f"legal hold {hold.id}: case 7",), kept: (f"workspace {globex} keeps 24 months",)}
+    rows = {
+        name: count(connection, "outreach.email_events", f"workspace_id = {ws}")
+        for name, ws in (("acme", acme), ("globex", globex), ("initech", initech))
+    }
+    # Initech's own policy is a promise: its rows go from months that others keep too, but for those that are held.
+    held_rows = count(
+        connection, "outreach.email_events", f"workspace_id = {initech} AND created_at < now() - interval '130 days'"
+    )
+    assert held_rows == 0
+    assert rows == {"acme": 20, "globex": 45, "initech": rows["initech"]}
+    assert done.rows_deleted > 0
+    await holds.release(pools, hold.id, who="counsel")
+    await holds.release(pools, part.id)
+    await holds.drop_policy(pools, "globex", "email_events")
+    after = await retention.run(pools, "email_events", folder=Folder(tmp_path))
+    assert after.kept == []
+    assert count(connection, "outreach.email_events", f"workspace_id = {acme}") == 0
+    assert [each.released_by is not None for each in await holds.listed(pools, released=True)] == [True, True]
+    with pytest.raises(NotFound):
+        await holds.release(pools, hold.id)
+    with pytest.raises(InvalidInput, match="reason"):
+        await holds.add(pools, "  ")
+
+
+async def test_pruning_by_sql_deletes_or_tells_what_is_due(pools: Pools, connection: psycopg.Connection[Any]) -> None:
+    acme, globex = workspace(connection, "acme"), workspace(connection, "globex")
+    for months in (14, 3):
+        for ws in (acme, globex):
+            connection.execute(MESSAGES.format(month=MONTH.format(months=months)).encode(), {"ws": ws, "rows": 48})
+    await holds.add(pools, "case 9", table="message_log", workspace="globex")
+    connection.execute("ANALYZE outreach.message_log")
+    archived = connection.execute(
+        "SELECT deleted, cardinality(due_partitions), due_rows FROM outreach.prune_message_log('365 days')"
+    ).fetchone()
+    assert archived == (0, 1, 96)
+    assert count(connection, "outreach.message_log") == 192
+    prune = "SELECT deleted FROM outreach.prune_message_log(%s, %s, true)"
+    assert connection.execute(prune, ["365 days", 30]).fetchone() == (30,)
+    assert connection.execute(prune, ["365 days", 1000]).fetchone() == (18,)
+    assert connection.execute(prune, ["365 days", 1000]).fetchone() == (0,)
+    connection.execute("UPDATE ops.partitioned_tables SET archive = false WHERE table_name = 'message_log'")
+    with connection.transaction():
+        connection.execute(f"SET LOCAL app.workspace_id = '{globex}'".encode())
+        assert connection.execute("SELECT deleted FROM outreach.prune_message_log('30 days')").fetchone() == (0,)
+    assert connection.execute("SELECT deleted FROM outreach.prune_message_log('30 days')").fetchone() == (48,)
+    assert count(connection, "outreach.message_log", f"workspace_id = {globex}") == 96
+    for wrong in ("-1 day", None):
+        connection.execute("UPDATE ops.partitioned_tables SET retention_months = NULL WHERE table_name = 'message_log'")
+        with pytest.raises(psycopg.errors.InvalidParameterValue):
+            connection.execute("SELECT outreach.prune_message_log(%s::interval)", [wrong])
+
+
+async def test_cleaning_up_sends_by_sql_keeps_the_ledger(connection: psycopg.Connection[Any]) -> None:
+    acme = workspace(connection, "acme")
+    store_sends(connection, acme, "done", months=18)
+    store_sends(connection, acme, "running", months=17, status="running", send="scheduled", closed=None)
+    connection.execute("ANALYZE outreach.email_sends")
+    due = connection.execute(
+        "SELECT deleted, due_rows, open_campaigns FROM outreach.cleanup_old_email_sends()"
+    ).fetchone()
+    assert due == (0, 40, 1)
+    done = connection.execute(
+        "SELECT deleted, open_campaigns FROM outreach.cleanup_old_email_sends(NULL, 1000, true)"
+    ).fetchone()
+    assert done == (20, 1)
+    assert count(connection, "outreach.email_sends", "status = 'scheduled'") == 20
+    assert count(connection, "outreach.campaign_leads", "name = 'done'") == 20
+
+
+async def test_two_runs_at_once_and_unknown_tables_are_refused(
+    pools: Pools, connection: psycopg.Connection[Any]
+) -> None:
+    connection.execute("SELECT pg_advisory_lock(hashtextextended('outreachdb.retention', 0))")
+    with pytest.raises(Conflict, match="another retention run"):
+        await retention.run(pools)
+    with pytest.raises(NotFound):
+        await retention.plan(pools, "leads")

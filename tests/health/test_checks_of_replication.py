@@ -38,7 +38,7 @@ def folder() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="odb-replica-", dir="/tmp"))
     made.chmod(0o755)
     yield made
-    shutil.rmtree(made)
+    shutil.rmtree(made, ignore_errors=True)
 
 
 def programs(url: str) -> Path:
@@ -107,7 +107,6 @@ def _with_standby(primary: EmbeddedServer, ground: Ground, folder: Path) -> None
     account, bin_folder, data = Account.for_data(primary.home / "data"), programs(ground.url), folder / "data"
     account.give(folder)
     account.run(bin_folder / "pg_basebackup", "-d", primary.url("postgres"), "-D", data, "-R", "-c", "fast")
-    shutil.copy(primary.home / "outreachdb.conf", folder)  # what the copied configuration includes
     shutil.copy(primary.home / "outreachdb.conf", folder)  # what the copied configuration includes
     port = free_port()
     settings = {"port": port, "unix_socket_directories": folder, "listen_addresses": "", "archive_mode": "off"}

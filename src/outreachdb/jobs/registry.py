@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from croniter import croniter
 
 from outreachdb.db.pools import Pools
-from outreachdb.jobs import across, upkeep
+from outreachdb.jobs import across, upkeep, watching
 from outreachdb.jobs.outcome import Done
 
 MINUTE, HOUR = 60, 3600
@@ -166,6 +166,35 @@ JOBS: tuple[PeriodicJob, ...] = (
         5 * MINUTE,
         sql=_rows("renew_api_keys()"),
         lock="api_keys",
+    ),
+    PeriodicJob(
+        "watch_alerts",
+        "* * * * *",
+        "Looks at the checks of health and tells by webhook, Slack or mail what stays bad, and what is good again.",
+        5 * MINUTE,
+        run=watching.watch_alerts,
+    ),
+    PeriodicJob(
+        "snapshot_health",
+        "3,13,23,33,43,53 * * * *",
+        "Keeps what the checks of health said.",
+        5 * MINUTE,
+        run=watching.snapshot_health,
+    ),
+    PeriodicJob(
+        "snapshot_statistics",
+        "50 * * * *",
+        "Keeps sizes, sequences and what queries did, for `health trends`.",
+        10 * MINUTE,
+        sql="SELECT outreach.snapshot_sizes() + outreach.snapshot_queries()",
+        run=watching.snapshot_statistics,
+    ),
+    PeriodicJob(
+        "snapshot_index_usage",
+        "10 1 * * *",
+        "Keeps how often each index was used, whatever was reset in between.",
+        10 * MINUTE,
+        sql=_rows("snapshot_index_usage()"),
     ),
     PeriodicJob(
         "weekly_report",

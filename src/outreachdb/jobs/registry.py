@@ -156,14 +156,6 @@ JOBS: tuple[PeriodicJob, ...] = (
         )
     ),
     PeriodicJob(
-        "refresh_lead_engagement_scores",
-        "8 */6 * * *",
-        "Scores the leads that did something and those whose deeds have grown old.",
-        3 * HOUR,
-        sql=_rows("refresh_lead_engagement_scores()"),
-        run=across.score_leads,
-    ),
-    PeriodicJob(
         "snapshot_statistics",
         "50 * * * *",
         "Keeps the sizes of tables, and what statements did since the last time.",

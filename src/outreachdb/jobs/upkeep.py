@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 
 import psycopg
 import structlog
@@ -16,6 +17,7 @@ from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, Row, session
 from outreachdb.errors import OutreachDBError, from_database
 from outreachdb.jobs.outcome import Done
+from outreachdb.storage import retention
 from outreachdb.storage.partitions import PartitionManager
 
 Q = Queries("outreachdb.jobs")
@@ -34,6 +36,26 @@ async def vacuum(pools: Pools) -> Done:
     return Done(len(found), {"tables": [row["table_name"] for row in found]} if found else {})
 
 
+async def maintain_partitions(pools: Pools) -> Done:
+    """Finish detaches that were interrupted and make the months ahead, of every registered table."""
+    done = await PartitionManager(pools.url("admin"), pools.settings).maintain_all_partitions()
+    failed = {each.table: each.error for each in done if each.error}
+    if failed:
+        table, error = next(iter(failed.items()))
+        raise OutreachDBError(f"{len(failed)} of {len(done)} tables failed, {table} first: {error}")
+    return Done(sum(each.created for each in done), {"tables": [asdict(each) for each in done]})
+
+
+async def retain(pools: Pools) -> Done:
+    """Let leave what is past its retention; a partition that can't leave fails the job and holds up no other."""
+    done = await retention.run(pools)
+    if done.failed:
+        raise OutreachDBError(f"{len(done.failed)} partitions could not leave: {done.failed[0]}")
+    rows = done.rows_dropped + done.rows_deleted + sum(each.rows for each in done.archived)
+    details = {"archived": len(done.archived), "dropped": len(done.dropped), "kept": len(done.kept)}
+    return Done(rows, details)
+
+
 async def daily_maintenance(pools: Pools) -> Done:
     """``perform_maintenance_tasks()``, then the statements that it says are due."""
     async with session(pools, role=TRUSTED_ROLE, workload="jobs", doing="the daily maintenance") as trusted:
@@ -44,18 +66,6 @@ async def daily_maintenance(pools: Pools) -> Done:
             await _run(connection, statement)
     done = {row["task"]: row["done"] for row in rows if not row["due"]}
     return Done(sum(done.values()), {"tasks": done, "run": due})
-
-
-async def maintain_partitions(pools: Pools) -> Done:
-    """Finish interrupted detaches and make what lies ahead, table by table; fails where a table could not be served."""
-    done = await PartitionManager(pools.url("admin"), pools.settings).maintain_all_partitions()
-    failed = [f"{each.table}: {each.error}" for each in done if each.error]
-    if failed:
-        raise OutreachDBError("; ".join(failed))
-    finalized = [name for each in done for name in each.finalized]
-    expired = sum(len(each.expired) for each in done)
-    details = {"finalized": finalized, "expired": expired}
-    return Done(sum(each.created for each in done), {name: each for name, each in details.items() if each})
 
 
 async def reindex(pools: Pools, *, bloat: float = BLOAT, least_bytes: int = LEAST_BYTES) -> Done:

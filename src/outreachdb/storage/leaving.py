@@ -29,6 +29,7 @@ class Partition:
     range_end: datetime
     rows: int
     bytes: int
+    empty: bool
 
 
 def names(qualified: str) -> tuple[str, str]:

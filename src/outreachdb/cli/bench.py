@@ -75,7 +75,7 @@ def bench(
         int | None,
         typer.Option(
             min=1000,
-            help="Events stored before `analytics`, `events` are measured; rows of a month in `archive`, `partitions`.",
+            help="Events stored before `analytics`, `events` are measured; rows of a month: `archive`, `partitions`.",
         ),
     ] = None,
 ) -> None:

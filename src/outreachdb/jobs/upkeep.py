@@ -14,8 +14,9 @@ from outreachdb.db.migrating.roles import OWNER
 from outreachdb.db.pools import Connection, Pools, connect
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, Row, session
-from outreachdb.errors import from_database
+from outreachdb.errors import OutreachDBError, from_database
 from outreachdb.jobs.outcome import Done
+from outreachdb.storage.partitions import PartitionManager
 
 Q = Queries("outreachdb.jobs")
 log = structlog.get_logger(__name__)
@@ -43,6 +44,18 @@ async def daily_maintenance(pools: Pools) -> Done:
             await _run(connection, statement)
     done = {row["task"]: row["done"] for row in rows if not row["due"]}
     return Done(sum(done.values()), {"tasks": done, "run": due})
+
+
+async def maintain_partitions(pools: Pools) -> Done:
+    """Finish interrupted detaches and make what lies ahead, table by table; fails where a table could not be served."""
+    done = await PartitionManager(pools.url("admin"), pools.settings).maintain_all_partitions()
+    failed = [f"{each.table}: {each.error}" for each in done if each.error]
+    if failed:
+        raise OutreachDBError("; ".join(failed))
+    finalized = [name for each in done for name in each.finalized]
+    expired = sum(len(each.expired) for each in done)
+    details = {"finalized": finalized, "expired": expired}
+    return Done(sum(each.created for each in done), {name: each for name, each in details.items() if each})
 
 
 async def reindex(pools: Pools, *, bloat: float = BLOAT, least_bytes: int = LEAST_BYTES) -> Done:

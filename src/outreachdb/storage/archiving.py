@@ -120,8 +120,8 @@ async def archive(
 async def archive_older(
     pools: Pools, table: str, before: datetime, *, folder: Folder | None = None, progress: Progress = silent
 ) -> list[Left]:
-    """Archive every partition of a table that ends at or before an instant; raises Conflict before anything is done."""
-    chosen = [each for each in await partitions_of(pools, table) if each.range_end <= before]
+    """Archive every partition with rows that ends at or before an instant; raises Conflict before anything is done."""
+    chosen = [each for each in await partitions_of(pools, table) if each.range_end <= before and not each.empty]
     for each in chosen:
         keeping = await reasons_to_stay(pools, table, each)
         if keeping:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from croniter import croniter
 
 from outreachdb.db.pools import Pools
-from outreachdb.jobs import across, upkeep
+from outreachdb.jobs import across, upkeep, watching
 from outreachdb.jobs.outcome import Done
 
 MINUTE, HOUR = 60, 3600
@@ -84,6 +84,20 @@ JOBS: tuple[PeriodicJob, ...] = (
         run=across.release_lost_sends,
     ),
     PeriodicJob(
+        "match_late_events",
+        "*/5 * * * *",
+        "Finds the sends of events that came in before the log knew by which name their relay calls the message.",
+        10 * MINUTE,
+        run=across.match_late_events,
+    ),
+    PeriodicJob(
+        "tell_alerts",
+        "* * * * *",
+        "Looks at the health checks and tells the configured channels what begins, goes on for long or ends.",
+        5 * MINUTE,
+        run=watching.tell_alerts,
+    ),
+    PeriodicJob(
         "poll_inboxes",
         "*/5 * * * *",
         "Reads replies and bounces from the inboxes that workspaces have added.",
@@ -105,6 +119,13 @@ JOBS: tuple[PeriodicJob, ...] = (
         run=across.learn_search_words,
     ),
     PeriodicJob(
+        "snapshot_health",
+        "*/10 * * * *",
+        "Keeps the status and value of every health check.",
+        10 * MINUTE,
+        run=watching.snapshot_health,
+    ),
+    PeriodicJob(
         "release_check_leases",
         "*/10 * * * *",
         "Frees the crawls, profiles and addresses that lost workers had taken.",
@@ -118,6 +139,36 @@ JOBS: tuple[PeriodicJob, ...] = (
         15 * MINUTE,
         sql=_rows("analyze_hot_tables()"),
     ),
+    *(
+        PeriodicJob(
+            f"refresh_{view}",
+            schedule,
+            f"Brings the view {view} up to date, beside its readers.",
+            HOUR,
+            sql=_rows(f"refresh_{view}()"),
+        )
+        for view, schedule in (
+            ("campaign_performance", "*/30 * * * *"),
+            ("lead_analytics", "2,32 * * * *"),
+            ("campaign_analytics", "4 * * * *"),
+            ("email_deliverability_metrics", "6 */2 * * *"),
+            ("workspace_usage_analytics", "45 0 * * *"),
+        )
+    ),
+    PeriodicJob(
+        "snapshot_statistics",
+        "50 * * * *",
+        "Keeps the sizes of tables, and what statements did since the last time.",
+        15 * MINUTE,
+        run=watching.snapshot_statistics,
+    ),
+    PeriodicJob(
+        "snapshot_index_usage",
+        "55 23 * * *",
+        "Keeps how often each index was used since the last time.",
+        15 * MINUTE,
+        sql=_rows("snapshot_index_usage()"),
+    ),
     PeriodicJob(
         "vacuum_hot_tables",
         "*/30 * * * *",
@@ -127,19 +178,93 @@ JOBS: tuple[PeriodicJob, ...] = (
         lock="vacuum",
     ),
     PeriodicJob(
+        "refresh_campaign_performance",
+        "2,32 * * * *",
+        "Refreshes the materialised view campaign_performance.",
+        20 * MINUTE,
+        sql="SELECT coalesce(outreach.refresh_campaign_performance(), 0)",
+        lock="views",
+    ),
+    PeriodicJob(
+        "refresh_lead_analytics",
+        "4,34 * * * *",
+        "Refreshes the materialised view lead_analytics.",
+        20 * MINUTE,
+        sql="SELECT coalesce(outreach.refresh_lead_analytics(), 0)",
+        lock="views",
+    ),
+    PeriodicJob(
+        "refresh_campaign_analytics",
+        "6 * * * *",
+        "Refreshes the materialised view campaign_analytics.",
+        30 * MINUTE,
+        sql="SELECT coalesce(outreach.refresh_campaign_analytics(), 0)",
+        lock="views",
+    ),
+    PeriodicJob(
+        "refresh_email_deliverability_metrics",
+        "8 */2 * * *",
+        "Refreshes the materialised view email_deliverability_metrics.",
+        HOUR,
+        sql="SELECT coalesce(outreach.refresh_email_deliverability_metrics(), 0)",
+        lock="views",
+    ),
+    PeriodicJob(
+        "refresh_lead_engagement_scores",
+        "10 */6 * * *",
+        "Scores the leads that did something and those whose deeds have grown old.",
+        2 * HOUR,
+        sql="SELECT outreach.refresh_lead_engagement_scores()",
+        run=across.score_leads,
+    ),
+    PeriodicJob(
+        "refresh_workspace_usage_analytics",
+        "15 1 * * *",
+        "Refreshes the materialised view workspace_usage_analytics.",
+        HOUR,
+        sql="SELECT coalesce(outreach.refresh_workspace_usage_analytics(), 0)",
+        lock="views",
+    ),
+    PeriodicJob(
+        "reconcile_rollups",
+        "40 * * * *",
+        "Compares the rollups of twelve days with a recount of their events; fails where they differ.",
+        HOUR,
+        sql="SELECT drifted FROM outreach.reconcile_all_rollups()",
+        run=across.reconcile_rollups,
+    ),
+    PeriodicJob(
         "partition_check",
         "10 0 * * *",
-        "Makes the months ahead that are missing, every day in case the first of the month was missed.",
-        15 * MINUTE,
+        "Makes the partitions ahead that are missing; the worker also ends detaches that were interrupted.",
+        HOUR,
         sql="SELECT coalesce(sum(created), 0)::bigint FROM outreach.create_monthly_partitions()",
+        run=upkeep.maintain_partitions,
         lock="partitions",
     ),
     PeriodicJob(
         "create_partitions",
         "5 0 1 * *",
-        "Makes the months ahead, on the first of the month.",
-        15 * MINUTE,
+        "The same on the first of the month.",
+        HOUR,
+        run=upkeep.maintain_partitions,
         sql="SELECT coalesce(sum(created), 0)::bigint FROM outreach.create_monthly_partitions()",
+        lock="partitions",
+    ),
+    PeriodicJob(
+        "retention",
+        "15 1 * * *",
+        "Lets the months leave that are past their retention, archived first where the table says so.",
+        6 * HOUR,
+        run=upkeep.retain,
+        lock="partitions",
+    ),
+    PeriodicJob(
+        "prune_message_log",
+        "30 2 * * 0",
+        "Deletes messages older than 365 days where the log is not archived by whole months.",
+        2 * HOUR,
+        sql="SELECT coalesce(sum(deleted), 0)::bigint FROM outreach.prune_message_log('365 days', 1000000)",
         lock="partitions",
     ),
     PeriodicJob(

@@ -67,12 +67,21 @@ DEFINITIONS: tuple[dict[str, Any], ...] = (
     {"all": [ENGLISH, {"field": "qualification_score", "op": "gte", "value": 70}]},
     {"field": "tags", "op": "has_any", "value": ["soak"]},
 )
+# Retention archives the old months of one table, the others are dropped by hand.
+ARCHIVED = "lead_activities"
+OLD_MONTHS = """
+    WITH registered AS (
+        UPDATE ops.partitioned_tables SET retention_months = NULL WHERE table_name <> %(archived)s
+    )
+    INSERT INTO outreach.message_log (workspace_id, created_at)
+    SELECT 1 + n %% 2, now() - (n %% 600) * interval '1 day' FROM generate_series(1, 30000) AS n
+"""
 OLDEST = """
     SELECT p.inhparent::regclass::text AS parent, c.relname AS partition
     FROM pg_inherits AS p
     JOIN pg_class AS c ON c.oid = p.inhrelid
     WHERE c.relnamespace = 'parts'::regnamespace AND c.relkind = 'r' AND NOT p.inhdetachpending
-      AND right(c.relname, 7) < to_char(now() - %(keep)s * interval '1 month', 'YYYY_MM')
+      AND c.relname NOT LIKE %(archived)s || '%%' AND right(c.relname, 7) < to_char(now() - %(keep)s * interval '1 month', 'YYYY_MM')
     ORDER BY right(c.relname, 7), 1
     LIMIT 1
 """
@@ -113,6 +122,8 @@ async def _soak(url: str, folder: Path, minutes: int, seen: Seen, progress: Prog
     async with Pools(working) as pools, Pools(readers) as reading:
         progress("loading", 0)
         tenants = [await _prepared(pools, f"soak{number}") for number in range(WORKSPACES)]
+        async with pools.connection("admin") as connection:
+            await connection.execute(OLD_MONTHS, {"archived": ARCHIVED})
         await jobs.publish(pools)
         stop = asyncio.Event()
         async with _worker(url, folder, seen):
@@ -266,7 +277,7 @@ def _drop_months(pools: Pools, seen: Seen) -> Callable[[], Awaitable[None]]:
     async def drops() -> None:
         await asyncio.sleep(10)
         async with await connect(url, autocommit=True) as connection:
-            row = await (await connection.execute(OLDEST, {"keep": KEEP_MONTHS})).fetchone()
+            row = await (await connection.execute(OLDEST, {"keep": KEEP_MONTHS, "archived": ARCHIVED})).fetchone()
             if row is None:
                 return
             with contextlib.suppress(Conflict):  # an older transaction outlasts our patience: next time

@@ -81,7 +81,8 @@ OLDEST = """
     FROM pg_inherits AS p
     JOIN pg_class AS c ON c.oid = p.inhrelid
     WHERE c.relnamespace = 'parts'::regnamespace AND c.relkind = 'r' AND NOT p.inhdetachpending
-      AND c.relname NOT LIKE %(archived)s || '%%' AND right(c.relname, 7) < to_char(now() - %(keep)s * interval '1 month', 'YYYY_MM')
+      AND c.relname NOT LIKE %(archived)s || '%%'
+      AND right(c.relname, 7) < to_char(now() - %(keep)s * interval '1 month', 'YYYY_MM')
     ORDER BY right(c.relname, 7), 1
     LIMIT 1
 """

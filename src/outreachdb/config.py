@@ -93,6 +93,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("webhook_max_bytes", int, 10_485_760, "Largest webhook body in bytes.", least=1),
     Setting("health_file", Path, None, "TOML file with thresholds of health checks and where alerts go."),
+    Setting(
+        "metrics_token",
+        str,
+        None,
+        "Bearer token for /metrics; without one they are given to this machine alone.",
+        secret=True,
+    ),
     Setting("log_format", str, "text", "Format of the logs on stderr: text or json."),
     Setting(
         "log_level", str, "warning", "How much is logged: debug, info, warning or error; debug also shows tracebacks."

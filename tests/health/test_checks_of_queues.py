@@ -180,3 +180,39 @@ def test_every_check_is_tried() -> None:
     tried = set(re.findall(r'"(\w+)"', text)) | {"index_bloat", "table_bloat"}
     missing = sorted(checks().keys() - tried)
     assert missing == []
+
+
+async def test_queue_jobs(ground: Ground, workspace: int) -> None:
+    def jobs(count: int, minutes: int) -> str:
+        return (
+            "INSERT INTO procrastinate.procrastinate_jobs (queue_name, task_name, scheduled_at) "
+            f"SELECT 'waiting', 'tried', now() + {minutes} * interval '1 minute' FROM generate_series(1, {count})"
+        )
+
+    found = await step(ground, "queue_jobs", {"yellow": 3, "red": 10}, jobs(20, 5), jobs(5, -5), jobs(10, -1))
+    assert statuses(found) == ["green", "green", "yellow", "red"]
+
+
+async def test_view_lag(ground: Ground, workspace: int) -> None:
+    """A view that is refreshed every half hour, one every two hours, one every day; each in its own measure."""
+    ground.do(
+        "INSERT INTO ops.scheduled_jobs "
+        "(name, description, schedule, minutes, hours, days, months, weekdays, lock, limit_seconds) "
+        "SELECT 'refresh_' || v.name, '', '', v.minutes, v.hours, '{1}', '{1}', '{1}', '', 1 FROM (VALUES "
+        "('often', ARRAY[0, 30], ARRAY(SELECT generate_series(0, 23))), "
+        "('seldom', ARRAY[5], ARRAY(SELECT generate_series(0, 22, 2))), ('daily', ARRAY[0], ARRAY[2])) "
+        "AS v (name, minutes, hours)"
+    )
+
+    def refreshed(often: str, seldom: str, daily: str) -> str:
+        return (
+            "INSERT INTO analytics.view_refreshes (view_name, refreshed_at, duration, row_count) VALUES "
+            f"('often', now() - interval '{often}', '1 s', 1), ('seldom', now() - interval '{seldom}', '1 s', 1), "
+            f"('daily', now() - interval '{daily}', '1 s', 1) "
+            "ON CONFLICT (view_name) DO UPDATE SET refreshed_at = excluded.refreshed_at"
+        )
+
+    times = [("20 min", "100 min", "20 hours"), ("20 min", "5 hours", "20 hours"), ("3 hours", "100 min", "20 hours")]
+    found = await step(ground, "view_lag", {}, *(refreshed(*each) for each in times))
+    assert statuses(found) == ["not applicable", "green", "yellow", "red"]
+    assert found[-1].evidence["views"] == {"often": 6.0, "seldom": 0.8, "daily": 0.8}

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from fastapi import FastAPI
 
-from outreachdb.api import events, operations, problems, tracking
+from outreachdb.api import events, metrics, operations, problems, tracking
 from outreachdb.api.requests import RequestIds
 from outreachdb.db.pools import Pools
 from outreachdb.errors import UsageError
@@ -33,6 +33,7 @@ def create_app(pools: Pools, keyring: Keyring) -> FastAPI:
     app.state.pools, app.state.keyring = pools, keyring
     problems.install(app)
     app.include_router(events.router)
+    app.include_router(metrics.router)
     app.include_router(operations.router)
     app.include_router(tracking.router)
     app.add_middleware(RequestIds)

@@ -19,6 +19,7 @@ from rich.text import Text
 from outreachdb.app import embedded_url
 from outreachdb.cli.context import database_call, options, run, settings
 from outreachdb.cli.output import emit, stdout, table
+from outreachdb.config import Settings
 from outreachdb.errors import UsageError
 from outreachdb.health import alerts, configuration, history, report
 from outreachdb.health.metrics import Figures, exposition
@@ -61,6 +62,7 @@ def health(
             await _url(),
             chosen,
             only=check or (),
+            settings=_with_pooler(),
             statement_ms=int(statement_seconds * 1000),
             timeout=settings().connect_timeout,
         )
@@ -123,10 +125,15 @@ def metrics(
     chosen = configuration.load(config or settings().health_file)
 
     async def look() -> Figures:
-        return await figures_of(await _url(), chosen)
+        return await figures_of(await _url(), chosen, _with_pooler())
 
     text = exposition(run(look())).decode()
     emit({"metrics": text}, text.rstrip("\n"))
+
+
+def _with_pooler() -> Settings | None:
+    """The settings, unless another database was named than they do: a pooler of ours is not in front of that one."""
+    return None if options.database_url and not settings().pool_console_url else settings()
 
 
 async def _url() -> str:

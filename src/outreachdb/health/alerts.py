@@ -104,7 +104,7 @@ async def run(pools: Pools, configuration: Configuration) -> Round:
     wanted = alerting(configuration)
     written: int | None = None
     if not await _is_recent(pools, wanted):
-        found = await report.check(pools.url("admin"), configuration)
+        found = await report.check(pools.url("admin"), configuration, settings=pools.settings)
         written = await step(pools, found, wanted)
     sent, failed = await deliver(pools, wanted)
     return Round(written is not None, written or 0, sent, failed)

@@ -91,7 +91,7 @@ async def snapshot_statistics(pools: Pools, configuration: Configuration | None 
 
 async def snapshot_health(pools: Pools, configuration: Configuration | None = None) -> Report:
     """Run the checks and keep their status and value."""
-    found = await report.check(pools.url("admin"), configuration)
+    found = await report.check(pools.url("admin"), configuration, settings=pools.settings)
     kept = {each.name: {"status": each.status, "value": each.value} for each in found.applying}
     async with pools.connection("jobs") as connection:
         await connection.execute(Q.store_snapshot, {"status": found.status, "checks": Jsonb(kept)})

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from outreachdb.config import Settings
 from outreachdb.db.queries import Queries
 from outreachdb.db.reading import reading
 from outreachdb.errors import OutreachDBError
@@ -55,8 +56,16 @@ class Figures:
 class Exporter:
     """Gives the text for /metrics; one per process, so that scrapes share a look at the database."""
 
-    def __init__(self, url: str, configuration: Configuration | None = None, *, seconds: float = 15) -> None:
+    def __init__(
+        self,
+        url: str,
+        configuration: Configuration | None = None,
+        *,
+        settings: Settings | None = None,
+        seconds: float = 15,
+    ) -> None:
         self._url = url
+        self._settings = settings
         self._configuration = configuration or Configuration()
         self._seconds = seconds
         self._lock = asyncio.Lock()
@@ -67,15 +76,15 @@ class Exporter:
         """The metrics; a database that does not answer is ``outreachdb_up 0``, never an error."""
         async with self._lock:
             if time.monotonic() >= self._until:
-                self._text = exposition(await look(self._url, self._configuration))
+                self._text = exposition(await look(self._url, self._configuration, self._settings))
                 self._until = time.monotonic() + self._seconds
             return self._text
 
 
-async def look(url: str, configuration: Configuration | None = None) -> Figures:
+async def look(url: str, configuration: Configuration | None = None, settings: Settings | None = None) -> Figures:
     """One look; on a database without our schema the checks alone."""
     try:
-        found = await report.check(url, configuration)
+        found = await report.check(url, configuration, settings=settings)
     except (OutreachDBError, psycopg.Error) as error:
         log.warning("no metrics from the database", reason=str(error))
         return Figures()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import psycopg
 
+from outreachdb.config import Settings
 from outreachdb.db.pools import Connection
 from outreachdb.db.queries import Queries
 from outreachdb.db.reading import reading
@@ -116,10 +117,13 @@ async def check(
     configuration: Configuration | None = None,
     *,
     only: Sequence[str] = (),
+    settings: Settings | None = None,
     statement_ms: int = STATEMENT_MS,
     timeout: int = 5,
 ) -> Report:
     """Look at any PostgreSQL 15 to 18; ``only`` names checks, none meaning all that are not switched off.
+
+    ``settings`` tell of the pooler in front of it, where there is one.
 
     A check that can't be made (no such table, no privilege, over ``statement_ms``) is told as not applicable with its
     reason. Errors: DatabaseUnavailable, DatabaseUnsupported, UsageError for an unknown check.
@@ -130,7 +134,7 @@ async def check(
     async with reading(url, doing="health", statement_ms=statement_ms, timeout=timeout) as connection:
         about: dict[str, Any] = await (await connection.execute(Q.about.encode())).fetchone() or {}
         seen = _Seen(about["role"], about["standby"], about["extensions"], await _tables(connection, chosen))
-        results = [await _run(connection, each, configuration, seen) for each in chosen]
+        results = [await _run(connection, each, configuration, seen, settings) for each in chosen]
     notes = (
         [] if about["reads_statistics"] else [f"{seen.role} sees only its own sessions and queries (GRANT pg_monitor)"]
     )
@@ -151,7 +155,9 @@ async def _tables(connection: Connection, chosen: Iterable[Check]) -> dict[str, 
     return {row["name"]: row["state"] for row in rows}
 
 
-async def _run(connection: Connection, each: Check, configuration: Configuration, seen: _Seen) -> Result:
+async def _run(
+    connection: Connection, each: Check, configuration: Configuration, seen: _Seen, settings: Settings | None
+) -> Result:
     """One check in a savepoint: what it may not see, or takes too long, costs this check only."""
     given = configuration.given(each)
     if reason := _missing(each, seen):
@@ -161,7 +167,7 @@ async def _run(connection: Connection, each: Check, configuration: Configuration
     try:
         async with connection.transaction():
             await connection.execute(f"SET LOCAL enable_nestloop = {loops}".encode())
-            measured = await each.measure(connection, given) if each.measure is not None else None
+            measured = await each.measure(connection, given, settings) if each.measure is not None else None
             statement = each.statement(given, seen.extensions, measured)
             row = await (await connection.execute(statement.encode())).fetchone()
     except psycopg.Error as error:

@@ -29,14 +29,19 @@ async def fold_rollups(pools: Pools) -> Done:
 
 
 async def score_leads(pools: Pools) -> Done:
-    """Score in short transactions, so that an ingest never waits long."""
-    return Done((await views.refresh(pools, views.SCORES)).rows or 0)
+    """Bring the scores of engagement up to date; the number of leads whose score changed."""
+    return Done((await views.score(pools)).rows or 0)
 
 
 async def reconcile_rollups(pools: Pools) -> Done:
-    """Compare rollups with a recount, some days each time."""
+    """Compare some days of every workspace with a recount; what differs is somebody's to look at."""
     found = await rollups.reconcile_all(pools)
-    return Done(found.drifted, found.document())
+    if found.drifted:
+        raise OutreachDBError(
+            f"{found.drifted} of {found.buckets} buckets of the rollups are not what a recount says",
+            hint="analytics.rollup_drifts tells which; outreachdb -w NAME stats reconcile --repair mends them",
+        )
+    return Done(found.buckets, found.document())
 
 
 async def launch_due_campaigns(pools: Pools) -> Done:
@@ -56,6 +61,15 @@ async def release_lost_sends(pools: Pools) -> Done:
         return int(row.get("released") or 0) + int(row.get("unknown") or 0)
 
     return await _each(pools, Q.workspaces_with_lost_sends, release)
+
+
+async def match_late_events(pools: Pools) -> Done:
+    """Find the sends of events that were faster than the log of their messages; how many."""
+
+    async def match(tenant: Tenant) -> int:
+        return await Ledger(tenant, LEASE).match_late_events()
+
+    return await _each(pools, Q.workspaces_with_unmatched_events, match)
 
 
 async def poll_inboxes(pools: Pools) -> Done:

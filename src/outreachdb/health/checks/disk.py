@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from outreachdb.config import Settings
 from outreachdb.db.pools import Connection
 from outreachdb.db.queries import Queries
 from outreachdb.health.checkbook import Measured
@@ -28,7 +29,7 @@ Q = Queries("outreachdb.health", "measures.sql")
 GB = 1024**3
 
 
-async def measure(connection: Connection, given: Mapping[str, float]) -> Measured:
+async def measure(connection: Connection, given: Mapping[str, float], _settings: Settings | None = None) -> Measured:
     """The share of the disk that is in use."""
     row: dict[str, Any] = await (await connection.execute(Q.storage.encode())).fetchone() or {}
     if given["size_gb"]:

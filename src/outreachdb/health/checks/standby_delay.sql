@@ -10,6 +10,7 @@
 SELECT
     CASE
         WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
-        ELSE coalesce(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0)
+        -- Nothing replayed yet: at least as late as it has been running.
+        ELSE extract(epoch FROM clock_timestamp() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time()))
     END AS value,
     jsonb_build_object('summary', format('replayed up to %s', pg_last_wal_replay_lsn())) AS evidence

@@ -1,0 +1,80 @@
+"""A real PgBouncer in front of the server: its pool fills, then somebody waits, then it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+import pytest
+from conftest import Ground
+
+from outreachdb import pooling
+from outreachdb.config import WORKLOADS, Settings
+from outreachdb.db.embedded import EmbeddedServer
+from outreachdb.db.embedded.account import Account
+from outreachdb.db.embedded.home import Home
+from outreachdb.health import report
+from outreachdb.health.configuration import Configuration
+from outreachdb.health.report import Result
+from outreachdb.pooling import PoolFolder
+
+
+@pytest.fixture(scope="module")
+def pooler(server: EmbeddedServer, ground: Ground) -> Iterator[tuple[PoolFolder, Settings]]:
+    """Four pools in front of the ground."""
+    made = Path(tempfile.mkdtemp(prefix="odb-pool-", dir="/tmp"))
+    made.chmod(0o755)
+    folder = PoolFolder(made / "pooling", Account.for_data(server.home / "data"))
+    passwords = {"outreachdb": str(Home(server.home).password())}
+    urls = dict.fromkeys(WORKLOADS, ground.url)
+    written = asyncio.run(pooling.write(folder, urls, port=pooling.free_port(), passwords=passwords))
+    lines = [line for line in written.environment.read_text().splitlines() if not line.startswith("#")]
+    pairs = (line.partition("=") for line in lines)
+    pooling.start(folder)
+    yield folder, Settings.load({name: value.strip("'") for name, _, value in pairs})
+    pooling.stop(folder, 0)
+    shutil.rmtree(made)
+
+
+async def look(ground: Ground, settings: Settings | None, name: str, **numbers: float) -> Result:
+    found = await report.check(ground.url, Configuration({name: numbers}), only=[name], settings=settings)
+    return found[name]
+
+
+def enter(url: str) -> psycopg.Connection[tuple[object]]:
+    connection = psycopg.connect(url, autocommit=True, prepare_threshold=None)
+    connection.execute("SELECT 1")
+    return connection
+
+
+async def test_pools(ground: Ground, pooler: tuple[PoolFolder, Settings]) -> None:
+    """The pool for administration has five connections, each of them one client's until it leaves."""
+    folder, settings = pooler
+    url = str(settings.admin_url)
+    assert (await look(ground, settings, "pool_use")).status == "green"
+    assert (await look(ground, settings, "pool_waits")).status == "green"
+    with ExitStack() as clients:
+        for _ in range(4):
+            clients.enter_context(enter(url))
+        assert (await look(ground, settings, "pool_use")).status == "yellow"
+        clients.enter_context(enter(url))
+        full = await look(ground, settings, "pool_use")
+        assert (full.status, full.value) == ("red", 100)
+        assert "5 of 5" in full.summary
+        waiting = asyncio.create_task(asyncio.to_thread(enter, url))
+        await asyncio.sleep(0.7)
+        yellow = await look(ground, settings, "pool_waits", yellow=0.2)
+        red = await look(ground, settings, "pool_waits", yellow=0.2, red=0.3)
+        assert (yellow.status, red.status, red.evidence["waiting"]) == ("yellow", "red", 1)
+    (await waiting).close()
+    pooling.stop(folder, 0)
+    gone = await look(ground, settings, "pool_waits")
+    assert (gone.status, "does not answer" in gone.summary) == ("red", True)
+    assert (await look(ground, settings, "pool_use")).status == "not applicable"
+    unknown = await look(ground, None, "pool_waits")
+    assert (unknown.status, bool(unknown.reason)) == ("not applicable", True)

@@ -25,6 +25,7 @@ from outreachdb.db.embedded import find_binaries, throwaway
 from outreachdb.db.rooms import routine_files
 from outreachdb.events import webhooks
 from outreachdb.health import pages as health_pages
+from outreachdb.jobs import JOBS
 from outreachdb.leads.importing.cells import LIMITS, PATTERNS
 from outreachdb.leads.importing.synonyms import MARK_HEADERS, MARKS, STATUS_HEADERS, SYNONYMS
 from outreachdb.segments import fields as segment_fields
@@ -70,6 +71,7 @@ def files() -> Iterator[tuple[Path, str]]:
     yield REFERENCE / "campaign.schema.json", json.dumps(campaign_file.schema(), indent=2, sort_keys=True) + "\n"
     yield REFERENCE / "mapping.md", mapping_page()
     yield REFERENCE / "providers.md", providers_page()
+    yield REFERENCE / "jobs.md", jobs_page()
     measured = REFERENCE / "indexes.measured.json"  # outreachdb --json bench indexes > that file
     figures = json.loads(measured.read_text(encoding="utf-8")) if measured.exists() else None
     yield REFERENCE / "indexes.md", NOTE + index_catalogue.page(figures)
@@ -147,6 +149,31 @@ def providers_page() -> str:
             "",
         ]
     return NOTE + "\n".join(lines)
+
+
+def jobs_page() -> str:
+    """Every periodic job: when, what, how long at most, beside what it never runs, and which driver can run it."""
+    lines = [
+        "# Periodic jobs",
+        "",
+        "`outreachdb worker` runs all of them, `outreachdb jobs install --pg-cron` gives those marked so to pg_cron;",
+        "see [Run jobs](../how-to/jobs.md). Schedules are cron text (minute, hour, day, month, weekday) in the time",
+        "zone of `OUTREACHDB_JOBS_TIME_ZONE`. No job runs beside itself, nor beside another one of the same lock; a",
+        "tick that was missed is caught up, once however many were missed. `outreachdb jobs run NAME` runs one now.",
+        "",
+        "| job | schedule | what it does | limit | lock | pg_cron |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{job.name}` | `{job.schedule}` | {job.description} | {_span(job.limit)} | {job.lock or 'its own'} |"
+        f" {'yes' if job.pg_cron else ''} |"
+        for job in JOBS
+    ]
+    return NOTE + "\n".join(lines) + "\n"
+
+
+def _span(seconds: int) -> str:
+    return f"{seconds // 3600} h" if seconds % 3600 == 0 else f"{seconds // 60} min"
 
 
 def cli_page() -> str:

@@ -1440,7 +1440,7 @@ CREATE TABLE outreach.lead_engagement (
 )
 WITH (fillfactor='80');
 ALTER TABLE outreach.lead_engagement OWNER TO outreachdb_owner;
-CREATE VIEW outreach.lead_engagement_scores WITH (security_barrier='true') AS
+CREATE VIEW outreach.lead_engagement_scores WITH (security_invoker='true') AS
  SELECT workspace_id,
     lead_id,
     score AS engagement_score,

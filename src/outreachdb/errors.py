@@ -191,7 +191,7 @@ def plain_message(message: str) -> str:
 
 
 # A partition's index has a name of its own, made by the server and cut off: whose rule it is, tells the table.
-_PARTITION = re.compile(r"(\w+)_\d{4}_\d{2}")
+_PARTITION = re.compile(r"(\w+?)_p?\d{4}_(?:\d{2}(?:_\d{2})?|w\d{2}|q\d)(?:_\d+)?")
 _PARTITIONED_RULES = {"email_sends": "uq_email_sends_exactly_once"}
 
 

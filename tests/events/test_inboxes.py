@@ -259,8 +259,7 @@ async def test_tls_with_a_certificate_that_is_checked(
     assert (distrusted.mails, len(distrusted.problems)) == (0, 2)
     assert all("certificate" in problem.lower() for problem in distrusted.problems.values())
     async with Pools(Settings.load({}, database_url=database_url, imap_ca_file=dovecot.certificate)) as pools:
-        # As the periodic job does it, for all workspaces.
-        report = (await inboxes.poll_everywhere(pools, keyring))[tenant.name]
+        report = await inboxes.poll(Tenant(pools, tenant.workspace_id, tenant.name), keyring)
     assert (report.events.stored, report.problems) == (2, {})
     assert [each.problem for each in await inboxes.listing(tenant)] == [None, None]
     async with Pools(Settings.load({}, database_url=database_url, imap_ca_file=Path("/nowhere.pem"))) as pools:

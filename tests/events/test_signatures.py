@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from outreachdb.errors import InvalidInput, Unauthorized
 from outreachdb.events import webhooks
 from outreachdb.events.delivery import Delivery
+from outreachdb.events.webhooks import mailersend
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 STAMP = "1772600767"
@@ -291,3 +292,14 @@ def test_what_can_be_no_key_is_refused_at_once(provider: str) -> None:
     for key in never:
         with pytest.raises(InvalidInput):
             webhooks.adapter(provider).check_key(key)
+
+
+def test_mailersend_s_test_of_an_address_is_answered_and_opens_no_door() -> None:
+    adapter = webhooks.adapter("mailersend")
+    ping = json.dumps({"type": "webhook.test", "created_at": "2020-01-01T00:00:00Z", "data": {}}).encode()
+    adapter.verify(_delivery(ping, signature=_hex(mailersend.PING_SECRET, ping)), "signing-secret")
+    assert adapter.parse(ping).events == []
+    report = json.dumps({"type": "activity.sent", "created_at": "2026-03-04T05:06:07Z", "data": {}}).encode()
+    for body, secret in ((report, mailersend.PING_SECRET), (ping, "signing-secret"), (ping, "other")):
+        with pytest.raises(Unauthorized):
+            adapter.verify(_delivery(body, signature=_hex(secret, body)), "signing-secret")

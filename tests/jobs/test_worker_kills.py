@@ -26,6 +26,7 @@ from outreachdb import jobs, segments
 from outreachdb.campaigns import campaigns
 from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import Tenant
+from outreachdb.events import inboxes
 from outreachdb.jobs import JOBS, requests, runs
 from outreachdb.leads import importing
 from outreachdb.secrets import Keyring
@@ -81,20 +82,17 @@ CASES: dict[str, Case] = {
         "SELECT count(*) = 200 AND count(DISTINCT lead_id) = 200 FROM outreach.email_sends WHERE status = 'scheduled'",
     ),
     "release_lost_sends": Case(
-        "UPDATE outreach.email_sends SET status = 'claimed', claimed_by = 'lost', lease_expires_at = now() - interval '1 h',"
-        " begun_at = CASE WHEN id % 2 = 0 THEN now() - interval '2 h' END, sent_at = NULL",
+        "UPDATE outreach.email_sends SET status = 'claimed', claimed_by = 'lost',"
+        " lease_expires_at = now() - interval '1 h', sent_at = NULL,"
+        " begun_at = CASE WHEN id % 2 = 0 THEN now() - interval '2 h' END",
         lock("outreach.lead_activities"),
         "SELECT count(*) FILTER (WHERE status = 'claimed') = 0 AND count(*) FILTER (WHERE status = 'unknown') > 0"
         " AND (SELECT count(*) FROM outreach.lead_activities) = count(*) FROM outreach.email_sends",
     ),
-    "poll_inboxes": Case(
-        f"INSERT INTO outreach.inboxes (workspace_id, address, imap_host, imap_port, security, username, password_encrypted)"
-        f" VALUES ({WS}, 'a@b.example', '127.0.0.1', 9, 'plain', 'a', '\\x00')",
-        lock("outreach.inboxes"),
-        "SELECT polled_at IS NOT NULL FROM outreach.inboxes",
-    ),
+    "poll_inboxes": Case("", lock("outreach.inboxes"), "SELECT polled_at IS NOT NULL FROM outreach.inboxes"),
     "end_dead_imports": Case(
-        f"INSERT INTO outreach.imports (workspace_id, file_name, started_at) VALUES ({WS}, 'x', now() - interval '1 h')",
+        "INSERT INTO outreach.imports (workspace_id, file_name, started_at)"
+        f" VALUES ({WS}, 'x', now() - interval '1 h')",
         lock("outreach.imports"),
         "SELECT status = 'failed' FROM outreach.imports",
     ),
@@ -102,6 +100,61 @@ CASES: dict[str, Case] = {
         "DELETE FROM outreach.search_words; UPDATE outreach.imports SET finished_at = now() - interval '10 minutes'",
         lock("outreach.search_words", "SHARE"),
         "SELECT count(*) = 1 FROM outreach.search_words WHERE word = 'lovelace'",
+    ),
+    **{
+        f"refresh_{view}": Case(
+            "INSERT INTO outreach.leads (workspace_id, email)"
+            f" SELECT {WS}, n || '@x.example' FROM generate_series(1, 9) AS n",
+            lock(table),
+            f"SELECT count(*) = 1 FROM analytics.view_refreshes WHERE view_name = '{view}'",
+        )
+        for view, table in (
+            ("campaign_performance", "analytics.rollup_deltas"),
+            ("lead_analytics", "outreach.leads"),
+            ("campaign_analytics", "analytics.rollup_deltas"),
+            ("email_deliverability_metrics", "analytics.rollup_deltas"),
+            ("workspace_usage_analytics", "analytics.rollup_deltas"),
+        )
+    },
+    "refresh_lead_engagement_scores": Case(
+        f"INSERT INTO outreach.leads (workspace_id, email) VALUES ({WS}, 'a@x.example');"
+        " INSERT INTO outreach.lead_engagement (workspace_id, lead_id, last_opened_at, open_count)"
+        " SELECT workspace_id, id, now(), 3 FROM outreach.leads;"
+        " INSERT INTO analytics.engaged_leads (workspace_id, leads) SELECT workspace_id, ARRAY[id] FROM outreach.leads",
+        lock("analytics.engaged_leads"),
+        "SELECT score > 0 AND NOT EXISTS (SELECT FROM analytics.engaged_leads) FROM outreach.lead_engagement",
+    ),
+    "reconcile_rollups": Case(
+        f"INSERT INTO analytics.rollups (workspace_id, grain, key, kind, day, total, people)"
+        f" VALUES ({WS}, 'campaign', '1', 'opened', current_date, 7, 7)",
+        lock("analytics.rollups"),
+        "SELECT true",
+    ),
+    "tell_alerts": Case(
+        "SELECT 1", lock("ops.alerts", "EXCLUSIVE"), "SELECT count(*) > 0 FROM ops.alerts"
+    ),
+    "retention": Case(
+        "UPDATE ops.partitioned_tables SET archive = table_name IN ('email_events', 'outreach.email_events')",
+        lock("ops.partition_archives", "EXCLUSIVE"),
+        "SELECT NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'parts'::regnamespace AND relkind = 'r'"
+        " AND relname ~ '^email_events' AND right(relname, 7) < to_char(now() - interval '14 months', 'YYYY_MM'))",
+    ),
+    "prune_message_log": Case(
+        "UPDATE ops.partitioned_tables SET archive = false; INSERT INTO outreach.message_log (workspace_id, created_at)"
+        f" SELECT {WS}, now() - interval '13 months' FROM generate_series(1, 300)",
+        lock("outreach.message_log", "EXCLUSIVE"),
+        "SELECT NOT EXISTS (SELECT FROM outreach.message_log)",
+    ),
+    "snapshot_health": Case(
+        "SELECT 1", lock("ops.health_snapshots", "EXCLUSIVE"), "SELECT count(*) IN (1, 2) FROM ops.health_snapshots"
+    ),
+    "snapshot_statistics": Case(
+        "SELECT 1",
+        lock("ops.daily_figures", "EXCLUSIVE"),
+        "SELECT count(*) = count(DISTINCT (kind, name, day)) AND count(*) > 10 FROM ops.daily_figures",
+    ),
+    "snapshot_index_usage": Case(
+        "SELECT 1", lock("ops.index_counters", "EXCLUSIVE"), "SELECT count(*) > 10 FROM ops.index_counters"
     ),
     "release_check_leases": Case(
         f"INSERT INTO outreach.queue_leases (workspace_id, queue, item_id, worker, lease_until)"
@@ -191,7 +244,7 @@ def blocked(url: str, statement: str) -> Iterator[None]:
         holder.rollback()
 
 
-def until(admin: psycopg.Connection[Any], question: str, seconds: float = 60) -> None:
+def until(admin: psycopg.Connection[Any], question: str, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         row = admin.execute(question.encode()).fetchone()
@@ -214,6 +267,13 @@ async def prepared(tenant: Tenant, name: str, tmp_path: Path) -> None:
         await leads(tenant, 200)
         made = await campaign(tenant, keyring)
         await schedule.plan(tenant, made, datetime.now(UTC) - timedelta(minutes=1))
+    elif name == "poll_inboxes":
+        account = inboxes.Account("ann@b.example", "127.0.0.1", port=9, security="plain")
+        await inboxes.add(tenant, keyring, account, "secret")
+    elif name == "tell_alerts":
+        (tmp_path / "health.toml").write_text(
+            '[[alerts.channels]]\nname = "ops"\nkind = "webhook"\nurl = "http://127.0.0.1:9/"\n'
+        )
     elif name == "release_lost_sends":
         await launched_campaign(tenant, keyring, leads=20)
     elif name == "learn_search_words":
@@ -257,16 +317,19 @@ async def test_periodic(
     case = CASES[name]
     await prepared(ours, name, tmp_path)
     _run(admin, case.prepare)
+    surroundings = {"OUTREACHDB_SECRET_KEY": KEY}
+    if name == "tell_alerts":
+        surroundings["OUTREACHDB_HEALTH_FILE"] = str(tmp_path / "health.toml")
     start = f"UPDATE ops.scheduled_jobs SET registered_at = now() - interval '1 year' WHERE name = '{name}'"
     with blocked(own_database_url, case.block):
         admin.execute(start.encode())
-        first = worker(own_database_url, OUTREACHDB_SECRET_KEY=KEY)
+        first = worker(own_database_url, **surroundings)
         until(admin, f"SELECT count(*) > 0 FROM ops.maintenance_runs WHERE job = '{name}' AND status = 'running'")
         until(admin, WAITING)
         first.send_signal(signal.SIGKILL)
         first.wait(10)
     until(admin, f"SELECT NOT outreach.job_lock_is_held(lock) FROM ops.scheduled_jobs WHERE name = '{name}'")
-    worker(own_database_url, OUTREACHDB_SECRET_KEY=KEY)
+    worker(own_database_url, **surroundings)
     until(admin, f"SELECT count(*) > 0 FROM ops.maintenance_runs WHERE job = '{name}' AND status = 'succeeded'")
     statuses = [row["status"] for row in await runs.history(ours.pools, name)]
     assert statuses[-1] == "failed", "the killed run is marked"
@@ -329,7 +392,7 @@ async def test_background(
         until(admin, "SELECT count(*) = 300 FROM outreach.leads", 1)
     elif kind == "export":
         assert len(target.read_text().splitlines()) == result["leads"] + 1 == 301
-        assert list(tmp_path.glob(".out*")) == []
+        assert list(tmp_path.glob(".out*")) == []  # noqa: ASYNC240
     elif kind == "action":
         until(admin, "SELECT count(*) = 300 FROM outreach.leads WHERE tags = '{vip}'", 1)
         assert len(await segments.actions(ours)) == 1, "it was done once, whichever attempt committed"

@@ -81,7 +81,7 @@ async def test_external_ids_are_judged_as_in_files(tenant):
     for policy in ("fill", "skip"):
         kept = await bulk(tenant, [{"source_key": "7", "email": "new@x.com"}, {"email": "c@x.com"}], policy)
         assert kept["errors"] == [{"row": 1, "column": "source_key", "reason": "the lead with its external id has"
-                                   f' another address, which "{policy}" leaves as it is'}]  # fmt: skip
+                                   f' not this address, and "{policy}" leaves it so'}]  # fmt: skip
     taken = await bulk(tenant, [{"email": "a@x.com"}, {"source_key": "7", "email": "d@x.com"}], "update")
     assert (counts(taken), taken["errors"][0]["reason"]) == (
         (2, 0, 0, 1, 1), "its external id belongs to a lead that another row names")  # fmt: skip

@@ -35,7 +35,7 @@ SELECT p.relname FROM pg_inherits AS i
 JOIN pg_class AS c ON c.oid = i.inhrelid JOIN pg_class AS p ON p.oid = i.inhparent
 WHERE c.relname = %s AND c.relnamespace = 'parts'::regnamespace
 """
-TAKEN_ELSEWHERE = {"uq_workspaces_name", "uq_api_keys_key_hash"}
+TAKEN_ELSEWHERE = {"uq_workspaces_name", "uq_api_keys_key_hash", "uq_partition_archives_under_way"}
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,7 @@ async def test_everybody_gets_one_mail_and_everything_is_recorded(
     report = await dispatch.run(hundred, keyring)
     assert (report.sent, report.failed, report.deferred, report.suppressed, report.unknown) == (100, 0, 0, 0, 0)
     assert sink.recipients() == {f"lead{n}@example.org": 1 for n in range(1, 101)}
+    assert sink.connections <= 4, "connections are used again"
     assert await statuses(hundred) == {"sent": 100}
     workspace = hundred.workspace_id
     [log] = await rows(
@@ -286,6 +287,43 @@ async def test_sequences_wait_for_the_step_before_and_stop_on_replies(
         "the step before was failed",
     ]
     assert (await campaigns.find(tenant, made.campaign_id)).status == "completed"
+
+
+async def test_the_condition_of_a_step_decides_who_gets_it(tenant: Tenant, keyring: Keyring, sink: Sink) -> None:
+    await add_leads(tenant, 3)  # one clicks (and opened), one opens, one does nothing
+    for condition in ("no_click", "no_open", "no_reply"):
+        later = {"subject": condition, "text": "x", "delay": 0, "condition": condition}
+        await launched(tenant, keyring, sink.port, name=condition, steps=[{"subject": "1", "text": "x"}, later])
+    # The second steps are looked at after the first ones left.
+    async with tenant.trusted() as session:
+        await session.execute(
+            "UPDATE outreach.email_sends SET scheduled_at = now() + interval '1 hour' "
+            "WHERE workspace_id = %s AND step = 2",
+            [tenant.workspace_id],
+        )
+    assert (await dispatch.run(tenant, keyring)).sent == 9
+    async with tenant.trusted() as session:
+        await session.execute(
+            "UPDATE outreach.email_sends SET opened_at = now(), "
+            "clicked_at = CASE recipient WHEN 'lead1@example.org' THEN now() END "
+            "WHERE workspace_id = %s AND step = 1 AND recipient <> 'lead3@example.org'",
+            [tenant.workspace_id],
+        )
+    await due_again(tenant)
+    report = await dispatch.run(tenant, keyring)
+    assert (report.sent, report.suppressed) == (6, 3)
+    refused = await rows(
+        tenant,
+        "SELECT c.name, s.recipient, s.last_error FROM outreach.email_sends AS s "
+        "JOIN outreach.campaigns AS c ON c.workspace_id = s.workspace_id AND c.id = s.campaign_id "
+        "WHERE s.workspace_id = %s AND s.status = 'cancelled' ORDER BY 1, 2",
+        tenant.workspace_id,
+    )
+    assert [tuple(row.values()) for row in refused] == [
+        ("no_click", "lead1@example.org", "the lead clicked"),
+        ("no_open", "lead1@example.org", "the lead opened"),
+        ("no_open", "lead2@example.org", "the lead opened"),
+    ]
 
 
 async def test_stopping_a_worker_gives_its_claims_back(tenant: Tenant, keyring: Keyring, sink: Sink) -> None:

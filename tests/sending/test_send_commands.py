@@ -44,6 +44,14 @@ async def test_segment_campaign_and_send(tenant: Tenant, sink: Sink, database_ur
     assert (counted["count"], counted["estimated"]) == (11, False)
     (tmp_path / "spring.json").write_text(json.dumps(campaign_file(sink.port, segment="most")), encoding="utf-8")
     made = await call("campaign", "create", str(tmp_path / "spring.json"))
+    async with tenant.trusted() as session:
+        await session.execute(
+            "UPDATE outreach.leads SET first_name = NULL WHERE workspace_id = %s AND email LIKE 'lead7@%%'",
+            [tenant.workspace_id],
+        )
+    checked = await call("campaign", "check", "spring")
+    assert (checked["leads_tried"], checked["leads_with_gaps"]) == (11, 1)
+    assert "lead7@example.org): subject: an empty field is printed" in checked["gaps"][0]
     launched = await call("campaign", "launch", "spring")
     assert launched.keys() == {"campaign_id", "scheduled", "excluded", "seconds"}
     assert (launched["campaign_id"], launched["scheduled"], launched["excluded"]) == (made["campaign_id"], 11, {})

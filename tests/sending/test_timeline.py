@@ -49,6 +49,8 @@ async def test_a_mail_s_whole_story(tenant: Tenant, keyring: Keyring, sink: Sink
         provider="sendgrid", message_id=message, event_id="e1", reason="junk",
     )  # fmt: skip
     await ingest(tenant, keyring, [event])
+    after = told(await why(tenant, "lead1@example.org", "spring"))
+    assert "step 2: it will not be sent: the address or its domain is suppressed" in after
     async with tenant.trusted() as session:
         await session.execute(
             "UPDATE outreach.email_sends SET scheduled_at = now() WHERE workspace_id = %s AND status = 'scheduled'",

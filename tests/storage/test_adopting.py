@@ -351,14 +351,18 @@ def test_adopted_under_writes_with_kills(own_database_url: str) -> None:
         )
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
-        for least in (1, 50_000, 200_000):
+        copied = "SELECT coalesce(max(rows_copied), 0) FROM ops.partition_adoptions"
+        for stop in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+            before = connection.execute(copied).fetchone()
             with adopt_command(own_database_url) as command:
                 while command.poll() is None:
-                    row = connection.execute("SELECT rows_copied FROM ops.partition_adoptions").fetchone()
-                    if row is not None and row[0] >= least:
-                        command.kill()
+                    if connection.execute(copied).fetchone() != before:
+                        command.send_signal(stop)
+                        break
                     threading.Event().wait(0.02)
-                assert command.returncode == -signal.SIGKILL, command.communicate()
+                said = command.communicate(timeout=60)
+                assert command.returncode == (1 if stop == signal.SIGTERM else -stop), said
+                assert stop == signal.SIGKILL or "the same command goes on from here" in said[1]
         with adopt_command(own_database_url) as command:
             out, err = command.communicate(timeout=150)
         threading.Event().wait(1.0)

@@ -107,7 +107,7 @@ async def test_what_can_not_be_registered(own_database_url: str) -> None:
             CREATE TABLE public.listed (at date) PARTITION BY LIST (at);
             CREATE TABLE public.two (at date, b int) PARTITION BY RANGE (at, b);
             CREATE TABLE public.worded (at text) PARTITION BY RANGE (at);
-            CREATE TABLE public.computed (at timestamptz) PARTITION BY RANGE (date_trunc('day', at, 'UTC'));
+            CREATE TABLE public.computed (at timestamp) PARTITION BY RANGE (date_trunc('day', at));
             CREATE TABLE public.good (at date) PARTITION BY RANGE (at)
             """
         )

@@ -114,7 +114,7 @@ WHERE m.workspace_id = %(workspace_id)s AND m.day >= %(since)s;
 -- name: uq_email_deliverability_metrics
 -- as: trusted
 -- Bounces, complaints and reputation of a mailbox.
-SELECT m.bounce_rate, m.reputation_score FROM analytics.email_deliverability_metrics AS m
+SELECT m.bounce_rate, m.complaint_rate FROM analytics.email_deliverability_metrics AS m
 WHERE m.workspace_id = %(workspace_id)s AND m.scope = %(scope)s AND m.key = %(key)s;
 
 -- name: uq_workspace_usage_analytics

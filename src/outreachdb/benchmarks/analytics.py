@@ -28,6 +28,7 @@ Q = Queries("outreachdb.benchmarks", "analytics.sql")
 EVENTS_PER_MAIL = 1.711
 CAMPAIGNS = 200
 LEADS = 1_000_000
+EVENTS_PER_LEAD = 20
 PORTION = 1_000_000
 BATCH = 5_000
 EVENTS_PER_SEND = 4
@@ -44,11 +45,10 @@ INDEXES = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is filled: ``stored`` events over 300 days, ``new`` ones on top."""
+    """What is filled: ``stored`` events over 300 days, and new ones on top."""
 
     workspace_id: int
     stored: int
-    new: int
 
     @property
     def mails(self) -> int:
@@ -58,7 +58,12 @@ class Plan:
     @property
     def leads(self) -> int:
         """Leads; fewer only in a small trial."""
-        return min(LEADS, max(1_000, self.stored))
+        return min(LEADS, max(1_000, self.stored // EVENTS_PER_LEAD))
+
+    @property
+    def new(self) -> int:
+        """New events: a million, or fewer where leads are few (a mail of a campaign has four)."""
+        return min(PORTION, self.leads * EVENTS_PER_SEND)
 
     def given(self) -> dict[str, int]:
         """For the statements."""
@@ -71,7 +76,7 @@ async def run(url: str, events: int = 50_000_000, progress: Progress = silent) -
         await migrate.upgrade(scratch)
         async with Pools(Settings.load({}, database_url=scratch)) as pools:
             tenant = await workspaces.tenant(pools, (await workspaces.create(pools, "bench")).name)
-            plan = Plan(tenant.workspace_id, events, min(PORTION, events))
+            plan = Plan(tenant.workspace_id, events)
             few = max(plan.mails // 50, CAMPAIGNS)
             async with await connect(scratch, autocommit=True) as connection:
                 await _prepare(connection, plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,7 @@ from outreachdb.benchmarks import (
     segments,
     sending,
     server,
+    soak,
     tuning,
 )
 from outreachdb.benchmarks.measure import Result, machine
@@ -53,10 +55,30 @@ BENCHMARKS: dict[str, tuple[Benchmark, int]] = {
     "segments": (segments.run, 2_000_000),
     "sending": (sending.run, 1_000_000),
     "server": (server.run, 0),
+    "soak": (soak.run, soak.MINUTES),
     "tuning": (tuning.run, 200_000),
 }
+# Runs for minutes whatever the machine: only where it is named.
+BY_MINUTES = {"soak"}
 # These count events (a month of `partitions` rows), not leads.
 BY_EVENTS = {"analytics", "archive", "events", "partitions"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What the command line says of sizes."""
+
+    leads: int | None = None
+    events: int | None = None
+    minutes: int | None = None
+
+    def of(self, name: str) -> int | None:
+        """The size that a benchmark takes."""
+        if name in BY_MINUTES:
+            return self.minutes
+        return self.events if name in BY_EVENTS else self.leads
+
+
 # These ask the same people, who are loaded once where both are wanted.
 SHARED = {"search": search.measured, "segments": segments.measured}
 
@@ -78,13 +100,15 @@ def bench(
             help="Events stored before `analytics`, `events` are measured; rows of a month: `archive`, `partitions`.",
         ),
     ] = None,
+    minutes: Annotated[int | None, typer.Option(min=1, help="How long `soak` runs; 10 by default.")] = None,
 ) -> None:
     """Measure on a scratch database: ours, the limit and the ratio, all from this run."""
     unknown = set(names or ()) - set(BENCHMARKS)
     if unknown:
         raise UsageError(f"no benchmark named {', '.join(sorted(unknown))}", hint=f"there are: {', '.join(BENCHMARKS)}")
+    wanted = names or [name for name in BENCHMARKS if name not in BY_MINUTES]
     with bar("bench") as progress:
-        about, results = run(_all(names or list(BENCHMARKS), leads, events, progress))
+        about, results = run(_all(wanted, Sizes(leads, events, minutes), progress))
     rows = [(each.name, each.value, each.unit, each.limit, each.ratio, each.source_target) for each in results]
     title = ", ".join(f"{name} {value}" for name, value in about.items())
     emit(
@@ -93,9 +117,7 @@ def bench(
     )
 
 
-async def _all(
-    names: list[str], leads: int | None, stored: int | None, progress: Progress
-) -> tuple[dict[str, Any], list[Result]]:
+async def _all(names: list[str], sizes: Sizes, progress: Progress) -> tuple[dict[str, Any], list[Result]]:
     configuration = settings()
     url = configuration.url("admin") or await embedded_url(configuration)
     assert url is not None  # noqa: S101  (one of the two is there)
@@ -104,9 +126,9 @@ async def _all(
     for name in names:
         benchmark, default = BENCHMARKS[name]
         if name not in together:
-            results += await benchmark(url, (stored if name in BY_EVENTS else leads) or default, progress)
+            results += await benchmark(url, sizes.of(name) or default, progress)
     if together:
-        async with population.scratch(url, leads or BENCHMARKS["search"][1], progress) as people:
+        async with population.scratch(url, sizes.leads or BENCHMARKS["search"][1], progress) as people:
             for measured in together.values():
                 results += await measured(people, progress)
     return await machine(url), results

@@ -20,6 +20,7 @@ from outreachdb.secrets import Keyring
 from outreachdb.sending import checking, forecasting, schedule
 
 commands = typer.Typer(help="Campaigns: a segment, a sequence of messages, mailboxes.", no_args_is_help=True)
+GAPS_SHOWN = 100
 Named = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its name or id.")]
 
 
@@ -80,8 +81,11 @@ def next_run(campaign: Named) -> None:
 @commands.command()
 def check(campaign: Named) -> None:
     """Try the templates on the leads of the segment; nothing is scheduled."""
-    tried = context.tenant_call(lambda tenant: checking.check_templates(tenant, campaign))
-    emit({"leads_tried": tried}, f"the templates suit all of {tried:,} leads tried")
+    found = context.tenant_call(lambda tenant: checking.check(tenant, campaign))
+    text = f"the templates suit all of {found.leads:,} leads tried"
+    if found.gaps:
+        text += f"\n{len(found.gaps):,} of them have nothing where a field is printed; the first: {found.gaps[0]}"
+    emit({"leads_tried": found.leads, "leads_with_gaps": len(found.gaps), "gaps": found.gaps[:GAPS_SHOWN]}, text)
 
 
 @commands.command("test")

@@ -36,8 +36,8 @@ BASES = {
 }
 # What a terminal has room for, of reports by something; JSON and CSV have it all.
 SHOWN = (
-    *("sent", "delivered", "opened", "unique_opened", "unique_clicked", "replied", "hard_bounced", "complained"),
-    *("open_rate", "click_rate", "reply_rate", "bounce_rate", "complaint_rate", "reputation_score", "reputation"),
+    *("sent", "delivered", "unique_opened", "unique_clicked", "replied", "hard_bounced", "open_rate", "click_rate"),
+    *("reply_rate", "bounce_rate"),
 )
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 30
@@ -200,8 +200,9 @@ def _title(report: Report) -> str:
 
 
 def _table(report: Report) -> RenderableType:
-    counts = {*reports.KEPT_COUNTS, *reports.RATES, *reports.DELIVERABILITY}
-    shown = [name for name in report.columns if name in SHOWN or name not in counts]
+    known = {*reports.KEPT_COUNTS, *reports.RATES}
+    wide = known <= set(report.columns)
+    shown = [name for name in report.columns if not wide or name in SHOWN or name not in known]
     heads = [name.replace("_", " ") for name in shown]
     return table(_title(report), heads, [[_shown(name, row[name]) for name in shown] for row in report.rows])
 

@@ -17,9 +17,8 @@ import structlog
 from imapclient import IMAPClient
 from imapclient.exceptions import IMAPClientError
 
-from outreachdb.db.pools import Pools
 from outreachdb.db.queries import Queries
-from outreachdb.db.tenant import TRUSTED_ROLE, Tenant, session
+from outreachdb.db.tenant import Tenant
 from outreachdb.errors import InvalidInput, NotFound, OutreachDBError
 from outreachdb.events.inbound import events_of
 from outreachdb.events.ingest import IngestReport, ingest
@@ -130,18 +129,6 @@ async def poll(tenant: Tenant, keyring: Keyring) -> PollReport:
                 key = {"workspace_id": tenant.workspace_id, "id": inbox.id}
                 await session.execute(Q.could_not_poll, key | {"problem": problem})
     return report
-
-
-async def poll_everywhere(pools: Pools, keyring: Keyring) -> dict[str, PollReport]:
-    """Poll the inboxes of all workspaces, one workspace after the other; reports by name. The periodic job."""
-    async with session(pools, role=TRUSTED_ROLE, workload="jobs", doing="looking for inboxes") as open_session:
-        rows = await open_session.all(Q.workspaces_with_inboxes)
-    reports = {}
-    for row in rows:
-        reports[row["name"]] = report = await poll(Tenant(pools, row["id"], row["name"]), keyring)
-        for address, problem in report.problems.items():
-            log.warning("an inbox could not be read", workspace=row["name"], inbox=address, problem=problem)
-    return reports
 
 
 async def watch(tenant: Tenant, keyring: Keyring, every: float) -> None:

@@ -53,12 +53,6 @@ RETURNING id, address, imap_host, imap_port, security, username, folder, uid_val
 SELECT id, address, imap_host, imap_port, security, username, folder, uid_validity, last_uid, polled_at, problem
 FROM outreach.inboxes WHERE workspace_id = %(workspace_id)s ORDER BY id;
 
--- name: workspaces_with_inboxes
--- Of all workspaces: a list of inboxes is short.
-SELECT w.id, w.name FROM outreach.workspaces AS w
-WHERE EXISTS (SELECT FROM outreach.inboxes AS i WHERE i.workspace_id = w.id)
-ORDER BY w.id;
-
 -- name: inbox_password
 SELECT password_encrypted FROM outreach.inboxes WHERE workspace_id = %(workspace_id)s AND id = %(id)s;
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from outreachdb.analytics import rollups
+from outreachdb.analytics import rollups, views
 from outreachdb.db.pools import Pools
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, Row, Tenant, session
@@ -28,6 +28,22 @@ async def fold_rollups(pools: Pools) -> Done:
     return Done(await rollups.fold_all(pools))
 
 
+async def score_leads(pools: Pools) -> Done:
+    """Bring the scores of engagement up to date; the number of leads whose score changed."""
+    return Done((await views.score(pools)).rows or 0)
+
+
+async def reconcile_rollups(pools: Pools) -> Done:
+    """Compare some days of every workspace with a recount; what differs is somebody's to look at."""
+    found = await rollups.reconcile_all(pools)
+    if found.drifted:
+        raise OutreachDBError(
+            f"{found.drifted} of {found.buckets} buckets of the rollups are not what a recount says",
+            hint="analytics.rollup_drifts tells which; outreachdb -w NAME stats reconcile --repair mends them",
+        )
+    return Done(found.buckets, found.document())
+
+
 async def launch_due_campaigns(pools: Pools) -> Done:
     """Launch what was planned for now; what can't be launched is logged and stays planned."""
 
@@ -45,6 +61,15 @@ async def release_lost_sends(pools: Pools) -> Done:
         return int(row.get("released") or 0) + int(row.get("unknown") or 0)
 
     return await _each(pools, Q.workspaces_with_lost_sends, release)
+
+
+async def match_late_events(pools: Pools) -> Done:
+    """Find the sends of events that were faster than the log of their messages; how many."""
+
+    async def match(tenant: Tenant) -> int:
+        return await Ledger(tenant, LEASE).match_late_events()
+
+    return await _each(pools, Q.workspaces_with_unmatched_events, match)
 
 
 async def poll_inboxes(pools: Pools) -> Done:

@@ -79,6 +79,15 @@ FROM outreach.workspaces AS w
 WHERE EXISTS (SELECT FROM outreach.inboxes AS i WHERE i.workspace_id = w.id)
 ORDER BY w.id;
 
+-- name: workspaces_with_unmatched_events
+-- One look-up for each workspace and the months of the last days.
+SELECT w.id AS workspace_id, w.name
+FROM outreach.workspaces AS w
+WHERE EXISTS (SELECT FROM outreach.email_events AS e
+              WHERE e.workspace_id = w.id AND e.send_id IS NULL AND e.message_id IS NOT NULL
+                AND e.received_at >= now() - interval '1 hour' AND e.created_at >= now() - interval '4 days')
+ORDER BY w.id;
+
 -- name: workspaces_with_running_imports
 -- Imports are few: read whole.
 SELECT w.id AS workspace_id, w.name

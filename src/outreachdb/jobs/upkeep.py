@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 
 import psycopg
 import structlog
@@ -14,8 +15,10 @@ from outreachdb.db.migrating.roles import OWNER
 from outreachdb.db.pools import Connection, Pools, connect
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, Row, session
-from outreachdb.errors import from_database
+from outreachdb.errors import OutreachDBError, from_database
 from outreachdb.jobs.outcome import Done
+from outreachdb.storage import retention
+from outreachdb.storage.partitions import PartitionManager
 
 Q = Queries("outreachdb.jobs")
 log = structlog.get_logger(__name__)
@@ -31,6 +34,26 @@ async def vacuum(pools: Pools) -> Done:
         for row in found:
             await _vacuum(connection, row["table_name"])
     return Done(len(found), {"tables": [row["table_name"] for row in found]} if found else {})
+
+
+async def maintain_partitions(pools: Pools) -> Done:
+    """Finish detaches that were interrupted and make the months ahead, of every registered table."""
+    done = await PartitionManager(pools.url("admin"), pools.settings).maintain_all_partitions()
+    failed = {each.table: each.error for each in done if each.error}
+    if failed:
+        table, error = next(iter(failed.items()))
+        raise OutreachDBError(f"{len(failed)} of {len(done)} tables failed, {table} first: {error}")
+    return Done(sum(each.created for each in done), {"tables": [asdict(each) for each in done]})
+
+
+async def retain(pools: Pools) -> Done:
+    """Let leave what is past its retention; a partition that can't leave fails the job and holds up no other."""
+    done = await retention.run(pools)
+    if done.failed:
+        raise OutreachDBError(f"{len(done.failed)} partitions could not leave: {done.failed[0]}")
+    rows = done.rows_dropped + done.rows_deleted + sum(each.rows for each in done.archived)
+    details = {"archived": len(done.archived), "dropped": len(done.dropped), "kept": len(done.kept)}
+    return Done(rows, details)
 
 
 async def daily_maintenance(pools: Pools) -> Done:

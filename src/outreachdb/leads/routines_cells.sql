@@ -40,7 +40,7 @@ CREATE OR REPLACE FUNCTION outreach.joined_tags(p_tags text[]) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (
     SELECT string_agg(
-        CASE WHEN t.tag ~ '[,;|"]' OR outreach.given(t.tag) IS NULL THEN '"' || replace(t.tag, '"', '""') || '"' ELSE t.tag END,
+        CASE WHEN t.tag ~ '[,;|]|^"' OR outreach.given(t.tag) IS NULL THEN '"' || replace(t.tag, '"', '""') || '"' ELSE t.tag END,
         ',' ORDER BY t.place)
     FROM unnest(p_tags) WITH ORDINALITY AS t (tag, place));
 

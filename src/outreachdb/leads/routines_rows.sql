@@ -308,7 +308,7 @@ BEGIN
             SELECT array_agg(c.place) INTO refused
             FROM ROWS FROM (unnest(places), unnest(matched), unnest(batch)) AS c (place, lead_id)
             JOIN outreach.leads AS l ON l.workspace_id = workspace AND l.id = c.lead_id
-            WHERE l.email_key <> c.email_key;
+            WHERE c.email_key IS NOT NULL AND (l.email_key <> c.email_key OR (policy = 'skip' AND l.email_key IS NULL));
             IF refused IS NOT NULL THEN
                 reasons := array_fill(outreach.kept_address_reason(policy), ARRAY[cardinality(refused)]);
                 errors := errors || outreach.refused_rows(numbers, keys, refused, reasons);

@@ -88,7 +88,7 @@ END;
 -- Why the lead that a row's external id names does not take the row's address: skip and fill leave it the one it has.
 CREATE OR REPLACE FUNCTION outreach.kept_address_reason(p_policy text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN 'the lead with its external id has another address, which "' || p_policy || '" leaves as it is';
+RETURN 'the lead with its external id has not this address, and "' || p_policy || '" leaves it so';
 
 -- Why a row's lead could neither be inserted nor matched.
 CREATE OR REPLACE FUNCTION outreach.unplaced_reason(p_source_key text) RETURNS text
@@ -209,6 +209,14 @@ BEGIN
         EXECUTE number_anew;
         IF p_policy <> 'skip' THEN
             PERFORM outreach.fold_rows(p_rows, p_policy = 'fill');
+        ELSE
+            -- The first row alone speaks, but the address that another one has must not vanish.
+            EXECUTE format($sql$
+                UPDATE %1$s AS c
+                SET email = o.email, email_key = o.email_key
+                FROM (SELECT DISTINCT ON (key) key, email, email_key FROM %1$s
+                      WHERE nth > 1 AND email_key IS NOT NULL ORDER BY key, nth) AS o
+                WHERE o.key = c.key AND c.nth = 1 AND c.email_key IS NULL$sql$, p_rows);
         END IF;
     END IF;
     RETURN refused;

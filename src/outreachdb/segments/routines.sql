@@ -296,7 +296,7 @@ BEGIN
     WHERE c !~ '^[A-Za-z]{2}$' OR upper(c) NOT IN (SELECT value FROM jsonb_each_text(outreach.country_spellings())) LIMIT 1;
     IF FOUND THEN
         PERFORM outreach.segment_error(p_path || '.value', format('there is no country %s', to_json(left(wrong, 40))),
-            coalesce(format('did you mean "%s"?', outreach.country_code(wrong)), 'two letters of ISO 3166, such as "DE"'));
+            coalesce('did you mean "' || outreach.country_code(wrong) || '"?', 'two letters of ISO 3166, such as "DE"'));
     END IF;
     RETURN format('lower(l.country) = ANY (%L::text[])', ARRAY(
         SELECT s.key FROM jsonb_each_text(outreach.country_spellings()) AS s

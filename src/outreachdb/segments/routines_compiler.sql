@@ -24,7 +24,7 @@ BEGIN
         PERFORM outreach.segment_error(p_path || '.field', 'is missing');
     ELSIF kind IS NULL THEN
         PERFORM outreach.segment_error(p_path || '.field', format('there is no field %s', left((p_node -> 'field')::text, 100)),
-            coalesce(format('did you mean "%s"?', outreach.segment_nearest(field)),
+            coalesce('did you mean "' || outreach.segment_nearest(field) || '"?',
                      'a field of leads, tags, engagement, suppressed, company.<field>, or custom.<column name>'));
     ELSIF positive IS NULL OR positive <> ALL (offered) THEN
         PERFORM outreach.segment_error(p_path || '.op', format('%s does not go with the field %s', left((p_node -> 'op')::text, 100), left(field, 100)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import make_msgid
 from typing import Any
@@ -42,6 +43,27 @@ async def check_templates(tenant: Tenant, campaign: str | int) -> int:
             hint="mend the template or the leads; launched with --force, the sends of these leads fail",
         )
     return len(leads)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How many ``leads`` were tried; ``gaps`` are those for whom an empty field is printed ("Hello ,"), a line each.
+
+    With ``missing: strict`` there are no gaps: these are errors then.
+    """
+
+    leads: int
+    gaps: list[str]
+
+
+async def check(tenant: Tenant, campaign: str | int) -> Check:
+    """As :func:`check_templates`, and where the templates would print nothing."""
+    tried = await check_templates(tenant, campaign)
+    found = await campaigns.find(tenant, campaign)
+    async with tenant.session("jobs", doing="reading leads to try the templates on") as session:
+        leads = await session.all(Q.leads_to_check, {"campaign_id": found.id, "all": ALL})
+    templates = await rendering.load(tenant, [found.id], missing="strict")
+    return Check(tried, await asyncio.to_thread(_problems, templates, leads, links.sample(tenant.pools.settings)))
 
 
 def _problems(templates: rendering.Templates, leads: Iterable[Row], given: Mapping[str, Any]) -> list[str]:

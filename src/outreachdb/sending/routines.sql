@@ -226,6 +226,7 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = CASE WHEN campaign.launched_at IS NULL THEN 'launch it' ELSE 'it is closed; make its next run' END;
     END IF;
+    PERFORM outreach.commit_durably();
     campaign.definition := outreach.campaign_definition(campaign);
     RETURN QUERY
     SELECT m.scheduled, m.excluded

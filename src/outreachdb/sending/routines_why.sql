@@ -43,7 +43,8 @@ END
 $$;
 GRANT EXECUTE ON FUNCTION outreach.leads_to_check(bigint, integer) TO outreachdb_app;
 
--- What a campaign still has to send: sends by mailbox, step, clock of the lead and the hour (UTC) from which they may leave. Of a draft,
+-- What a campaign still has to send: sends by mailbox, step, clock of the lead and the hour (UTC) in which they may leave, with the
+-- latest instant of theirs. Of a draft,
 -- the members of its segment who would be scheduled now (without mailbox and hour). mine tells them from the sends of other
 -- running campaigns that share its mailboxes. after holds when the leads were mailed lately, latest first, where the
 -- workspace has a frequency cap.
@@ -93,8 +94,7 @@ BEGIN
             CASE WHEN v_campaign.window_from IS NULL THEN quote_literal('') ELSE $q$coalesce(l.timezone, '')$q$ END, v_lately);
     END IF;
     RETURN QUERY EXECUTE format($sql$
-        SELECT s.campaign_id = %2$s, s.mailbox_id, s.step, coalesce(l.timezone, ''), date_trunc('hour', s.scheduled_at, 'UTC'),
-               %5$s, count(*)
+        SELECT s.campaign_id = %2$s, s.mailbox_id, s.step, coalesce(l.timezone, ''), max(s.scheduled_at), %5$s, count(*)
         FROM outreach.email_sends AS s
         JOIN outreach.leads AS l ON l.workspace_id = s.workspace_id AND l.id = s.lead_id
         %3$s
@@ -102,7 +102,7 @@ BEGIN
           AND s.mailbox_id IN (SELECT x.mailbox_id FROM outreach.campaign_mailboxes AS x
                                WHERE x.workspace_id = %1$s AND x.campaign_id = %2$s)
           AND s.created_at = ANY (%4$L)
-        GROUP BY 1, 2, 3, 4, 5, 6$sql$,
+        GROUP BY 1, 2, 3, 4, date_trunc('hour', s.scheduled_at, 'UTC'), 6$sql$,
         v_workspace, v_campaign.id, v_join,
         ARRAY(SELECT c.launched_at FROM outreach.campaigns AS c
               WHERE c.workspace_id = v_workspace AND c.launched_at IS NOT NULL
@@ -200,8 +200,8 @@ AS $$
     LIMIT 1
 $$;
 
--- Why a campaign is not sending, in words; NULL where nothing holds it. A step waits for the one before: its own instant was set
--- when the campaign was launched, and is looked at again once that one has left.
+-- Why a scheduled send has not left, in words: also that it never will, which the next claim of it would find. A step waits for the
+-- one before: its own instant was set when the campaign was launched, and is looked at again once that one has left.
 CREATE OR REPLACE FUNCTION outreach.held_up_by(
     p_send outreach.email_sends, p_campaign outreach.campaigns, p_mailbox outreach.mailboxes, p_before outreach.email_sends,
     p_delay bigint) RETURNS text
@@ -209,6 +209,8 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
+        WHEN j.stop IS NOT NULL THEN 'it will not be sent: '
+            || CASE j.stop WHEN 'suppressed' THEN 'the address or its domain is suppressed' ELSE j.stop END
         WHEN p_campaign.status = 'paused' THEN 'the campaign is paused'
         WHEN p_mailbox.status = 'paused' THEN 'the mailbox ' || p_mailbox.address || ' is paused'
         WHEN p_before.status IN ('scheduled', 'claimed', 'unknown') THEN concat(
@@ -222,6 +224,9 @@ AS $$
             THEN 'the mailbox ' || p_mailbox.address || ' has sent its '
                  || outreach.mailbox_cap(p_mailbox, timezone('UTC', now())::date) || ' of today'
         ELSE 'it is due and waits for a worker' END
+    FROM (VALUES (true)) AS one (row)
+    LEFT JOIN LATERAL outreach.judge_send(
+        p_send.workspace_id, p_campaign, p_send.lead_id, p_send.step, p_send.recipient, NULL, NULL, NULL, 1) AS j ON true
 $$;
 
 -- One timeline of all that concerns a lead in a campaign: whether it is in the segment, exclusion, schedule, claims, attempts,

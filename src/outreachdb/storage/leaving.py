@@ -10,7 +10,7 @@ from psycopg import sql
 from outreachdb.db.migrating.roles import OWNER
 from outreachdb.db.pools import Pools
 from outreachdb.db.queries import Queries
-from outreachdb.db.tenant import Session, session
+from outreachdb.db.tenant import TRUSTED_ROLE, Session, session
 from outreachdb.errors import NotFound
 
 ARCHIVES = Queries("outreachdb.storage", "archives.sql")
@@ -61,8 +61,8 @@ async def reasons_to_stay(pools: Pools, table: str, partition: Partition) -> lis
 async def freeze(pools: Pools, table: str, start: datetime, end: datetime, workspace_id: int | None = None) -> None:
     """Let the rollups hold everything that the rows of a range say, compared and mended, before the rows leave."""
     given = {"table_name": table, "range_start": start, "range_end": end, "workspace_id": workspace_id}
-    async with session(pools, role=OWNER, workload="admin", doing="freezing rollups") as owner:
-        await owner.execute(Q.freeze, given)
+    async with session(pools, role=TRUSTED_ROLE, workload="admin", doing="freezing rollups") as trusted:
+        await trusted.execute(Q.freeze, given)
 
 
 async def keepers(owner: Session, table: str, partition: Partition) -> list[str]:

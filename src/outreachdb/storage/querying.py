@@ -158,7 +158,11 @@ class _Source:
         rows = work.execute(Q.listed, {"table_name": table, "partition_name": None}).fetchall()
         # What is verified and not dropped yet was detached: its rows are nowhere else to be seen.
         self._archives = [Archive(**row) for row in rows if row["state"] in {"verified", "dropped"}]
-        self._leaving = [Archive(**row) for row in rows if row["state"] == "writing" and row["leaving"]]
+        self._leaving = [
+            name
+            for row in rows
+            if row["state"] == "writing" and self._is_apart(name := row["leaving"] or row["partition_name"])
+        ]
 
     def load(self, duck: duckdb.DuckDBPyConnection, stop: Stopping) -> int:
         """Copy the live rows; how many."""
@@ -222,7 +226,11 @@ class _Source:
         self._act_as(self._owner)
         for each in self._leaving:
             # Detached and not archived yet: only the owner may read it, so the condition alone keeps tenants apart.
-            yield sql.SQL("{} AS r WHERE {}").format(sql.SQL(each.leaving or each.partition_name), where)
+            yield sql.SQL("{} AS r WHERE {}").format(sql.SQL(each), where)
+
+    def _is_apart(self, qualified: str) -> bool:
+        found = self._work.execute(Q.find_table, {"qualified": qualified}).fetchone()
+        return found is not None and not found["attached"]
 
     def _act_as(self, role: str) -> None:
         self._work.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))

@@ -90,8 +90,9 @@ async def plan(pools: Pools, table: str | None = None) -> Plan:
     if table is not None and not tables:
         raise NotFound(f"{table} is not a partitioned table of ours", hint="outreachdb partitions list")
     steps = [_unfinished(each) for each in await archiving.under_way(pools, table)]
+    begun = {step.partition for step in steps}
     for row in tables:
-        partitions = await partitions_of(pools, row["table_name"])
+        partitions = [each for each in await partitions_of(pools, row["table_name"]) if each.name not in begun]
         whole = await _whole(pools, row, partitions)
         steps += whole
         leaving = {step.partition for step in whole if step.action != "keep"}

@@ -320,7 +320,8 @@ AS $$
     FROM ops.partitioned_tables AS r
     JOIN pg_class AS c ON c.oid = ops.partitioned_relation(r.table_name) AND pg_has_role(current_user, c.relowner, 'USAGE')
     WHERE r.backend = 'native'
-    ORDER BY r.table_name
+    -- Attaching to a table with foreign keys locks what they refer to until the end: those come last.
+    ORDER BY EXISTS (SELECT FROM pg_constraint AS k WHERE k.conrelid = c.oid AND k.contype = 'f'), r.table_name
 $$;
 REVOKE EXECUTE ON FUNCTION outreach.create_monthly_partitions(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.create_monthly_partitions(integer) TO outreachdb_trusted;

@@ -74,7 +74,8 @@ BEGIN
         )
         DELETE FROM outreach.message_log AS m
         USING old
-        WHERE m.workspace_id = old.workspace_id AND m.id = old.id AND m.created_at = old.created_at AND m.created_at < plan.cut;
+        WHERE m.workspace_id = old.workspace_id AND m.id = old.id AND m.created_at - old.created_at = interval '0'
+          AND m.created_at < plan.cut;
         GET DIAGNOSTICS gone = ROW_COUNT;
     END IF;
     RETURN QUERY SELECT gone, plan.due_partitions, plan.due_rows;
@@ -121,7 +122,10 @@ BEGIN
         )
         DELETE FROM outreach.email_sends AS s
         USING old
-        WHERE s.workspace_id = old.workspace_id AND s.id = old.id AND s.created_at = old.created_at AND s.created_at < plan.cut;
+        -- The cut prunes when the plan starts. An equality would prune while it runs, which crashes PostgreSQL 18 where an event
+        -- changes one of the rows at the same moment (see outreach.claim_sends).
+        WHERE s.workspace_id = old.workspace_id AND s.id = old.id AND s.created_at - old.created_at = interval '0'
+          AND s.created_at < plan.cut;
         GET DIAGNOSTICS gone = ROW_COUNT;
     END IF;
     RETURN QUERY

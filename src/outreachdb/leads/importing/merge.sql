@@ -77,7 +77,7 @@ FROM (
     FROM {match} AS m
     JOIN {clean} AS u ON u.row_number = m.row_number
     JOIN outreach.leads AS l ON l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.id = m.lead_id
-    WHERE u.email_key <> l.email_key
+    WHERE u.email_key IS NOT NULL AND (u.email_key <> l.email_key OR ({policy} = 'skip' AND l.email_key IS NULL))
 ) AS kept
 WHERE c.key = kept.key
 

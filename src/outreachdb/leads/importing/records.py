@@ -189,7 +189,8 @@ def _number(value: float | Decimal) -> str:
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',;|"') else text
+    special = text.startswith('"') or any(mark in text for mark in ",;|")
+    return '"' + text.replace('"', '""') + '"' if special else text
 
 
 def _nested(value: Any) -> str:

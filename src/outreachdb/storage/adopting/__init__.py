@@ -26,6 +26,9 @@ from outreachdb.storage.adopting import copying, exchange, preparing
 from outreachdb.storage.adopting.shape import Adopted, Adoption, Q, Shape, examine, one
 
 LEFT_BEHIND = 10.0
+# The catalogue prints every name qualified and every instant alike; rows that a forced policy hides raise instead of
+# being left out; compiling would cost more than the look-ups that it is for.
+SESSION = {"search_path": "''", "datestyle": "ISO", "timezone": "UTC", "row_security": "off", "jit": "off"}
 __all__ = ["Adopted", "Adoption", "adopt", "cancel"]
 
 
@@ -39,10 +42,14 @@ async def adopt(connection: Connection, plan: Adoption, progress: Progress = sil
     began = time.monotonic()
     async with _alone(connection, plan.table):
         shape = await examine(connection, plan)
-        await preparing.prepare(connection, shape, progress)
-        await copying.copy(connection, shape, progress)
-        rows, digest = await copying.verify(connection, shape, progress)
-        blocked, retired = await exchange.exchange(connection, shape, progress)
+        try:
+            await preparing.prepare(connection, shape, progress)
+            await copying.copy(connection, shape, progress)
+            rows, digest = await copying.verify(connection, shape, progress)
+            blocked, retired = await exchange.exchange(connection, shape, progress)
+        except asyncio.CancelledError:
+            words = "stopped; the same command goes on from here, --cancel removes what it made"
+            raise asyncio.CancelledError(words) from None
     return Adopted(
         table=shape.qualified,
         rows=rows,
@@ -70,9 +77,8 @@ async def _alone(connection: Connection, table: str) -> AsyncIterator[None]:
     """One adoption of a table at a time; every name that the catalogue prints is qualified meanwhile."""
     found = await one(connection, Q.look, {"table": table})
     key = {"table": found["qualified"] if found else table}
-    await connection.execute("SET search_path = ''")
-    await connection.execute("SET datestyle = 'ISO'")
-    await connection.execute("SET timezone = 'UTC'")
+    for name, value in SESSION.items():
+        await connection.execute(f"SET {name} = {value}".encode())
     # A client that was killed leaves its session behind until the server has ended the statement that ran.
     deadline = time.monotonic() + LEFT_BEHIND
     while not (await one(connection, Q.try_lock, key) or {})["locked"]:
@@ -86,6 +92,5 @@ async def _alone(connection: Connection, table: str) -> AsyncIterator[None]:
     finally:
         if not connection.closed:
             await connection.execute(Q.unlock, key)
-            await connection.execute("RESET search_path")
-            await connection.execute("RESET datestyle")
-            await connection.execute("RESET timezone")
+            for name in SESSION:
+                await connection.execute(f"RESET {name}".encode())

@@ -281,6 +281,14 @@ WHERE table_name = %(table)s;
 -- name: finish
 DELETE FROM ops.partition_adoptions WHERE table_name = %(table)s;
 
+-- name: autovacuum
+-- Autovacuum gives way to who waits for a second (deadlock_timeout), which is longer than we wait.
+SELECT a.pid FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'relation' AND l.relation = %(oid)s AND l.granted AND a.backend_type = 'autovacuum worker';
+
+-- name: cancel
+SELECT pg_cancel_backend(%(pid)s);
+
 -- name: try_lock
 SELECT pg_try_advisory_lock(hashtext('outreachdb.adopt.' || %(table)s)) AS locked;
 

@@ -43,6 +43,7 @@ async def exchange(connection: Connection, shape: Shape, progress: Progress) -> 
                 f"{shape.qualified} is copied, but the exchange {reason}",
                 hint="end long transactions or raise --block-seconds; the same command goes on from here",
             )
+        await preparing.end_autovacuum(connection, shape)
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 3.0)
     row = await one(connection, "SELECT %(t)s::regclass::text AS name", {"t": shape.retired})

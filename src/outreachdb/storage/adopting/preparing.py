@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from psycopg import errors as pg
@@ -65,8 +66,16 @@ async def briefly(connection: Connection, shape: Shape, work: Callable[[], Await
                     f"{shape.qualified} stayed locked by others for {shape.plan.patience:.0f} s",
                     hint="end long transactions (pg_stat_activity); the same command goes on from here",
                 ) from error
+        await end_autovacuum(connection, shape)
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 3.0)
+
+
+async def end_autovacuum(connection: Connection, shape: Shape) -> None:
+    """Let autovacuum give the table free, where the login may ask for it; it comes again by itself."""
+    for row in await rows(connection, Q.autovacuum, {"oid": shape.oid}):
+        with suppress(pg.InsufficientPrivilege):
+            await connection.execute(Q.cancel, {"pid": row["pid"]})
 
 
 async def widen(connection: Connection, shape: Shape) -> int:

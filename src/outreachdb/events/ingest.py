@@ -26,7 +26,7 @@ from outreachdb.sending import message_id
 
 CHUNK = 5000
 ATTEMPTS = 8
-# Who reads a total adds up the deltas of its own key, some hundreds; a fold is cheaper for each delta the more there are,
+# Who reads a total adds up the deltas of its own key, some hundreds. A fold costs less a delta the more there are,
 # because the domains of recipients come again. A job folds every minute what an ingest leaves.
 FOLD_FROM = 20_000
 FOLD_AT_MOST = 100_000

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
@@ -129,3 +132,16 @@ def test_the_command(database_url: str, tmp_path: Path, capsys: pytest.CaptureFi
         assert health("--config", str(file))[0] == 0
     assert run(capsys, "health", "--watch", "--json")[0] == 2
     assert run(capsys, "health", "-d", "postgresql://127.0.0.1:1/none")[0] == 1
+
+
+def test_watching_ends_with_ctrl_c(database_url: str) -> None:
+    command = [sys.executable, "-m", "outreachdb", "health", "-d", database_url, "--watch", "--every", "0.2"]
+    command += ["--check", "connections"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        drawn = ""
+        while drawn.count("are taken") < 2:  # two looks
+            drawn += watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        _, err = watching.communicate(timeout=20)
+    assert (watching.returncode, err) == (0, "")

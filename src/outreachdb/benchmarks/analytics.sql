@@ -71,20 +71,23 @@ FROM bench.events(%(first)s, %(last)s, %(mails)s, %(campaigns)s, %(leads)s) AS e
 
 -- name: add_rollups
 INSERT INTO analytics.rollups AS r (workspace_id, grain, key, kind, day, total, mails, people)
-SELECT %(ws)s, k.grain, k.key, c.kind, c.day, sum(c.total), sum(c.mails), 0
+SELECT %(ws)s,
+       CASE grouping(c.campaign, c.step, c.mailbox, c.domain)
+            WHEN 15 THEN 'workspace' WHEN 7 THEN 'campaign' WHEN 3 THEN 'step' WHEN 13 THEN 'mailbox' ELSE 'domain' END AS grain,
+       CASE grouping(c.campaign, c.step, c.mailbox, c.domain)
+            WHEN 15 THEN '' WHEN 7 THEN c.campaign::text WHEN 3 THEN c.campaign || ':' || c.step WHEN 13 THEN c.mailbox::text
+            ELSE c.domain END AS key,
+       c.kind, c.day, count(*), count(*) FILTER (WHERE NOT c.again), 0
 FROM (
-    SELECT e.campaign, e.step, e.mailbox, e.domain, e.kind, timezone('UTC', e.at)::date AS day, count(*) AS total,
-           count(*) FILTER (WHERE NOT e.again) AS mails
+    SELECT e.campaign, e.step, e.mailbox, e.domain, e.kind, timezone('UTC', e.at)::date AS day, e.again
     FROM bench.events(%(first)s, %(last)s, %(mails)s, %(campaigns)s, %(leads)s) AS e
-    GROUP BY 1, 2, 3, 4, 5, 6
     UNION ALL
-    SELECT m.campaign, m.step, m.mailbox, m.domain, 'sent', timezone('UTC', m.sent_at)::date, count(*), count(*)
+    SELECT m.campaign, m.step, m.mailbox, m.domain, 'sent', timezone('UTC', m.sent_at)::date, false
     FROM bench.mails(%(first)s, %(last)s, %(mails)s, %(campaigns)s, %(leads)s) AS m
-    GROUP BY 1, 2, 3, 4, 6
 ) AS c
-CROSS JOIN LATERAL (VALUES ('workspace', ''), ('campaign', c.campaign::text), ('step', c.campaign || ':' || c.step),
-    ('mailbox', c.mailbox::text), ('domain', c.domain)) AS k (grain, key)
-GROUP BY k.grain, k.key, c.kind, c.day
+GROUP BY GROUPING SETS (
+    (c.kind, c.day), (c.campaign, c.kind, c.day), (c.campaign, c.step, c.kind, c.day), (c.mailbox, c.kind, c.day),
+    (c.domain, c.kind, c.day))
 ON CONFLICT (workspace_id, grain, key, kind, day) DO UPDATE
 SET total = r.total + excluded.total, mails = r.mails + excluded.mails;
 

@@ -71,12 +71,19 @@ BEGIN
         WHERE NOT p_by_day AND p_since IS NULL AND p_until IS NULL
           AND t.workspace_id = ws AND t.grain = p_grain AND t.key = ANY (p_keys)
         UNION ALL
-        SELECT r.key, CASE WHEN p_by_day THEN r.day END, r.kind, r.total, r.mails, r.people
-        FROM analytics.rollups AS r
-        WHERE (p_by_day OR p_since IS NOT NULL OR p_until IS NOT NULL)
-          AND r.workspace_id = ws AND r.grain = p_grain AND r.key = ANY (p_keys)
-          -- Not by the index of days, which looks as good where statistics are old and reads all keys.
-          AND r.day + 0 BETWEEN coalesce(p_since, '-infinity') AND coalesce(p_until, 'infinity')
+        -- One look-up for each key and kind: their days lie together, those before p_since are not read.
+        SELECT k.key, CASE WHEN p_by_day THEN r.day END, n.kind, r.total, r.mails, r.people
+        FROM (SELECT DISTINCT u FROM unnest(p_keys) AS u) AS k (key)
+        CROSS JOIN unnest(ARRAY[
+            'scheduled', 'sent', 'failed', 'delivered', 'deferred', 'opened', 'clicked', 'replied', 'bounced', 'complained',
+            'unsubscribed', 'prefetched']) AS n (kind)
+        CROSS JOIN LATERAL (
+            SELECT b.day, b.total, b.mails, b.people
+            FROM analytics.rollups AS b
+            WHERE b.workspace_id = ws AND b.grain = p_grain AND b.key = k.key AND b.kind = n.kind
+              AND b.day BETWEEN coalesce(p_since, '-infinity') AND coalesce(p_until, 'infinity')
+            OFFSET 0) AS r
+        WHERE p_by_day OR p_since IS NOT NULL OR p_until IS NOT NULL
         UNION ALL
         SELECT d.key, CASE WHEN p_by_day THEN d.day END, d.kind, d.total, d.mails, d.people
         FROM analytics.rollup_deltas AS d

@@ -11,6 +11,8 @@ import psycopg
 import pytest
 
 from outreachdb import backup
+from outreachdb.backup import programs
+from outreachdb.db import catalogue, migrate
 from outreachdb.db.embedded import EmbeddedServer, throwaway
 from outreachdb.errors import Conflict, InvalidInput, OutreachDBError
 
@@ -59,3 +61,18 @@ def test_a_cluster_comes_back_in_a_new_home(own: EmbeddedServer, place: Path) ->
     page.write_bytes(content[:5000] + b"x" + content[5001:])
     with pytest.raises(OutreachDBError, match="is not what was written"):
         asyncio.run(backup.verify_cluster(made.folder))
+
+
+@pytest.mark.slow
+@pytest.mark.postgres15
+def test_newer_programs_serve_an_older_server(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pg_restore sets a limit that PostgreSQL 15 does not know; that alone is overlooked."""
+    newest = tuple(each for each in programs._all() if each.major >= 18)
+    monkeypatch.setattr(programs, "_all", lambda: newest)
+    with throwaway(Path("/usr/lib/postgresql/15/bin")) as old:
+        asyncio.run(migrate.upgrade(old.url()))
+        made = asyncio.run(backup.back_up(old.url(), place))
+        assert made.manifest.program.startswith("pg_dump 18.")
+        done = asyncio.run(backup.restore(made.folder, old.url("copy")))
+        assert (done.rows, done.compared) == (made.manifest.rows, True)
+        assert asyncio.run(catalogue.verify(old.url("copy"))) == []

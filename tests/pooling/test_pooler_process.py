@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from pool_env import environment
 
 from outreachdb import pooling
+from outreachdb.cli.main import main
 from outreachdb.config import WORKLOADS, Settings
 from outreachdb.db.embedded import EmbeddedServer
 from outreachdb.db.embedded.home import Home
@@ -226,3 +228,55 @@ def test_status_without_a_pooler(tmp_path: Path) -> None:
     silent = asyncio.run(pooling.status(Settings.load({}, pool_console_url=console, home=tmp_path / "home")))
     assert (silent.configured, silent.running) == (True, False)
     assert "does not answer" in str(silent.reason)
+
+
+@pytest.mark.pgbouncer
+def test_commands_in_front_of_the_embedded_server(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OUTREACHDB_HOME", str(server.home))
+
+    def run(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["pool", *words])
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    assert run("status")[:2] == (0, "no pooler is configured: outreachdb pool config\n")
+    status, out, err = run("config", "--port", "0", "--json")
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    assert [(each["workload"], each["size"], each["database"]) for each in document["pools"]] == [
+        (pool.workload, pool.size, f"outreachdb_{pool.workload}") for pool in POOLS
+    ]
+    assert (document["folder"], document["warnings"]) == (str(server.home / "pooling"), [])
+    status, _, err = run("status")
+    assert (status, err) == (1, "")
+    try:
+        assert run("start")[0] == 0
+        found = json.loads(run("status", "--json")[1])
+        assert (found["running"], len(found["pools"])) == (True, 4)
+        # With the URLs of the pools in the environment the command still finds the server behind them.
+        for line in Path(document["environment"]).read_text().splitlines():
+            name, equals, value = line.partition("=")
+            if equals and name.startswith("OUTREACHDB_"):
+                monkeypatch.setenv(name, value.strip("'"))
+        again = json.loads(run("config", "--port", str(document["port"]), "--json")[1])
+        assert again["pools"] == document["pools"]
+        with psycopg.connect(os.environ["OUTREACHDB_ANALYTICS_URL"]) as connection:
+            assert connection.execute("SELECT current_database()").fetchone() == ("outreachdb",)
+    finally:
+        assert run("stop", "--wait", "0")[:2] == (0, "the pooler is stopped\n")
+    assert run("stop")[:2] == (0, "no pooler was running\n")
+
+
+def test_a_background_start_serves_this_machine_only(
+    server: EmbeddedServer, database_url: str, place: PoolFolder
+) -> None:
+    own = PoolFolder(place.path.parent / "open", place.account)
+    passwords = {"outreachdb": str(Home(server.home).password())}
+    urls = dict.fromkeys(WORKLOADS, database_url)
+    written = asyncio.run(pooling.write(own, urls, port=6498, listen="0.0.0.0", passwords=passwords))
+    assert "can be reached from other machines" in " ".join(written.warnings)
+    with pytest.raises(UsageError, match="serves this machine only"):
+        pooling.start(own)

@@ -10,16 +10,21 @@ import httpx
 import psycopg
 import pytest
 from launched import launch
+from pool_env import environment
 from signing import SendGrid, body_of
 
-from outreachdb import pooling, segments
+from outreachdb import jobs, pooling, segments
 from outreachdb.analytics import stats
 from outreachdb.api.app import create_app
-from outreachdb.config import WORKLOADS
+from outreachdb.config import WORKLOADS, Settings
+from outreachdb.db.embedded import EmbeddedServer
+from outreachdb.db.embedded.home import Home
 from outreachdb.db.pools import Pools, connect
 from outreachdb.db.tenant import Tenant
 from outreachdb.events import endpoints
+from outreachdb.jobs import requests
 from outreachdb.leads.importing import import_file
+from outreachdb.pooling import PoolFolder
 from outreachdb.secrets import Keyring
 from outreachdb.tenancy import workspaces
 
@@ -185,3 +190,32 @@ async def test_what_the_server_says_of_its_connections(pooled: Pools) -> None:
         assert ours["active"] >= 1
         assert total["max_connections"] > total["total"]
         assert float(total["utilization"]) == pytest.approx(100 * total["total"] / total["max_connections"], abs=0.1)
+
+
+async def test_worker(server: EmbeddedServer, own_database_url: str, place: PoolFolder, tmp_path: Path) -> None:
+    """A worker hears of work by LISTEN, does it, and runs what is due, all through its pool."""
+    own = PoolFolder(place.path.parent / "worker", place.account)
+    urls, passwords = dict.fromkeys(WORKLOADS, own_database_url), {"outreachdb": str(Home(server.home).password())}
+    written = await pooling.write(own, urls, port=pooling.free_port(), passwords=passwords)
+    await asyncio.to_thread(pooling.start, own)
+    rows = "\n".join(f"person{number}@company.example,Person {number}" for number in range(500))
+    (tmp_path / "leads.csv").write_text(f"Email,First Name\n{rows}\n")
+    try:
+        async with Pools(Settings.load(environment(written))) as pools:
+            tenant = await _workspace(pools)
+            working = asyncio.create_task(jobs.work(pools, jobs.WorkerOptions(concurrency=2)))
+            await asyncio.sleep(0.5)
+            asked = await requests.import_file(tenant, tmp_path / "leads.csv")
+            async with asyncio.timeout(20):
+                while (found := await jobs.find(tenant, asked.id)).status in {"queued", "running"}:
+                    await asyncio.sleep(0.05)
+            use = await pooling.status(pools.settings, own)
+            working.cancel()
+            await working
+        assert (found.status, found.error) == ("succeeded", None)
+        assert (found.result or {})["inserted"] == 500
+        pool = next(each for each in use.pools if each.pool.endswith("_jobs"))
+        assert (pool.size, pool.waiting) == (15, 0)
+        assert 1 <= pool.servers_active <= pool.size
+    finally:
+        await asyncio.to_thread(pooling.stop, own, 0)

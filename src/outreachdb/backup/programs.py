@@ -83,20 +83,29 @@ def without_password(url: str) -> tuple[str, dict[str, str]]:
 
 
 async def run(
-    command: Sequence[str | Path], environment: dict[str, str], on_line: Callable[[str], None] | None = None
+    command: Sequence[str | Path],
+    environment: dict[str, str],
+    on_line: Callable[[str], None] | None = None,
+    tolerated: str | None = None,
 ) -> str:
-    """Run a program to its end and return what it printed; cancelling ends it. Raises with its own words."""
+    """Run a program to its end and return what it printed; cancelling ends it. Raises with its own words.
+
+    A program that fails, but complains of nothing else than what has the ``tolerated`` words in it, has not failed.
+    """
     process = await asyncio.create_subprocess_exec(
         *map(str, command), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE, env=environment | {"LC_ALL": "C"},
     )  # fmt: skip
     said: list[str] = []
+    complaints: list[str] = []
 
     async def listen() -> None:
         assert process.stderr is not None  # noqa: S101  (asked for above)
         while line := (await process.stderr.readline()).decode(errors="replace").rstrip():
             said.append(line)
             del said[:-KEPT_LINES]
+            if re.match(r"\w+: error: ", line):
+                complaints.append(line)
             if on_line is not None:
                 on_line(line)
 
@@ -107,8 +116,8 @@ async def run(
     except BaseException:
         await _end(process)
         raise
-    if status:
-        raise OutreachDBError(f"{Path(command[0]).name} failed: {_reason(said)}")
+    if status and not (tolerated and complaints and all(tolerated in each for each in complaints)):
+        raise OutreachDBError(f"{Path(command[0]).name} failed: {_reason(complaints or said)}")
     return out.decode(errors="replace")
 
 

@@ -24,7 +24,7 @@ from outreachdb.backup.programs import Programs, programs, run, without_password
 from outreachdb.config import Settings
 from outreachdb.db.embedded import find_binaries, throwaway
 from outreachdb.db.migrating import roles as ours
-from outreachdb.db.pools import Connection, connect, describe
+from outreachdb.db.pools import Connection, check_server, connect, describe
 from outreachdb.errors import Conflict, DatabaseUnsupported, InvalidInput, OutreachDBError, ServerError
 from outreachdb.progress import Progress, silent
 
@@ -268,8 +268,11 @@ async def _load(url: str, dump: Path, found: Programs, manifest: Manifest, jobs:
     program = found.path / "pg_restore"
     listed = (await run([program, "--list", dump], environment)).splitlines()
     schemas = [line for line in listed if line.split(" ")[3:4] == ["SCHEMA"]]
+    # From 17 on it sets a limit that older servers do not know; on those, that alone may fail.
+    tolerated = "transaction_timeout" if found.major >= 17 and await check_server(url) < 170000 else None
     common: list[str | Path] = [
-        program, "--exit-on-error", "--no-password", "--no-tablespaces", "--verbose", f"--dbname={connection}"
+        program, "--no-password", "--no-tablespaces", "--verbose", f"--dbname={connection}",
+        *([] if tolerated else ["--exit-on-error"]),
     ]  # fmt: skip
     total, done = len(manifest.tables), 0
 
@@ -284,9 +287,9 @@ async def _load(url: str, dump: Path, found: Programs, manifest: Manifest, jobs:
         first, rest = Path(folder) / "schemas", Path(folder) / "rest"
         first.write_text("\n".join(schemas) + "\n")
         rest.write_text("\n".join(line for line in listed if line not in set(schemas)) + "\n")
-        await run([*common, f"--use-list={first}", dump], environment)
+        await run([*common, f"--use-list={first}", dump], environment, tolerated=tolerated)
         given = await _lend(url, listed)
-        await run([*common, f"--jobs={jobs}", f"--use-list={rest}", dump], environment, heard)
+        await run([*common, f"--jobs={jobs}", f"--use-list={rest}", dump], environment, heard, tolerated)
         await _take_back(url, given)
 
 

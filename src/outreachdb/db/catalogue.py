@@ -43,6 +43,9 @@ async def snapshot(connection: psycopg.AsyncConnection[Any]) -> Snapshot:
     async with connection.transaction():
         # An empty path makes PostgreSQL qualify every name that it prints.
         await connection.execute("SET LOCAL search_path = ''")
+        # Constants in bodies and defaults are printed as instants of the session's zone.
+        await connection.execute("SET LOCAL timezone = 'UTC'")
+        await connection.execute("SET LOCAL datestyle = 'ISO'")
         cursor = connection.cursor(row_factory=psycopg.rows.tuple_row)
         await cursor.execute(Q.snapshot)
         return dict(sorted(await cursor.fetchall()))

@@ -249,3 +249,24 @@ async def test_an_event_older_than_its_workspaces_policy_does_not_come_again(
         connection.execute(f"SET LOCAL app.workspace_id = '{acme}'".encode())
         assert connection.execute(ingest, ["5 months"]).fetchone() == (0, 1, {"too_old": 1})
         assert connection.execute(ingest, ["3 months"]).fetchone() == (1, 0, {})
+
+
+async def test_sends_of_a_workspace_that_keeps_less_go_by_the_rules_of_the_ledger(
+    pools: Pools, connection: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    acme, globex = workspace(connection, "acme"), workspace(connection, "globex")
+    store_sends(connection, acme, "done", months=9)
+    store_sends(connection, acme, "unfinished", months=8, status="cancelled", send="scheduled")
+    store_sends(connection, acme, "lately", months=8, closed="7 months")
+    store_sends(connection, acme, "running", months=8, status="running", closed=None)
+    store_sends(connection, globex, "others", months=9)
+    await holds.set_policy(pools, "acme", "email_sends", 6)
+    plan = await retention.plan(pools, "email_sends")
+    assert [(step.action, step.workspace_id, step.rows) for step in plan.steps if step.action != "drop"] == [
+        ("delete", acme, 20)
+    ]
+    done = await retention.run(pools, "email_sends", folder=Folder(tmp_path))
+    assert (done.failed, done.rows_deleted) == ([], 20)
+    assert count(connection, "outreach.email_sends", f"workspace_id = {acme}") == 60
+    assert count(connection, "outreach.email_sends", f"workspace_id = {globex}") == 20
+    assert count(connection, "outreach.campaign_leads", f"workspace_id = {acme} AND name = 'done'") == 20

@@ -190,6 +190,7 @@ async def test_the_worker_process_runs_what_is_due_and_stops_when_told(
     asked = await requests.import_file(ours, write(tmp_path / "list.csv", 50))
     process = worker(ours.pools.url("jobs"))
     assert (await ended(ours, asked.id, 60)).status == "succeeded"
+    await ask_own("UPDATE ops.partitioned_tables SET retention_months = NULL")
     await ask_own("UPDATE ops.scheduled_jobs SET registered_at = now() - interval '1 year'")
     async with queue.opened(ours.pools) as app:
         await queue.tend(app, ours.pools)

@@ -124,11 +124,18 @@ CASES: dict[str, Case] = {
         lock("analytics.engaged_leads"),
         "SELECT score > 0 AND NOT EXISTS (SELECT FROM analytics.engaged_leads) FROM outreach.lead_engagement",
     ),
+    # What is scheduled is no event, so a recount has nothing to say of it.
     "reconcile_rollups": Case(
         f"INSERT INTO analytics.rollups (workspace_id, grain, key, kind, day, total, people)"
-        f" VALUES ({WS}, 'campaign', '1', 'opened', current_date, 7, 7)",
+        f" VALUES ({WS}, 'campaign', '1', 'scheduled', timezone('UTC', now())::date, 7, 7)",
         lock("analytics.rollups"),
-        "SELECT true",
+        "SELECT NOT EXISTS (SELECT FROM analytics.rollup_drifts)",
+    ),
+    "match_late_events": Case(
+        "INSERT INTO outreach.email_events (workspace_id, event_key, created_at, event, provider, message_id)"
+        f" VALUES ({WS}, 'k', now(), 'delivered', 'sendgrid', 'nobody knows')",
+        lock("outreach.email_events"),
+        "SELECT count(*) = 1 FROM outreach.email_events",
     ),
     "tell_alerts": Case(
         "SELECT 1", lock("ops.alerts", "EXCLUSIVE"), "SELECT count(*) > 0 FROM ops.alerts"

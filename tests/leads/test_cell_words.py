@@ -40,6 +40,8 @@ async def test_a_tag_in_quotes_may_hold_what_tags_are_split_at(tenant: Tenant, c
         '"open, end': ['"open', "end"],
         '"a"b, c': ['"a"b', "c"],
         ",;|, x ,x,": ["x"],
+        "Team ::: * myContacts ::: a:b": ["Team", "myContacts", "a:b"],
+        '"* starred", "x ::: y"': ["* starred", "x ::: y"],
         '"none"': ["none"],
         '""': [],
     }

@@ -123,6 +123,9 @@ async def test_everything_that_hangs_on_a_table_stays(own_database_url: str) -> 
             3010,
             3001,
         )
+        # The old table holds on to nothing elsewhere.
+        keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid = %s::regclass"
+        assert connection.execute(keys, ["public.events_unpartitioned"]).fetchone() == (0,)
         connection.execute("DROP TABLE public.events_unpartitioned")
         connection.execute("INSERT INTO public.events (body) VALUES ('fresher')")
         assert connection.execute(

@@ -169,7 +169,11 @@ async def test_a_tenant_asks_about_its_own_rows_only(ground: Ground) -> None:
         ), name
 
 
-async def test_what_may_not_leave_stays(ground: Ground) -> None:
+async def _full(_work: Any) -> None:
+    raise OutreachDBError("no room left on the disk")
+
+
+async def test_what_may_not_leave_stays(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     young, old = ground.events(months=3), ground.events(months=15)
     with pytest.raises(Conflict, match="rows may still come"):
         await ground.archive(young)
@@ -183,6 +187,17 @@ async def test_what_may_not_leave_stays(ground: Ground) -> None:
     with pytest.raises(Conflict, match="keeps 36 months"):
         await ground.archive(old)
     await holds.drop_policy(ground.pools, "acme", "email_events")
+    monkeypatch.setattr(archiving, "in_thread", _full)
+    with pytest.raises(OutreachDBError, match="disk"):
+        await ground.archive(old)
+    monkeypatch.undo()
+    # Begun and not ended: whoever goes on minds what was said meanwhile, and no row is out of sight.
+    hold = await holds.add(ground.pools, "case 8", workspace="acme")
+    with pytest.raises(Conflict, match="case 8"):
+        await ground.archive(old)
+    count = "SELECT count(*) FROM email_events"
+    assert (await querying.query_all(ground.pools, count, folder=ground.folder)).rows == [(1000,)]
+    await holds.release(ground.pools, hold.id)
     assert (await ground.archive(old)).rows == 500
     assert ground.state() == ["dropped"]
 

@@ -63,7 +63,8 @@ class Ground:
     def child(self, work: str, point: str) -> int:
         arguments = [work, self.server.url(), str(self.folder), "email_events", self.partition, point]
         environment = os.environ | {"PYTHONPATH": str(Path(outreachdb.__file__).parents[1])}
-        return subprocess.run([sys.executable, str(CHILD), *arguments], env=environment, timeout=120).returncode
+        command = [sys.executable, str(CHILD), *arguments]
+        return subprocess.run(command, env=environment, timeout=120, check=False).returncode
 
     def where(self) -> list[str]:
         """Every table that holds the rows, and every verified file that does."""

@@ -243,9 +243,9 @@ def test_the_commands(
     assert status == 1
     assert "--widen-key" in err
     assert out == ""
-    status, out, _ = run("adopt", "plain", "--widen-key", "--json")
+    status, out, _ = run("adopt", "plain", "--widen-key", "--drop-old", "--json")
     assert status == 0
-    assert json.loads(out)["rows"] == 90
+    assert (json.loads(out)["rows"], json.loads(out)["old_table"]) == (90, None)
     status, out, _ = run("list", "public.plain")
     assert status == 0
     assert "current" in out

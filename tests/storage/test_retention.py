@@ -231,3 +231,21 @@ async def test_two_runs_at_once_and_unknown_tables_are_refused(
         await retention.run(pools)
     with pytest.raises(NotFound):
         await retention.plan(pools, "leads")
+
+
+async def test_an_event_older_than_its_workspaces_policy_does_not_come_again(
+    pools: Pools, connection: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    acme = workspace(connection, "acme")
+    partition = store_events(connection, acme, months=5, rows=10)
+    await holds.set_policy(pools, "acme", "email_events", 4)
+    assert (await retention.run(pools, "email_events", folder=Folder(tmp_path))).rows_deleted == 10
+    assert count(connection, partition) == 0
+    ingest = """
+        SELECT stored, rejected, reasons FROM outreach.batch_update_email_status(jsonb_build_array(jsonb_build_object(
+            'event_key', 'key1', 'created_at', now() - %s::interval, 'event', 'delivered', 'provider', 'sendgrid')))
+    """
+    with connection.transaction():
+        connection.execute(f"SET LOCAL app.workspace_id = '{acme}'".encode())
+        assert connection.execute(ingest, ["5 months"]).fetchone() == (0, 1, {"too_old": 1})
+        assert connection.execute(ingest, ["3 months"]).fetchone() == (1, 0, {})

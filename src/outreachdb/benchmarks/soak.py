@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from psycopg import conninfo, sql
+from psycopg import conninfo
 
 from outreachdb import analytics, jobs, leads, segments
 from outreachdb.analytics import rollups, views
@@ -31,13 +31,12 @@ from outreachdb.benchmarks.measure import Result, scratch_database
 from outreachdb.campaigns import campaigns
 from outreachdb.config import Settings
 from outreachdb.db import migrate
-from outreachdb.db.pools import Pools, connect
+from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import Tenant
-from outreachdb.errors import Conflict, OutreachDBError
-from outreachdb.jobs import requests, runs
+from outreachdb.errors import OutreachDBError
+from outreachdb.jobs import registry, requests, runs
 from outreachdb.progress import Progress, silent
 from outreachdb.secrets import Keyring
-from outreachdb.storage.partitions import PartitionManager
 from outreachdb.tenancy import workspaces
 
 log = structlog.get_logger(__name__)
@@ -50,7 +49,6 @@ FILE_ROWS = 20_000
 AUDIENCE = "soak"
 LOCK_WAIT = 1.0  # seconds
 SLOWEST_LIMIT = 5.0  # seconds, of one request in a hundred
-KEEP_MONTHS = 14
 STOP_SECONDS = 120.0
 LEADS = """
     INSERT INTO outreach.leads (
@@ -67,15 +65,17 @@ DEFINITIONS: tuple[dict[str, Any], ...] = (
     {"all": [ENGLISH, {"field": "qualification_score", "op": "gte", "value": 70}]},
     {"field": "tags", "op": "has_any", "value": ["soak"]},
 )
-OLDEST = """
-    SELECT p.inhparent::regclass::text AS parent, c.relname AS partition
-    FROM pg_inherits AS p
-    JOIN pg_class AS c ON c.oid = p.inhrelid
-    WHERE c.relnamespace = 'parts'::regnamespace AND c.relkind = 'r' AND NOT p.inhdetachpending
-      AND right(c.relname, 7) < to_char(now() - %(keep)s * interval '1 month', 'YYYY_MM')
-    ORDER BY right(c.relname, 7), 1
-    LIMIT 1
+# At first nothing is old; each step of the soak makes a month older. One table is archived, the others are dropped.
+OLD_MONTHS = """
+    WITH registered AS (
+        UPDATE ops.partitioned_tables SET retention_months = %(months)s, archive = table_name = 'lead_activities'
+    )
+    INSERT INTO outreach.message_log (workspace_id, created_at)
+    SELECT 1 + n %% 2, now() - (n %% 600) * interval '1 day' FROM generate_series(1, 30000) AS n
 """
+OLDER = "UPDATE ops.partitioned_tables SET retention_months = greatest(retention_months - 1, 3)"
+MONTHS = 20
+LEAVE_EVERY = 15  # seconds
 
 
 @dataclass
@@ -113,6 +113,8 @@ async def _soak(url: str, folder: Path, minutes: int, seen: Seen, progress: Prog
     async with Pools(working) as pools, Pools(readers) as reading:
         progress("loading", 0)
         tenants = [await _prepared(pools, f"soak{number}") for number in range(WORKSPACES)]
+        async with pools.connection("admin") as connection:
+            await connection.execute(OLD_MONTHS, {"months": MONTHS})
         await jobs.publish(pools)
         stop = asyncio.Event()
         async with _worker(url, folder, seen):
@@ -259,20 +261,17 @@ def _refresh(pools: Pools, seen: Seen) -> Callable[[], Awaitable[None]]:
 
 
 def _drop_months(pools: Pools, seen: Seen) -> Callable[[], Awaitable[None]]:
-    """The oldest month of all tables leaves: detached beside its readers, then dropped."""
-    url = pools.url("admin")
-    manager = PartitionManager(url, pools.settings)
+    """The oldest month of every table leaves, as retention does it: detached beside its readers, then dropped."""
+    job = registry.find("retention")
+    assert job is not None  # noqa: S101 - a row of the registry
 
     async def drops() -> None:
-        await asyncio.sleep(10)
-        async with await connect(url, autocommit=True) as connection:
-            row = await (await connection.execute(OLDEST, {"keep": KEEP_MONTHS})).fetchone()
-            if row is None:
-                return
-            with contextlib.suppress(Conflict):  # an older transaction outlasts our patience: next time
-                await manager.detach(row["parent"].removeprefix("outreach."), row["partition"])
-                await connection.execute(sql.SQL("DROP TABLE parts.{}").format(sql.Identifier(row["partition"])))
-                seen.done["months dropped"] += 1
+        await asyncio.sleep(LEAVE_EVERY)
+        async with pools.connection("admin") as connection:
+            await connection.execute(OLDER)
+        done = await runs.perform(pools, job, driver="command")
+        seen.done["months dropped"] += (done.details or {}).get("dropped", 0)
+        seen.done["months archived"] += (done.details or {}).get("archived", 0)
 
     return drops
 

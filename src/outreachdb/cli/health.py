@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -143,11 +144,17 @@ async def _url() -> str:
 
 
 async def _watch(look: Callable[[], Awaitable[Report]], every: float) -> None:
-    """Draw the table anew at each look; Ctrl-C ends it without an error."""
-    with Live(console=stdout(), auto_refresh=False, transient=False) as screen:
+    """Draw the table anew at each look, below the last one where nobody watches a terminal; Ctrl-C ends it well."""
+    console = stdout()
+    with Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as screen:
         try:
             while True:
-                screen.update(terminal(await look()), refresh=True)
+                drawn = terminal(await look())
+                if screen is None:
+                    console.print(drawn)
+                    console.file.flush()
+                else:
+                    screen.update(drawn, refresh=True)
                 await asyncio.sleep(every)
         except asyncio.CancelledError:
             return

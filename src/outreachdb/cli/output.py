@@ -30,8 +30,12 @@ def emit(document: Mapping[str, Any], text: str | RenderableType) -> None:
     console = stdout()
     if isinstance(text, str):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
-    else:
+    elif sys.stdout.isatty():
         console.print(text)
+    else:  # a table fills its lines with spaces, which nobody wants in a file
+        with console.capture() as drawn:
+            console.print(text)
+        sys.stdout.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
@@ -57,15 +61,15 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 
 def cell(value: Any) -> str:
     """A value as people read it."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if value is None or isinstance(value, bool):
+        return {None: "", True: "yes", False: "no"}[value]
     if isinstance(value, int | float | Decimal):
         return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return json.dumps(value, default=plain_value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ", ".join(value)
+    return json.dumps(value, default=plain_value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
 
 
 def stdout() -> Console:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -35,6 +36,7 @@ class Pools:
         self.settings = settings
         self._fallback_url = fallback_url
         self._pools: dict[str, Pool] = {}
+        self._opening = asyncio.Lock()
 
     def url(self, workload: Workload) -> str:
         """The URL of a workload."""
@@ -47,20 +49,25 @@ class Pools:
         """The workload's pool, opened and checked on first use."""
         url = self.url(workload)
         if url not in self._pools:
-            await check_server(url, self.settings.connect_timeout)
-            pool: Pool = AsyncConnectionPool(
-                url,
-                connection_class=Connection,
-                kwargs=CONNECTION_DEFAULTS | {"connect_timeout": self.settings.connect_timeout},
-                min_size=0,
-                max_size=self.settings.pool_max,
-                timeout=30,
-                open=False,
-                name=workload,
-            )
-            await pool.open()
-            self._pools[url] = pool
+            async with self._opening:  # many may ask at once: one pool, or the others would never be closed
+                if url not in self._pools:
+                    self._pools[url] = await self._open(url, workload)
         return self._pools[url]
+
+    async def _open(self, url: str, workload: Workload) -> Pool:
+        await check_server(url, self.settings.connect_timeout)
+        pool: Pool = AsyncConnectionPool(
+            url,
+            connection_class=Connection,
+            kwargs=CONNECTION_DEFAULTS | {"connect_timeout": self.settings.connect_timeout},
+            min_size=0,
+            max_size=self.settings.pool_max,
+            timeout=30,
+            open=False,
+            name=workload,
+        )
+        await pool.open()
+        return pool
 
     @asynccontextmanager
     async def connection(self, workload: Workload = "web") -> AsyncIterator[Connection]:

@@ -4,7 +4,7 @@ SELECT outreach.ensure_partitions(r.table_name, span.first, span.last)
 FROM ops.partitioned_tables AS r
 JOIN ops.partitioned_tables AS e ON e.table_name = 'email_events'
 CROSS JOIN LATERAL (
-  SELECT greatest(%(first)s::timestamptz, now() - make_interval(months => coalesce(e.retention_months, 120)::integer)) AS first,
+  SELECT greatest(%(first)s::timestamptz, now() - make_interval(months => coalesce(e.retention_months, 120)::integer, days => e.retention_days::integer)) AS first,
          least(%(last)s::timestamptz, now() + interval '1 day') AS last
 ) AS span
 WHERE r.table_name IN ('email_events', 'lead_activities', 'message_log') AND span.first <= span.last;

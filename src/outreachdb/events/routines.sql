@@ -53,8 +53,13 @@ BEGIN
     END IF;
     -- A provider that was told "stored" does not report again.
     PERFORM outreach.commit_durably();
-    SELECT arrived - make_interval(months => coalesce(r.retention_months, 120)::integer) INTO horizon
+    -- Where the workspace keeps its events for less time, those that left must not come again and be counted twice.
+    SELECT arrived - least(
+               make_interval(months => coalesce(r.retention_months, 120)::integer, days => r.retention_days::integer),
+               make_interval(months => p.retention_months::integer))
+    INTO horizon
     FROM ops.partitioned_tables AS r
+    LEFT JOIN ops.workspace_retention AS p ON p.workspace_id = ws AND p.table_name = r.table_name
     WHERE r.table_name = 'email_events';
 
     -- The sends, month by month so that one partition is planned. OFFSET 0 makes it one look-up by key each, and (SELECT ws) keeps

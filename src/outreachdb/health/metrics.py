@@ -62,7 +62,7 @@ class Exporter:
         configuration: Configuration | None = None,
         *,
         settings: Settings | None = None,
-        seconds: float = 15,
+        seconds: float = 30,
     ) -> None:
         self._url = url
         self._settings = settings

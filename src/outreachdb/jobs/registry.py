@@ -139,22 +139,6 @@ JOBS: tuple[PeriodicJob, ...] = (
         15 * MINUTE,
         sql=_rows("analyze_hot_tables()"),
     ),
-    *(
-        PeriodicJob(
-            f"refresh_{view}",
-            schedule,
-            f"Brings the view {view} up to date, beside its readers.",
-            HOUR,
-            sql=_rows(f"refresh_{view}()"),
-        )
-        for view, schedule in (
-            ("campaign_performance", "*/30 * * * *"),
-            ("lead_analytics", "2,32 * * * *"),
-            ("campaign_analytics", "4 * * * *"),
-            ("email_deliverability_metrics", "6 */2 * * *"),
-            ("workspace_usage_analytics", "45 0 * * *"),
-        )
-    ),
     PeriodicJob(
         "snapshot_statistics",
         "50 * * * *",

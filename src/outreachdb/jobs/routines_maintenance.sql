@@ -73,7 +73,9 @@ BEGIN
     RETURN QUERY SELECT 'partitions', coalesce(sum(p.created), 0)::bigint, NULL::text
                  FROM outreach.create_monthly_partitions() AS p;
     RETURN QUERY SELECT 'statistics', outreach.analyze_hot_tables(), NULL::text;
-    RETURN QUERY SELECT 'old sends', c.deleted, NULL::text FROM outreach.cleanup_old_email_sends() AS c;
+    IF EXISTS (SELECT FROM ops.partitioned_tables AS r WHERE r.table_name = 'email_sends' AND r.retention_months IS NOT NULL) THEN
+        RETURN QUERY SELECT 'old sends', c.deleted, NULL::text FROM outreach.cleanup_old_email_sends() AS c;
+    END IF;
     RETURN QUERY SELECT 'old runs', outreach.forget_old_runs(), NULL::text;
     RETURN QUERY SELECT 'leases of checks', outreach.release_check_leases(), NULL::text;
     RETURN QUERY SELECT 'vacuum', 0::bigint, format('VACUUM (ANALYZE, SKIP_LOCKED) %s', v.table_name)

@@ -23,15 +23,17 @@ RETURN ARRAY(
     GROUP BY t.tag
     ORDER BY min(t.place));
 
--- A cell's tags: split at comma, semicolon and bar. In double quotes stands a tag that holds one of these, as in CSV.
+-- A cell's tags: split at comma, semicolon, bar and, as Google Contacts writes them, at " ::: ", with "* " before its own groups. In
+-- double quotes stands a tag that holds one of these, as in CSV.
 CREATE OR REPLACE FUNCTION outreach.split_tags(p_text text) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
     WHEN outreach.given(p_text) IS NULL THEN '{}'::text[]
-    WHEN strpos(p_text, '"') = 0 THEN outreach.distinct_tags(string_to_array(translate(p_text, ';|', ',,'), ','))
+    WHEN strpos(p_text, '"') = 0 AND strpos(p_text, ':::') = 0 AND strpos(p_text, '* ') = 0
+        THEN outreach.distinct_tags(string_to_array(translate(p_text, ';|', ',,'), ','))
     ELSE outreach.distinct_tags(ARRAY(
-        SELECT coalesce(replace(m.found[1], '""', '"'), m.found[2])
-        FROM regexp_matches(p_text || ',', '\s*(?:"((?:[^"]|"")*)"\s*|([^,;|]*))[,;|]', 'g') WITH ORDINALITY AS m (found, place)
+        SELECT coalesce(replace(m.found[1], '""', '"'), regexp_replace(m.found[2], '^\* ', ''))
+        FROM regexp_matches(p_text || ',', '\s*(?:"((?:[^"]|"")*)"\s*|((?:[^,;|:]|:(?!::))*))(?:[,;|]|:::)', 'g') WITH ORDINALITY AS m (found, place)
         ORDER BY m.place))
 END;
 
@@ -40,7 +42,7 @@ CREATE OR REPLACE FUNCTION outreach.joined_tags(p_tags text[]) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (
     SELECT string_agg(
-        CASE WHEN t.tag ~ '[,;|]|^"' OR outreach.given(t.tag) IS NULL THEN '"' || replace(t.tag, '"', '""') || '"' ELSE t.tag END,
+        CASE WHEN t.tag ~ '[,;|]|:::|^"|^\* ' OR outreach.given(t.tag) IS NULL THEN '"' || replace(t.tag, '"', '""') || '"' ELSE t.tag END,
         ',' ORDER BY t.place)
     FROM unnest(p_tags) WITH ORDINALITY AS t (tag, place));
 

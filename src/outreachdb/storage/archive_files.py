@@ -47,13 +47,15 @@ class Folder:
     def prepare(self, file: str) -> Path:
         """Make the folders of a file; its path."""
         path = self.place(file)
-        for folder in (self.path, path.parent):
-            try:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError as error:
-                raise InvalidInput(
-                    f"archives can't be put in {self.path}: {error.strerror}", hint="set OUTREACHDB_ARCHIVE_FOLDER"
-                ) from None
+        try:
+            # The home's own mode is its server's affair.
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (self.path, path.parent):
+                folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(
+                f"archives can't be put in {self.path}: {error.strerror}", hint="set OUTREACHDB_ARCHIVE_FOLDER"
+            ) from None
         return path
 
 

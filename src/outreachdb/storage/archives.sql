@@ -18,7 +18,7 @@ SELECT r.table_name FROM ops.partitioned_tables AS r ORDER BY r.table_name;
 -- Those with a range; an end that is open comes as infinity, which no datetime holds: such a partition is left alone.
 SELECT p.qualified AS name, p.detaching, p.range_from AS range_start, p.range_to AS range_end,
        coalesce(nullif(pg_stat_get_live_tuples(p.partition), 0), greatest(c.reltuples, 0)::bigint) AS rows,
-       pg_total_relation_size(p.partition) AS bytes
+       pg_total_relation_size(p.partition) AS bytes, pg_relation_size(p.partition) = 0 AS empty
 FROM ops.partitions_of(ops.partitioned_relation(%(table_name)s)) AS p
 JOIN pg_class AS c ON c.oid = p.partition
 WHERE isfinite(p.range_from) AND isfinite(p.range_to)
@@ -102,7 +102,8 @@ ORDER BY k.conname;
 -- name: parent
 SELECT c.oid::bigint AS oid, format('%%I.%%I', n.nspname, c.relname) AS parent, pg_get_userbyid(c.relowner) AS owner, a.attname AS key,
        format_type(a.atttypid, NULL) AS key_type,
-       CASE n.nspname WHEN 'outreach' THEN 'parts' ELSE n.nspname END AS target
+       CASE n.nspname WHEN 'outreach' THEN 'parts' ELSE n.nspname END AS target, c.relrowsecurity AS secured,
+       EXISTS (SELECT FROM pg_attribute AS w WHERE w.attrelid = c.oid AND w.attname = 'workspace_id') AS of_workspaces
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_partitioned_table AS p ON p.partrelid = c.oid

@@ -38,7 +38,7 @@ from outreachdb.storage.archive_files import Folder
 from outreachdb.storage.columns import SETTINGS, Column
 from outreachdb.storage.copying import table_out
 from outreachdb.storage.fingerprints import Fingerprint
-from outreachdb.storage.leaving import Partition, freeze, names, partition_of, partitions_of, reasons_to_stay
+from outreachdb.storage.leaving import Partition, freeze, held, names, partition_of, partitions_of, reasons_to_stay
 from outreachdb.version import __version__
 
 T = TypeVar("T")
@@ -120,8 +120,8 @@ async def archive(
 async def archive_older(
     pools: Pools, table: str, before: datetime, *, folder: Folder | None = None, progress: Progress = silent
 ) -> list[Left]:
-    """Archive every partition of a table that ends at or before an instant; raises Conflict before anything is done."""
-    chosen = [each for each in await partitions_of(pools, table) if each.range_end <= before]
+    """Archive every partition with rows that ends at or before an instant; raises Conflict before anything is done."""
+    chosen = [each for each in await partitions_of(pools, table) if each.range_end <= before and not each.empty]
     for each in chosen:
         keeping = await reasons_to_stay(pools, table, each)
         if keeping:
@@ -134,12 +134,22 @@ async def finish(pools: Pools, record: Archive, *, folder: Folder | None = None,
     folder = folder or Folder.of(pools.settings)
     async with _alone(pools, record):
         record = await _again(pools, record)
+        await _refuse_held(pools, record)
         if not record.leaving:
             await freeze(pools, record.table_name, record.range_start, record.range_end)
             await _detach(pools, record)
         record = await _again(pools, record)
         url = pools.url("admin")
         return await in_thread(lambda stop: _leave(url, record, folder, progress, stop))
+
+
+async def _refuse_held(pools: Pools, record: Archive) -> None:
+    """A hold may have come since the archive was begun; the rows stay where they are until it goes."""
+    async with session(pools, role=OWNER, workload="admin", doing="looking for legal holds") as owner:
+        name = record.leaving or record.partition_name
+        keeping = await held(owner, record.table_name, name, record.range_start, record.range_end)
+    if keeping:
+        raise Conflict(f"{record.partition_name} stays: {'; '.join(keeping)}")
 
 
 async def under_way(pools: Pools, table: str | None = None) -> list[Archive]:

@@ -13,6 +13,7 @@ from outreachdb.errors import InvalidInput, NotFound
 from outreachdb.tenancy import workspaces
 
 Q = Queries("outreachdb.storage", "retention.sql")
+ARCHIVES = Queries("outreachdb.storage", "archives.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ async def set_policy(pools: Pools, workspace: str, table: str, months: int | Non
     """Let a workspace keep a table's rows for so many months, or for ever; raises NotFound, InvalidInput."""
     if months is not None and not 1 <= months <= 1200:
         raise InvalidInput("a policy is counted in 1 to 1200 months, or for ever")
-    await _known(pools, table)
+    await _known(pools, table, of_workspaces=True)
     found = await workspaces.show(pools, workspace)
     async with session(pools, role=TRUSTED_ROLE, workload="admin", doing="setting a retention policy") as trusted:
         await trusted.execute(Q.set_policy, {"workspace_id": found.id, "table_name": table, "months": months})
@@ -110,7 +111,10 @@ async def policies(pools: Pools) -> list[Policy]:
         return [Policy(**row) for row in await trusted.all(Q.policies)]
 
 
-async def _known(pools: Pools, table: str) -> None:
+async def _known(pools: Pools, table: str, *, of_workspaces: bool = False) -> None:
     async with session(pools, role=TRUSTED_ROLE, workload="admin", doing=f"looking up {table}") as trusted:
         if await trusted.one(Q.registered_table, {"table_name": table}) is None:
             raise NotFound(f"{table} is not a partitioned table of ours", hint="outreachdb partitions list")
+        parent = await trusted.one(ARCHIVES.parent, {"table_name": table})
+        if of_workspaces and not (parent and parent["of_workspaces"]):
+            raise InvalidInput(f"{table} has no column workspace_id", hint="set its retention for all")

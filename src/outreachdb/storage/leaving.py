@@ -29,6 +29,7 @@ class Partition:
     range_end: datetime
     rows: int
     bytes: int
+    empty: bool
 
 
 def names(qualified: str) -> tuple[str, str]:
@@ -77,14 +78,23 @@ async def keepers(owner: Session, table: str, partition: Partition) -> list[str]
         waiting = await owner.value(pending)
         if waiting:
             found.append(f"{waiting} sends are not done")
+    return found + await held(owner, table, partition.name, partition.range_start, partition.range_end)
+
+
+async def held(owner: Session, table: str, qualified: str, start: datetime, end: datetime) -> list[str]:
+    """The holds and longer policies alone, asked of a partition or of a table that was one."""
+    parent = await owner.one(ARCHIVES.parent, {"table_name": table})
+    given = {"table_name": table, "range_start": start, "range_end": end}
+    found = []
     for row in await owner.all(Q.keeping, given):
-        if row["workspace_id"] is None or await _has_rows(owner, partition, row["workspace_id"]):
+        number = row["workspace_id"]
+        if number is None or (parent and parent["of_workspaces"] and await _has_rows(owner, qualified, number)):
             found.append(row["reason"])
     return found
 
 
-async def _has_rows(owner: Session, partition: Partition, workspace_id: int) -> bool:
+async def _has_rows(owner: Session, qualified: str, workspace_id: int) -> bool:
     query = sql.SQL("SELECT EXISTS (SELECT FROM {} AS r WHERE r.workspace_id = {})").format(
-        sql.SQL(partition.name), sql.Literal(workspace_id)
+        sql.SQL(qualified), sql.Literal(workspace_id)
     )
     return bool(await owner.value(query))

@@ -81,6 +81,8 @@ class _Parent:
     key: str
     key_type: str
     target: str
+    secured: bool
+    of_workspaces: bool
 
 
 def _restore(url: str, record: Archive, folder: Folder, progress: Progress, stop: Stopping) -> Restored:
@@ -153,6 +155,9 @@ def _load(
             loose, sql.SQL(parent.parent)
         )
     )
+    if parent.secured and parent.target != "parts":
+        # As the parent's other partitions: its schema may be open to those whom only the parent's policies hold back.
+        work.execute(sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(loose))
     with archive_files.open_file(path) as file:
         copy_in(work, loose, columns, archive_files.tables(path, file, stop.asked))
     progress("loaded", record.row_count or 0, record.row_count)

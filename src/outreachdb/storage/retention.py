@@ -151,7 +151,9 @@ async def _whole(pools: Pools, table: dict[str, Any], partitions: list[Partition
             if each.range_end > table["cut"]:
                 continue
             reasons = await keepers(owner, table["table_name"], each)
-            action: Action = "keep" if reasons else "archive" if table["archive"] else "drop"
+            # A partition that never had a row leaves without a file.
+            whole = table["archive"] and not each.empty
+            action: Action = "keep" if reasons else "archive" if whole else "drop"
             steps.append(
                 Step(
                     action,
@@ -161,7 +163,7 @@ async def _whole(pools: Pools, table: dict[str, Any], partitions: list[Partition
                     each.range_end,
                     each.rows,
                     each.bytes,
-                    reasons=tuple(reasons),
+                    reasons=tuple(reasons) or (("it is empty",) if each.empty else ()),
                 )
             )
     return steps
@@ -255,17 +257,21 @@ async def _drop(pools: Pools, step: Step) -> int:
     connection = await connect(pools.url("admin"), autocommit=True)
     async with connection:
         qualified = await detaching.detach(connection, step.table, step.partition)
-        return await archiving.in_thread(lambda stop: _drop_table(pools.url("admin"), step.table, qualified, stop))
+        return await archiving.in_thread(lambda stop: _drop_table(pools.url("admin"), step, qualified, stop))
 
 
-def _drop_table(url: str, table: str, qualified: str, stop: archiving.Stopping) -> int:
+def _drop_table(url: str, step: Step, qualified: str, stop: archiving.Stopping) -> int:
     with archiving.opened(url, stop) as work:
         name = sql.SQL(qualified)
         archiving.act_as_owner_of(work, name)
+        work.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(name))
         row = work.execute(sql.SQL("SELECT count(*) AS rows FROM {}").format(name)).fetchone()
-        archiving.drop(work, name, table)
+        rows = int(row["rows"]) if row else 0
+        if rows and "it is empty" in step.reasons:
+            raise Conflict(f"{qualified} was empty and has {rows} rows now", hint="it is detached; attach it again")
+        archiving.drop(work, name, step.table)
         work.commit()
-    return int(row["rows"]) if row else 0
+    return rows
 
 
 @asynccontextmanager

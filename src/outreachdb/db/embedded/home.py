@@ -24,7 +24,7 @@ FORMAT = 1
 MARKER = "outreachdb.json"
 # What the engine keeps here even where the database is another: its lock, its key (and an unfinished one), demo files,
 # the pooler, backups, settings as they were before `tune`.
-OURS = ("lock", "secret.key", ".secret.key", "demo", "pooling", "backups", "tuning")
+OURS = ("archives", "lock", "secret.key", ".secret.key", "demo", "pooling", "backups", "tuning")
 SUN_PATH = 107  # bytes of a socket's path that Linux takes (sockaddr_un), its closing zero not counted
 
 

@@ -6,10 +6,13 @@ and reserved domains (``.test``, ``.invalid``, ``.local``, ``localhost``, ``.oni
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from email_validator import EmailNotValidError, validate_email
 
+# Two of these in a cell: "ann@x.org; bo@x.org", and " ::: " between them as Google writes it.
+_SEVERAL = re.compile(r"[^\s@,;|:<>]+@[^\s@,;|:<>]+\.[^\s@,;|:<>]+")
 Verdict = tuple[str, str | None, str | None]  # the cell; the address to store; what is wrong with it
 
 
@@ -22,6 +25,8 @@ def verdict(given: str, bare: str) -> Verdict:
     try:
         found = validate_email(bare, check_deliverability=False)
     except EmailNotValidError as error:
+        if len(_SEVERAL.findall(bare)) > 1:
+            return given, None, "several addresses in one cell"
         return given, None, f"not an e-mail address: {error}".rstrip(".")
     plain = bare.isascii() and "xn--" not in bare.lower()
     return given, bare if plain else found.normalized, None

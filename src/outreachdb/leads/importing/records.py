@@ -189,7 +189,7 @@ def _number(value: float | Decimal) -> str:
 
 
 def _quoted(text: str) -> str:
-    special = text.startswith('"') or any(mark in text for mark in ",;|")
+    special = text.startswith(('"', "* ")) or any(mark in text for mark in (",", ";", "|", ":::"))
     return '"' + text.replace('"', '""') + '"' if special else text
 
 

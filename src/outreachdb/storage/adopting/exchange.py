@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from psycopg import errors as pg
@@ -46,13 +47,22 @@ async def exchange(connection: Connection, shape: Shape, progress: Progress) -> 
         await preparing.end_autovacuum(connection, shape)
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 3.0)
-    row = await one(connection, "SELECT %(t)s::regclass::text AS name", {"t": shape.retired})
-    retired: str | None = row["name"] if row else None
-    if shape.plan.drop_old:
-        await preparing.briefly(connection, shape, lambda: _run(connection, [f"DROP TABLE {shape.retired}"]))
-        retired = None
+    retired = await _retire(connection, shape)
     await connection.execute(sql.SQL("ANALYZE {}").format(sql.SQL(shape.qualified)))
     return blocked, retired
+
+
+async def _retire(connection: Connection, shape: Shape) -> str | None:
+    """Drop the old table, or its foreign keys, which would go on refusing to let go of rows elsewhere."""
+    row = await one(connection, "SELECT %(t)s::regclass::text AS name", {"t": shape.retired})
+    if shape.plan.drop_old:
+        await preparing.briefly(connection, shape, lambda: _run(connection, [f"DROP TABLE {shape.retired}"]))
+        return None
+    for key in await rows(connection, Q.foreign_keys, {"oid": shape.oid}):
+        name = sql.Identifier(key["name"]).as_string()
+        dropped = [f"ALTER TABLE {shape.retired} DROP CONSTRAINT {name}"]
+        await preparing.briefly(connection, shape, partial(_run, connection, dropped))
+    return row["name"] if row else None
 
 
 async def _attempt(connection: Connection, shape: Shape) -> float:

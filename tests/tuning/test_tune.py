@@ -101,7 +101,8 @@ def test_workloads_differ() -> None:
 @pytest.mark.parametrize(
     ("value", "unit", "same"),
     [("6GB", "8kB", "786432"), ("16384kB", "kB", "16384"), ("15min", "s", "900"), ("0.90", None, "0.9"),
-     ("128MB", "MB", "128"), ("on", None, "on"), ("lz4", None, "lz4"), ("2min", "ms", "120000"), ("12037MB", "8kB", "1540736"), ("7999kB", "8kB", "1000")],
+     ("128MB", "MB", "128"), ("on", None, "on"), ("lz4", None, "lz4"), ("2min", "ms", "120000"),
+     ("12037MB", "8kB", "1540736"), ("7999kB", "8kB", "1000")],
 )  # fmt: skip
 def test_values_compare_as_the_server_keeps_them(value: str, unit: str | None, same: str) -> None:
     assert in_unit(value, unit) == same

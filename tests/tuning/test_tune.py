@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,8 @@ def test_settings_fit_every_situation(situation: Situation) -> None:
     assert settings["random_page_cost"] == ("4" if situation.machine.disk == "hdd" else "1.1")
     assert ("effective_io_concurrency" in settings) == (situation.major < 18)
     assert all(each.why for each in fit(situation))
+    paged = ("shared_buffers", "effective_cache_size")
+    assert all(_bytes(settings[name]) % 8192 == 0 for name in paged), "the server would round it"
 
 
 def test_workloads_differ() -> None:
@@ -98,7 +101,8 @@ def test_workloads_differ() -> None:
 @pytest.mark.parametrize(
     ("value", "unit", "same"),
     [("6GB", "8kB", "786432"), ("16384kB", "kB", "16384"), ("15min", "s", "900"), ("0.90", None, "0.9"),
-     ("128MB", "MB", "128"), ("on", None, "on"), ("lz4", None, "lz4"), ("2min", "ms", "120000")],
+     ("128MB", "MB", "128"), ("on", None, "on"), ("lz4", None, "lz4"), ("2min", "ms", "120000"),
+     ("12037MB", "8kB", "1540736"), ("7999kB", "8kB", "1000")],
 )  # fmt: skip
 def test_values_compare_as_the_server_keeps_them(value: str, unit: str | None, same: str) -> None:
     assert in_unit(value, unit) == same
@@ -148,11 +152,25 @@ def test_what_is_proposed_names_its_reasons_and_the_sources_values(own: Embedded
 def test_proposals_are_proven_before_they_are_offered(own: EmbeddedServer) -> None:
     proof = asyncio.run(tuning.prove(_proposed(own.url("postgres"))))
     assert (proof.how, proof.version.split(".")[0]) == ("started", "18")
+    odd = asyncio.run(tuning.prove(_proposed(own.url("postgres"), Given(7 * GB + 12345, 3, "ssd"))))
+    assert odd.how == "started"
     larger = _proposed(own.url("postgres"), Given(4096 * GB, 512, "ssd"))
     proof = asyncio.run(tuning.prove(larger))
     assert (proof.how, proof.why_not_started) == ("ranges", "the server's machine has more memory than this one")
     with pytest.raises(ServerError, match="max_connections = 9999999 is outside of what the server takes"):
         asyncio.run(tuning.prove(_proposed(own.url("postgres"), Given(8 * GB, 4, connections=9_999_999))))
+
+
+def test_the_embedded_server_starts_with_what_is_proposed_for_it() -> None:
+    """As people run it, on this very machine: there is nothing to change."""
+    with tempfile.TemporaryDirectory(prefix="odb-", dir="/tmp") as folder:
+        Path(folder).chmod(0o711)
+        server = EmbeddedServer(Path(folder) / "home")
+        try:
+            proposal = _proposed(str(server.start().url), Given())
+            assert (proposal.local, proposal.changing) == (True, ())
+        finally:
+            server.destroy()
 
 
 def test_applied_and_reverted_exactly(own: EmbeddedServer, tmp_path: Path) -> None:

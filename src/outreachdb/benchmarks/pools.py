@@ -72,7 +72,9 @@ async def run_pools(url: str, _leads: int = 0, progress: Progress = silent) -> l
             results = []
             for number, (name, script, options) in enumerate(_cases(one, request)):
                 progress(name, number, 4)
-                results += await _pair(program, name, [*options, f"--file={script}"], direct, pooled)
+                results += await _pair(
+                    program, name, [*options, f"--time={SECONDS}", f"--file={script}"], direct, pooled
+                )
             progress("more clients than the server takes", 3, 4)
             return results + await _crowd(program, request, direct, pooled)
 
@@ -108,7 +110,7 @@ async def _pair(program: Path, name: str, options: list[str], direct: str, poole
 
 async def _bench(program: Path, options: list[str], url: str) -> Told:
     target, environment = without_password(url)
-    said = await run([program, "--no-vacuum", "--jobs=2", f"--time={SECONDS}", *options, target], environment)
+    said = await run([program, "--no-vacuum", "--jobs=2", *options, target], environment)
     rate = re.search(r"tps = ([\d.]+)", said)
     latency = re.search(r"latency average = ([\d.]+) ms", said)
     if rate is None or latency is None:
@@ -129,7 +131,7 @@ async def _crowd(program: Path, script: Path, direct: str, pooled: str) -> list[
         for connection in held:
             await connection.close()
     await asyncio.sleep(0.5)
-    told = await _bench(program, [f"--client={MANY}", f"--file={script}"], pooled)
+    told = await _bench(program, [f"--client={MANY}", "--transactions=10", f"--file={script}"], pooled)
     return [
         Result(f"{MANY} clients at once, direct: refused", float(refused), "clients"),
         Result(f"{MANY} clients at once, through the pooler: refused", 0.0, "clients", None, 0),

@@ -179,11 +179,11 @@ def _others(_given: Situation) -> Iterator[Fitted]:
 
 
 def size(number: int) -> str:
-    """Bytes as a configuration file has them: the largest unit that loses nothing above 1 kB."""
-    for unit, name in ((GB, "GB"), (MB, "MB")):
-        if number >= unit and number % unit == 0:
-            return f"{number // unit}{name}"
-    return f"{number // KB}kB"
+    """Bytes as a configuration file has them, in whole megabytes from 16 MB on: the server counts in pages of 8 kB."""
+    if number < 16 * MB:
+        return f"{number // KB}kB"
+    whole = number // MB
+    return f"{whole // 1024}GB" if whole % 1024 == 0 else f"{whole}MB"
 
 
 def _clamp(value: int, low: int, high: int) -> int:

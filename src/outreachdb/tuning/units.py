@@ -21,7 +21,8 @@ def in_unit(value: str, unit: str | None) -> str:
         if given in factors:
             own = re.fullmatch(r"(\d*)([A-Za-z]+)", unit)
             if own is not None and own[2] in factors:
-                return _plain(str(number * factors[given] / (int(own[1] or 1) * factors[own[2]])))
+                exact = number * factors[given] / (int(own[1] or 1) * factors[own[2]])
+                return _plain(str(round(exact) if factors is BYTES else exact))  # as the server rounds
     return value
 
 

@@ -319,7 +319,7 @@ CREATE MATERIALIZED VIEW analytics.campaign_performance AS
  SELECT workspace_id,
     (split_part(key, ':'::text, 1))::bigint AS campaign_id,
     (split_part(key, ':'::text, 2))::integer AS step,
-    split_part(key, ':'::text, 3) AS variant,
+    COALESCE("substring"(key, '^[^:]+:[^:]+:(.*)$'::text), ''::text) AS variant,
     scheduled_count,
     sent_count,
     delivered_count,

@@ -216,3 +216,21 @@ async def test_view_lag(ground: Ground, workspace: int) -> None:
     found = await step(ground, "view_lag", {}, *(refreshed(*each) for each in times))
     assert statuses(found) == ["not applicable", "green", "yellow", "red"]
     assert found[-1].evidence["views"] == {"often": 6.0, "seldom": 0.8, "daily": 0.8}
+
+
+@pytest.mark.slow
+async def test_large_tables_are_sampled(ground: Ground, workspace: int) -> None:
+    """Beyond 5,000 pages a sample stands for all: within a tenth of what is there."""
+    ground.do("TRUNCATE outreach.companies CASCADE")
+    ground.do(
+        "INSERT INTO outreach.companies (workspace_id, name, website_url, last_crawled_at) "
+        f"SELECT {workspace}, n || repeat(md5(n::text), 30), 'https://acme.example', "
+        "CASE n % 4 WHEN 0 THEN NULL WHEN 1 THEN '2020-01-01' ELSE now() END FROM generate_series(1, 60000) AS n"
+    )
+    assert ground.do("SELECT pg_relation_size('outreach.companies') > 6000 * 8192")
+    waiting, stale = await ground.look("queue_crawl"), await ground.look("crawl_staleness")
+    assert waiting.evidence["sampled"]
+    assert waiting.value == pytest.approx(30_000, rel=0.1)
+    assert stale.value == pytest.approx(100 / 3, rel=0.1)
+    assert "from a sample" in stale.summary
+    ground.do("TRUNCATE outreach.companies CASCADE")

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from outreachdb.cli.main import main
 from outreachdb.db.embedded import EmbeddedServer
+from outreachdb.db.pools import Connection
 from outreachdb.errors import InvalidInput, UsageError
 from outreachdb.health import configuration, report
 from outreachdb.health.checkbook import checks
@@ -70,6 +72,24 @@ async def test_a_check_that_takes_too_long_costs_itself_only(database_url: str) 
     assert found["connections"].status == "green"
     with pytest.raises(UsageError, match="there is no check nonsense"):
         await report.check(database_url, only=["nonsense"])
+
+
+async def test_no_lock_outlives_its_check(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever detaches a partition waits for one check, not for all of them."""
+    seen: list[int] = []
+    run = report._run
+
+    async def look(connection: Connection, *rest: Any) -> report.Result:
+        result = await run(connection, *rest)
+        query = "SELECT count(*) AS n FROM pg_locks WHERE pid = pg_backend_pid() AND relation = %s::regclass"
+        row = await (await connection.execute(query, ["outreach.email_sends"])).fetchone()
+        seen.append((row or {})["n"])
+        return result
+
+    monkeypatch.setattr(report, "_run", look)
+    found = await report.check(database_url, only=["queue_sends", "queue_expired_leases", "connections"])
+    assert found["queue_sends"].status == "green"
+    assert seen == [0, 0, 0]
 
 
 def test_headers_are_whole() -> None:
@@ -134,6 +154,7 @@ def test_the_command(database_url: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert run(capsys, "health", "-d", "postgresql://127.0.0.1:1/none")[0] == 1
 
 
+@pytest.mark.slow
 def test_watching_ends_with_ctrl_c(database_url: str) -> None:
     command = [sys.executable, "-m", "outreachdb", "health", "-d", database_url, "--watch", "--every", "0.2"]
     command += ["--check", "connections"]

@@ -137,8 +137,8 @@ def test_what_queries_did_survives_resets_and_eviction(used: Ground) -> None:
     scan(used, 10)
     with psycopg.connect(used.url) as connection:
         exact = connection.info.server_version >= 170000
-    # Before PostgreSQL 17 nothing tells an entry that came back from one that went on.
-    assert calls(used) == (24 if exact else 18)
+    # Before PostgreSQL 17 only figures that fell tell an entry that came back from one that went on.
+    assert calls(used) in ({24} if exact else {18, 24})
 
 
 def test_no_secret_and_no_flood_in_the_history_of_queries(used: Ground) -> None:

@@ -80,6 +80,7 @@ def test_the_page_ends_what_sits_in_a_transaction(troubled: Ground, capsys: pyte
             idle.execute("SELECT 1")
 
 
+@pytest.mark.slow
 def test_slow_queries(troubled: Ground, capsys: pytest.CaptureFixture[str]) -> None:
     troubled.do("SELECT public.pg_stat_statements_reset()", *["SELECT pg_sleep(0.11), 'slow one'"] * 20)
     seen = Reader(troubled.url, capsys).follow("Slow queries")

@@ -1,8 +1,3 @@
--- name: totals
-SELECT clock.as_of, t.kind, t.total, t.people
-FROM (SELECT statement_timestamp() AS as_of) AS clock
-LEFT JOIN outreach.rollup_totals(%(grain)s, %(key)s) AS t ON true;
-
 -- name: fold
 SELECT outreach.fold_rollup_deltas(%(limit)s);
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from outreachdb.campaigns import campaigns
-from outreachdb.db.queries import Queries
-from outreachdb.db.tenant import Session, Tenant
-
-Q = Queries("outreachdb.analytics")
+from outreachdb.analytics import reports
+from outreachdb.analytics.reports import Report
+from outreachdb.db.tenant import Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,53 +56,17 @@ class WorkspaceStats:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class _Totals:
-    as_of: datetime
-    total: dict[str, int]
-    people: dict[str, int]
-
-    def counts(self, *kinds: str) -> dict[str, int]:
-        """Totals of the kinds, 0 where nothing happened."""
-        return {kind: self.total.get(kind, 0) for kind in kinds}
-
-
 async def campaign(tenant: Tenant, name_or_id: str | int) -> CampaignStats:
     """Counts of a campaign: an int is an id, a text a name (its latest run) or else an id; raises NotFound."""
-    found = await campaigns.find(tenant, name_or_id)
-    async with tenant.session(doing="reading campaign statistics") as open_session:
-        totals = await _read(open_session, "campaign", str(found.id))
-    return CampaignStats(
-        campaign_id=found.id,
-        name=found.name,
-        as_of=totals.as_of,
-        unique_opened=totals.people.get("opened", 0),
-        unique_clicked=totals.people.get("clicked", 0),
-        **totals.counts(
-            "scheduled", "sent", "delivered", "opened", "clicked", "replied", "bounced", "complained", "unsubscribed"
-        ),
-    )
+    report = await reports.campaign(tenant, name_or_id)
+    return CampaignStats(**_only(CampaignStats, report))
 
 
 async def workspace(tenant: Tenant) -> WorkspaceStats:
     """Counts of the whole workspace."""
-    async with tenant.session(doing="reading workspace statistics") as open_session:
-        totals = await _read(open_session, "workspace", "")
-    return WorkspaceStats(
-        workspace=tenant.name,
-        as_of=totals.as_of,
-        **totals.counts(
-            "scheduled", "sent", "delivered", "opened", "clicked", "replied", "bounced", "complained", "unsubscribed"
-        ),
-    )
+    return WorkspaceStats(**_only(WorkspaceStats, await reports.workspace(tenant)))
 
 
-async def _read(open_session: Session, grain: str, key: str) -> _Totals:
-    """One statement, so that a fold in between can't be seen half."""
-    rows = await open_session.all(Q.totals, {"grain": grain, "key": key})
-    counted = [row for row in rows if row["kind"] is not None]
-    return _Totals(
-        rows[0]["as_of"],
-        {row["kind"]: row["total"] for row in counted},
-        {row["kind"]: row["people"] for row in counted},
-    )
+def _only(wanted: type[CampaignStats | WorkspaceStats], report: Report) -> dict[str, Any]:
+    known = report.about | report.totals | {"as_of": report.as_of}
+    return {each.name: known[each.name] for each in fields(wanted)}

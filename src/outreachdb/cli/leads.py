@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="A CSV file with a header line.")],
+    file: Annotated[Path, typer.Argument(help="The file, its columns named by a header; - is standard input.")],
     maps: Annotated[list[str] | None, typer.Option("--map", help="COLUMN=FIELD, or COLUMN=custom.NAME.")] = None,
     saved_mapping: Annotated[
         str, typer.Option("--mapping", help="A saved mapping; auto: the one saved for these columns; none.")
@@ -45,7 +45,7 @@ def import_(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")] = False,
     background: Background = False,
 ) -> None:
-    """Import leads from a CSV file."""
+    """Import leads from a file: CSV and its kin, a workbook, JSON lines, Parquet, compressed or not."""
     mapping = dict(_pair(given) for given in maps or [])
     if background:
         if dry_run:

@@ -165,7 +165,8 @@ async def _run(
     # Statistics hide from the planner how few rows there are; queues are large, and their indexes are the way.
     loops = "off" if each.faults or each.uses else "on"
     try:
-        async with connection.transaction():
+        # Rolled back, so that the locks of one check are not held to the end of all.
+        async with connection.transaction(force_rollback=True):
             await connection.execute(f"SET LOCAL enable_nestloop = {loops}".encode())
             measured = await each.measure(connection, given, settings) if each.measure is not None else None
             statement = each.statement(given, seen.extensions, measured)

@@ -80,7 +80,7 @@ JOIN (
 CAMPAIGN_PERFORMANCE = f"""
 CREATE MATERIALIZED VIEW analytics.campaign_performance AS
 SELECT n.workspace_id, split_part(n.key, ':', 1)::bigint AS campaign_id, split_part(n.key, ':', 2)::integer AS step,
-    split_part(n.key, ':', 3) AS variant, {NAMED}, {RATES}
+    coalesce(substring(n.key, '^[^:]+:[^:]+:(.*)$'), '') AS variant, {NAMED}, {RATES}
 FROM (
     SELECT c.workspace_id, c.key, {COUNTS}
     FROM ({CURRENT.format(grain="step")} UNION ALL {CURRENT.format(grain="variant")}) AS c

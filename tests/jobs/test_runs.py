@@ -32,12 +32,15 @@ class Gate:
 
 
 async def test_every_job_of_the_registry_runs(
-    own_pools: Pools, ask_own: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    own_pools: Pools, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """What a row of the registry names is there, in the database or in Python, and does its work on an empty schema."""
     monkeypatch.setitem(own_pools.settings.values, "home", tmp_path)  # type: ignore[arg-type]
     # One month leaves, not all that are old.
-    await ask_own("UPDATE ops.partitioned_tables SET retention_months = CASE table_name WHEN 'audit_log' THEN 19 END")
+    async with own_pools.connection("admin") as connection:
+        await connection.execute(
+            "UPDATE ops.partitioned_tables SET retention_months = CASE table_name WHEN 'audit_log' THEN 19 END"
+        )
     await publish(own_pools)
     for job in JOBS:
         if job.run is not None:

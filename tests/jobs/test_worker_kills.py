@@ -126,8 +126,9 @@ CASES: dict[str, Case] = {
     ),
     # What is scheduled is no event, so a recount has nothing to say of it.
     "reconcile_rollups": Case(
-        f"INSERT INTO analytics.rollups (workspace_id, grain, key, kind, day, total, people)"
-        f" VALUES ({WS}, 'campaign', '1', 'scheduled', timezone('UTC', now())::date, 7, 7)",
+        "INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, people)"
+        f" VALUES ({WS}, 'campaign', '1', 'scheduled', timezone('UTC', now())::date, 7, 7);"
+        f" BEGIN; SET LOCAL app.workspace_id = 1; SELECT outreach.fold_rollup_deltas(); COMMIT",
         lock("analytics.rollups"),
         "SELECT NOT EXISTS (SELECT FROM analytics.rollup_drifts)",
     ),

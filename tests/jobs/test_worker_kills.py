@@ -97,7 +97,7 @@ CASES: dict[str, Case] = {
         "SELECT status = 'failed' FROM outreach.imports",
     ),
     "learn_search_words": Case(
-        "DELETE FROM outreach.search_words; UPDATE outreach.imports SET finished_at = now() - interval '10 minutes'",
+        "DELETE FROM outreach.search_words; UPDATE outreach.imports SET words_pending = true",
         lock("outreach.search_words", "SHARE"),
         "SELECT count(*) = 1 FROM outreach.search_words WHERE word = 'lovelace'",
     ),

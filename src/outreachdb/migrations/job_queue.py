@@ -48,10 +48,10 @@ def create(op: Operations, version: str) -> None:
     op.execute(f"COMMENT ON SCHEMA {SCHEMA} IS 'procrastinate {version}'")
     op.execute(f"SET LOCAL search_path = {SCHEMA}")
     # The marks are for the lint of migrations, which judges our own SQL only.
-    op.execute(f"-- procrastinate: {version}\n{text};\n-- procrastinate: end")
-    op.execute(_PIN)
     # The library's own index on the key is partial (jobs in hand): pruning a worker would read all jobs.
-    op.execute(f"CREATE INDEX ix_procrastinate_jobs_worker_id ON {SCHEMA}.procrastinate_jobs (worker_id)")
+    index = f"CREATE INDEX ix_procrastinate_jobs_worker_id ON {SCHEMA}.procrastinate_jobs (worker_id)"
+    op.execute(f"-- procrastinate: {version}\n{text};\n{index};\n-- procrastinate: end")
+    op.execute(_PIN)
     op.execute("SET LOCAL search_path = public")
 
 

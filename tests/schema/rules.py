@@ -134,7 +134,7 @@ def base(table: str, parents: Parents) -> Row:
         "analytics.rollup_drifts": {"grain": "campaign", "key": "1", "kind": "sent"},
     }
     others: dict[str, Row] = {
-        "workspaces": {"name": "acme"},
+        "workspaces": {"name": "of the rules"},
         "ops.alerts": {"check_name": "disk", "level": "red"},
         "ops.alert_messages": {"channel": "hook", "check_name": "disk", "event": "firing"},
         "ops.daily_figures": {"kind": "table", "name": "t", "day": date(2026, 3, 1), "value": 1},

@@ -62,8 +62,8 @@ async def guard(session: Session, tenant: Tenant, definition: Jsonb, *, confirme
     if expected.milliseconds > budget:
         raise TooCostly(
             f"the segment would take about {expected.milliseconds / 1000:,.1f} s, the budget is {budget / 1000:,.1f} s",
-            hint="confirm it (--yes), ask for an estimate (--estimate), see `outreachdb segment explain`, or leave an export "
-            "or action to a worker (--background)",
+            hint="confirm it (--yes), ask for an estimate (--estimate), see `outreachdb segment explain`, or leave an "
+            "export or action to a worker (--background)",
             estimate=expected.milliseconds,
             budget=budget,
         )

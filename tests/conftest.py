@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -24,6 +25,8 @@ from outreachdb.db.tenant import Tenant
 from outreachdb.secrets import Keyring
 from outreachdb.tenancy import workspaces
 
+# A shell's background job ignores Ctrl-C, and so would every process that a test starts and stops that way.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 MAJOR = os.environ.get("OUTREACHDB_TEST_POSTGRES", "18")
 BINARIES = {"18": None, "15": Path("/usr/lib/postgresql/15/bin")}
 TEMPLATE = "migrated"

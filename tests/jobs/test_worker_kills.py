@@ -142,7 +142,10 @@ CASES: dict[str, Case] = {
         "SELECT 1", lock("ops.alerts", "EXCLUSIVE"), "SELECT count(*) > 0 FROM ops.alerts"
     ),
     "retention": Case(
-        "UPDATE ops.partitioned_tables SET archive = table_name IN ('email_events', 'outreach.email_events')",
+        # A month without rows would leave without a file.
+        "UPDATE ops.partitioned_tables SET archive = table_name IN ('email_events', 'outreach.email_events');"
+        " INSERT INTO outreach.email_events (workspace_id, event_key, created_at, event, provider)"
+        f" SELECT {WS}, 'old' || n, now() - interval '15 months', 'opened', 'brevo' FROM generate_series(1, 50) AS n",
         lock("ops.partition_archives", "EXCLUSIVE"),
         "SELECT NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'parts'::regnamespace AND relkind = 'r'"
         " AND relname ~ '^email_events' AND right(relname, 7) < to_char(now() - interval '14 months', 'YYYY_MM'))",
@@ -262,7 +265,8 @@ def until(admin: psycopg.Connection[Any], question: str, seconds: float = 120) -
     state = admin.execute(
         "SELECT a.state, a.wait_event_type, a.query FROM pg_stat_activity AS a WHERE a.datname = current_database()"
     ).fetchall()
-    pytest.fail(f"never true: {question}\n{state}")
+    failed = admin.execute("SELECT job, status, error FROM ops.maintenance_runs WHERE status <> 'succeeded'").fetchall()
+    pytest.fail(f"never true: {question}\n{state}\n{failed}")
 
 
 WAITING = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())"

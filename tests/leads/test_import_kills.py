@@ -69,7 +69,8 @@ CONTENT = {
         FROM outreach.import_rejects AS r WHERE workspace_id = %(ws)s""",
     "import_changes": """SELECT before - '{id,workspace_id,company_id,created_at,updated_at}'::text[]
         FROM outreach.import_changes WHERE workspace_id = %(ws)s""",
-    "imports": """SELECT to_jsonb(i) - ('{id,workspace_id,attempts}'::text[]
+    # words_pending: words are learned after the commit, by the next import or a job where a kill came between.
+    "imports": """SELECT to_jsonb(i) - ('{id,workspace_id,attempts,words_pending}'::text[]
                                          || '{started_at,finished_at,first_lead_id,last_lead_id}'::text[])
         FROM outreach.imports AS i WHERE workspace_id = %(ws)s AND status IN ('done', 'undone')""",
 }

@@ -146,7 +146,17 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'outreachdb jobs list';
     END IF;
     IF NOT pg_try_advisory_xact_lock(k.space, k.key) FROM outreach.job_lock(v_job.lock) AS k THEN
-        RETURN 'busy';
+        IF v_job.lock = v_job.name THEN
+            RETURN 'busy';
+        END IF;
+        -- Others share the lock (views are refreshed one at a time): wait for a turn, as nobody asks again before the next tick.
+        BEGIN
+            SET LOCAL lock_timeout = '5min';
+            PERFORM pg_advisory_xact_lock(k.space, k.key) FROM outreach.job_lock(v_job.lock) AS k;
+        EXCEPTION WHEN lock_not_available THEN
+            RETURN 'busy';
+        END;
+        SET LOCAL lock_timeout = 0;
     END IF;
     v_run := outreach.open_run(p_job, 'pg_cron', true);
     IF v_run IS NULL THEN

@@ -138,6 +138,7 @@ AS $$
 DECLARE
     v_job ops.scheduled_jobs;
     v_run bigint;
+    v_patience constant text := current_setting('lock_timeout');
     v_rows bigint;
 BEGIN
     SELECT * INTO v_job FROM ops.scheduled_jobs AS j WHERE j.name = p_job;
@@ -156,7 +157,7 @@ BEGIN
         EXCEPTION WHEN lock_not_available THEN
             RETURN 'busy';
         END;
-        SET LOCAL lock_timeout = 0;
+        PERFORM set_config('lock_timeout', v_patience, true);
     END IF;
     v_run := outreach.open_run(p_job, 'pg_cron', true);
     IF v_run IS NULL THEN

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from psycopg import sql
 
 from outreachdb.db.tenant import Session, Tenant
@@ -29,6 +30,7 @@ from outreachdb.leads.importing.runs import Claim, Source
 from outreachdb.leads.importing.settling import settle, settling
 from outreachdb.progress import Progress
 
+log = structlog.get_logger(__name__)
 LARGE = 20_000  # changed rows that make the planner's statistics worth renewing
 
 
@@ -68,13 +70,21 @@ class Attempt:
         return claim, counts
 
     async def _follow_up(self, changed: int) -> None:
-        """What makes searches and plans fit the new rows; nothing is lost where it is cut short."""
+        """What makes searches and plans fit the new rows.
+
+        The import is committed: a step that fails is told in the log and fails no import. A job learns the words, and
+        autovacuum does the rest.
+        """
         tenant = self._work.tenant
         # Words also where nothing changed: an import that was killed before may wait for it.
         steps: list[Coroutine[Any, Any, Any]] = [runs.learn_words(tenant)]
         if changed >= LARGE:
             steps += [runs.renew_statistics(tenant), settle(tenant)]
-        await asyncio.gather(*steps)
+        for ended in await asyncio.gather(*steps, return_exceptions=True):
+            if isinstance(ended, OutreachDBError):
+                log.warning("a step after the import failed", reason=ended.detail)
+            elif isinstance(ended, BaseException):
+                raise ended
 
     async def rehearse(self, reader: RowReader, first: Block) -> Counts:
         """Do everything, then take all of it back."""

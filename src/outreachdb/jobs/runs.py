@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -191,6 +191,17 @@ async def locked(pools: Pools, lock: str) -> AsyncIterator[Connection | None]:
             yield connection if taken else None
         except psycopg.Error as error:
             raise from_database(error, doing=f"running {lock}") from error
+        finally:
+            await _give_back(connection)
+
+
+async def _give_back(connection: Connection) -> None:
+    """Release the lock before the session ends: the server notices a closed connection a moment later.
+
+    Without it whoever asked at once found the job busy; a session that is gone has given its locks back.
+    """
+    with suppress(psycopg.Error):
+        await connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 async def _value(connection: Connection, query: str, values: dict[str, Any] | None = None) -> Any:

@@ -191,6 +191,31 @@ FROM (
 ) AS c
 WHERE f.domain IS NULL AND f.name IS NOT NULL AND c.name_key = f.name_key
 
+-- name: hold_leads
+-- No foreign key of leads and no trigger can appear while we hold this; see nothing_else_is_asked.
+LOCK TABLE outreach.leads IN ROW EXCLUSIVE MODE
+
+-- name: nothing_else_is_asked
+-- Whether an insert asks for nothing but a workspace and a company, fires no trigger of somebody's own, and the login may
+-- say that they need not be asked for.
+SELECT has_parameter_privilege(session_user, 'session_replication_role', 'SET')
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
+                    WHERE t.tgrelid = 'outreach.leads'::regclass AND NOT t.tgisinternal)
+    AND ARRAY(SELECT k.conname::text FROM pg_catalog.pg_constraint AS k
+              WHERE k.contype = 'f' AND k.conrelid = 'outreach.leads'::regclass ORDER BY k.conname)
+        = ARRAY['fk_leads_company', 'fk_leads_workspace']
+
+-- name: hold_references
+-- Lock the workspace and all companies of the rows as their foreign keys would; whether all are there.
+SELECT EXISTS (SELECT FROM outreach.workspaces AS w WHERE w.id = %(workspace_id)s FOR KEY SHARE)
+    AND (SELECT count(*)
+         FROM (SELECT FROM outreach.companies AS c
+               WHERE c.workspace_id = (SELECT %(workspace_id)s::bigint)
+                 AND c.id IN (SELECT f.company_id FROM {firms} AS f)
+               ORDER BY c.id
+               FOR KEY SHARE) AS held)
+        = (SELECT count(DISTINCT f.company_id) FROM {firms} AS f)
+
 -- name: insert_leads
 -- A suppressed address arrives with the status that its suppression asks for.
 WITH made AS (

@@ -15,6 +15,7 @@ from outreachdb.db.tenant import Session
 from outreachdb.leads.importing import judging, policy
 from outreachdb.leads.importing.cells import Cells
 from outreachdb.leads.importing.fields import ColumnMap
+from outreachdb.leads.importing.foreign_keys import asked_before
 from outreachdb.leads.importing.policy import OnConflict
 from outreachdb.progress import Progress, silent
 
@@ -202,7 +203,8 @@ class Merge:
             keys = (await self._counted())["keys"]
             missing = keys - inserted - await self._value("count_matched")
             if missing:
-                inserted += await self._insert_once(missing)
+                async with asked_before(self._session, await self._references_held()):
+                    inserted += await self._insert_once(missing)
             if inserted + await self._value("count_matched") >= keys:
                 break
             await self._do("forget_match")
@@ -211,6 +213,14 @@ class Merge:
             await self._do("refuse_unplaced", id_column=self._id_column)
             await self._store_rejects()
         return inserted
+
+    async def _references_held(self) -> bool:
+        """Whether all that new leads refer to is there and stays, so that no foreign key need ask for it row by row.
+
+        Two foreign keys cost 7 of some 60 us that a row takes.
+        """
+        await self._do("hold_leads")
+        return bool(await self._value("nothing_else_is_asked") and await self._value("hold_references"))
 
     async def _insert_once(self, missing: int) -> int:
         """Insert without looking for conflicts, which costs a tenth less; where there is one after all, with."""

@@ -11,9 +11,10 @@ from typing import Any, LiteralString
 from psycopg import sql
 
 from outreachdb.db.queries import Queries
-from outreachdb.db.tenant import TRUSTED_ROLE, Row, Session, Tenant
+from outreachdb.db.tenant import Row, Session, Tenant
 from outreachdb.errors import Conflict, NotFound, OutreachDBError
 from outreachdb.leads.importing import policy, runs
+from outreachdb.leads.importing.foreign_keys import asked_before
 from outreachdb.leads.importing.merging import M, page_step
 from outreachdb.progress import Progress, silent
 
@@ -178,23 +179,14 @@ class _Undo:
         """
         total = await self._unkept("created")
         asked = bool(total) and await self._session.value(U.nothing_else_refers)
-        if asked:
-            await self._checks("replica")
         removed = 0
-        for part in parts:
-            self._progress("removing", removed, total)
-            if part["first_created"] is not None:
-                removed += await self._do("remove_created", part)
+        async with asked_before(self._session, asked):
+            for part in parts:
+                self._progress("removing", removed, total)
+                if part["first_created"] is not None:
+                    removed += await self._do("remove_created", part)
         self._progress("removing", removed, total)
-        if asked:
-            await self._checks("origin")
         return removed
-
-    async def _checks(self, role: LiteralString) -> None:
-        """Whether statements fire the triggers of foreign keys ("origin") or not ("replica")."""
-        await self._session.execute("SET LOCAL ROLE NONE")
-        await self._session.execute(sql.SQL("SET LOCAL session_replication_role = {}").format(sql.SQL(role)))
-        await self._session.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(TRUSTED_ROLE)))
 
     async def _restore(self, parts: Sequence[Row]) -> int:
         total = await self._unkept("updated")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from outreachdb.config import WORKLOADS, Settings
 from outreachdb.db import revision
@@ -13,9 +14,11 @@ from outreachdb.db.embedded import EmbeddedServer
 from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import UsageError
-from outreachdb.leads.room import Leads
 from outreachdb.secrets import Keyring
 from outreachdb.tenancy import workspaces
+
+if TYPE_CHECKING:  # whoever opens the engine for something else starts without the reading of files
+    from outreachdb.leads.room import Leads
 
 
 class OutreachDB:
@@ -45,6 +48,8 @@ class OutreachDB:
     @cached_property
     def leads(self) -> Leads:
         """Imports, for applications: ``await db.leads.import_file("contacts.csv", workspace="acme")``."""
+        from outreachdb.leads.room import Leads  # noqa: PLC0415  (see above)
+
         return Leads(self._tenant_of)
 
     async def _tenant_of(self, workspace: str | Tenant | None) -> Tenant:

@@ -10,6 +10,8 @@ from outreachdb.db import migrate
 from outreachdb.db.migrating.session import MigrationSession
 from outreachdb.db.models import Base
 from outreachdb.db.rooms import import_models
+from outreachdb.leads.models import Lead
+from outreachdb.leads.vocabulary import COMPUTED, LEAD_COLUMNS
 
 ALL_RULES = """
 SELECT n.nspname || '.' || c.relname || '.' || k.conname, k.contype::text
@@ -23,6 +25,12 @@ KINDS = {
     sqlalchemy.PrimaryKeyConstraint: "p",
     sqlalchemy.UniqueConstraint: "u",
 }
+
+
+def test_the_names_of_a_lead_s_columns_are_those_of_its_model():
+    columns = Lead.__table__.columns
+    assert list(LEAD_COLUMNS.items()) == [(column.name, column.type.python_type) for column in columns]
+    assert {column.name for column in columns if column.computed is not None} == COMPUTED
 
 
 def test_models_are_what_the_migrations_make(migrated, settings):

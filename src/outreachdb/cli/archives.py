@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group
@@ -13,9 +13,11 @@ from outreachdb.cli.context import app_call, options, settings, tenant_call
 from outreachdb.cli.output import emit, table
 from outreachdb.cli.progress import bar
 from outreachdb.errors import UsageError
-from outreachdb.storage import archiving, checking, querying, restoring
-from outreachdb.storage.archive_files import Folder
 from outreachdb.storage.spans import instant_before
+
+if TYPE_CHECKING:  # Arrow and DuckDB, which `partitions list` starts without
+    from outreachdb.storage.archive_files import Folder
+    from outreachdb.storage.archiving import Left
 
 TableName = Annotated[str, typer.Argument(metavar="TABLE", help="A registered table, see `partitions list`.")]
 FolderOption = Annotated[Path | None, typer.Option("--folder", help="Where archives lie; default is the setting.")]
@@ -44,6 +46,8 @@ def archive(
         return
     if name is None or (partition is None) == (older_than is None):
         raise UsageError("what is to be archived?", hint="give TABLE PARTITION, or TABLE --older-than '18 months'")
+    from outreachdb.storage import archiving
+
     before = instant_before(older_than) if older_than else None
     with bar("archive") as progress:
         left = app_call(
@@ -62,6 +66,8 @@ def archives(
     name: Annotated[str | None, typer.Argument(metavar="TABLE", help="Of one table only.")] = None,
 ) -> None:
     """List what is archived, with the state of each."""
+    from outreachdb.storage import archiving
+
     found = app_call(lambda db: archiving.archives(db.pools, name))
     rows = [
         (
@@ -89,6 +95,8 @@ def restore(
     """Bring archived partitions back, compared with what was archived, with their constraints and indexes."""
     if (partition is None) == (archive_id is None):
         raise UsageError("what is to come back?", hint="give TABLE PARTITION, or TABLE --archive ID")
+    from outreachdb.storage import restoring
+
     with bar("restore") as progress:
         done = app_call(
             lambda db: restoring.restore(
@@ -113,6 +121,8 @@ def query(
     place = _place(folder)
     if all_workspaces and options.workspace:
         raise UsageError("either -w or --all-workspaces")
+    from outreachdb.storage import querying
+
     if all_workspaces:
         answer = app_call(lambda db: querying.query_all(db.pools, statement, since=first, until=last, folder=place))
     else:
@@ -128,6 +138,8 @@ def query(
 
 
 def _verify(name: str | None, partition: str | None, folder: Path | None) -> None:
+    from outreachdb.storage import checking
+
     with bar("verify") as progress:
         checked = app_call(
             lambda db: checking.verify(db.pools, name, partition, folder=_place(folder), progress=progress)
@@ -138,9 +150,11 @@ def _verify(name: str | None, partition: str | None, folder: Path | None) -> Non
         raise typer.Exit(1)
 
 
-async def _one(work: object) -> list[archiving.Left]:
+async def _one(work: object) -> list[Left]:
     return [await work]  # type: ignore[misc]
 
 
 def _place(folder: Path | None) -> Folder:
+    from outreachdb.storage.archive_files import Folder
+
     return Folder.of(settings(), folder)

@@ -51,7 +51,7 @@ def launch(
     if background:
         if at is not None:
             raise UsageError("--at is done by a worker anyway; leave out --background")
-        from outreachdb.jobs import requests  # noqa: PLC0415  (others start without it)
+        from outreachdb.jobs import requests  # others start without it
 
         queued(context.tenant_call(lambda tenant: requests.launch(tenant, campaign, check=not force)))
         return

@@ -50,7 +50,7 @@ def import_(
     if background:
         if dry_run:
             raise UsageError("a dry run changes nothing; it runs at once")
-        from outreachdb.jobs import requests  # noqa: PLC0415  (others start without it)
+        from outreachdb.jobs import requests  # others start without it
 
         queued(
             tenant_call(

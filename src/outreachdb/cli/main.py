@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -20,45 +20,88 @@ from outreachdb.version import __version__
 WITH_VALUE = {"-d": "database_url", "--database-url": "database_url", "-w": "workspace", "--workspace": "workspace"}
 
 
-# Which file has a command: a command's own imports are enough to run it (all of them take a second).
+class Entry(NamedTuple):
+    """The file that has a command, and the command's line on the first help page."""
+
+    file: str
+    help: str
+
+
+# A command's own imports are enough to run it, and none are needed to list them: all together take seconds. What a line
+# says stands at its command as well, for the command's own help; a test compares.
 COMMANDS = {
-    "advise": "advise",
-    "backup": "backup",
-    "bench": "bench",
-    "campaign": "campaigns",
-    "constraints": "migrate",
-    "demo": "demo",
-    "down": "server",
-    "events": "events",
-    "health": "health",
-    "import": "leads",
-    "imports": "leads",
-    "inbox": "events",
-    "jobs": "jobs",
-    "key": "keys",
-    "leads": "search",
-    "metrics": "health",
-    "migrate": "migrate",
-    "partitions": "partitions",
-    "pool": "pool",
-    "restore": "backup",
-    "retention": "retention",
-    "segment": "segments",
-    "send": "sending",
-    "serve": "serve",
-    "stats": "stats",
-    "status": "server",
-    "suppress": "leads",
-    "tune": "tune",
-    "up": "server",
-    "webhook": "events",
-    "worker": "jobs",
-    "workspace": "workspaces",
+    "advise": Entry(
+        "advise", "Look at a database, change nothing, and say what to mend, with the statements and their way back."
+    ),
+    "backup": Entry(
+        "backup",
+        "Back up the database into a new folder, with a manifest of what is in it. The secret key is not part of it.",
+    ),
+    "bench": Entry("bench", "Measure on a scratch database: ours, the limit and the ratio, all from this run."),
+    "campaign": Entry("campaigns", "Campaigns: a segment, a sequence of messages, mailboxes."),
+    "constraints": Entry("migrate", "The rules of tables that had rows before the rules came."),
+    "demo": Entry("demo", "Take generated leads the whole path: import, segment, launch, SMTP, webhooks, analytics."),
+    "down": Entry(
+        "server",
+        "Stop the embedded PostgreSQL server; the data stays. The next command that needs it starts it again.",
+    ),
+    "events": Entry("events", "Delivery events from providers."),
+    "health": Entry("health", "What keeps well, what gets tight, what is wrong; in green, yellow and red."),
+    "import": Entry(
+        "leads", "Import leads from a file: CSV and its kin, a workbook, JSON lines, Parquet, compressed or not."
+    ),
+    "imports": Entry("leads", "Imports: what they did, what they rejected."),
+    "inbox": Entry("events", "Mailboxes of your own, read for replies and reports."),
+    "jobs": Entry("jobs", "Periodic jobs and background jobs: list, run, history."),
+    "key": Entry("keys", "API keys of a workspace."),
+    "leads": Entry("search", "Leads: search, show, why."),
+    "metrics": Entry(
+        "health", "Print the metrics in Prometheus' text format, as /metrics of `outreachdb serve` gives them."
+    ),
+    "migrate": Entry("migrate", "Bring the database's schema up to date."),
+    "partitions": Entry("partitions", "Tables divided by time: what is there, what lies ahead."),
+    "pool": Entry("pool", "PgBouncer: one pool for each workload in front of the server."),
+    "restore": Entry(
+        "backup", "Restore a backup into a database that is not there yet or empty; a copy of a cluster into a new home."
+    ),
+    "retention": Entry("retention", "How long rows stay, and letting the old ones leave."),
+    "segment": Entry("segments", "Segments: leads that meet a definition."),
+    "send": Entry("sending", "Sending: hand out due sends and deliver them by SMTP."),
+    "serve": Entry("serve", "Serve webhooks and /health over HTTP until stopped."),
+    "stats": Entry("stats", "What happened, exact as of now."),
+    "status": Entry("server", "Show whether the embedded PostgreSQL server runs, and its URL."),
+    "suppress": Entry("leads", "Addresses and domains that are never mailed."),
+    "tune": Entry(
+        "tune",
+        "Fit the server's settings to its machine: as they are, as they should be, why; tried before they are shown.",
+    ),
+    "up": Entry("server", "Start the embedded PostgreSQL server; nothing happens if it runs already."),
+    "webhook": Entry("events", "Addresses to which providers report."),
+    "worker": Entry(
+        "jobs", "Run periodic and background jobs until stopped (Ctrl-C, SIGTERM); start as many of these as you like."
+    ),
+    "workspace": Entry("workspaces", "Workspaces: tenants that can't see each other."),
 }
 
 
 def build(command: str | None = None) -> typer.Typer:
-    """The application with one command, or with all where none is known by that name (for help and its errors)."""
+    """The application with one command, or with all of them."""
+    app = _application()
+    files = {COMMANDS[command].file} if command is not None else {entry.file for entry in COMMANDS.values()}
+    for file in sorted(files):
+        importlib.import_module(f"outreachdb.cli.{file}").register(app)
+    return app
+
+
+def outline() -> typer.Typer:
+    """The application by the names of its commands alone: for the first help page and for a name that is none."""
+    app = _application()
+    for name, entry in COMMANDS.items():
+        app.command(name, help=entry.help)(_not_loaded)
+    return app
+
+
+def _application() -> typer.Typer:
     app = typer.Typer(
         name="outreachdb",
         no_args_is_help=True,
@@ -68,10 +111,18 @@ def build(command: str | None = None) -> typer.Typer:
         epilog="-d, -w and --json may stand anywhere on the line.",
     )
     app.callback()(root)
-    modules = {COMMANDS[command]} if command in COMMANDS else set(COMMANDS.values())
-    for module in sorted(modules):
-        importlib.import_module(f"outreachdb.cli.{module}").register(app)
     return app
+
+
+def _not_loaded() -> None:
+    """Stands for a command on the help page; one that is called is loaded."""
+
+
+def _chosen(name: str | None) -> typer.Typer:
+    """What a line needs that begins with ``name``; a shell that asks how to complete one may need any command."""
+    if "_OUTREACHDB_COMPLETE" in os.environ:
+        return build()
+    return build(name) if name in COMMANDS else outline()
 
 
 def root(
@@ -116,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.stdout.write(f"outreachdb {__version__}\n")
             sys.exit(0)
         logs.configure(settings())
-        build(rest[0] if rest else None)(rest, standalone_mode=True)
+        _chosen(rest[0] if rest else None)(rest, standalone_mode=True)
     except OutreachDBError as error:
         sys.exit(fail(error))
     except BrokenPipeError:

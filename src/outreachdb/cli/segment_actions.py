@@ -37,7 +37,7 @@ def apply(  # noqa: PLR0913, PLR0917  (each is an option of the command line)
     background: Background = False,
 ) -> None:
     """Do something to every lead of a segment; `segment undo` takes it back."""
-    from outreachdb.cli.segments import chosen, who  # noqa: PLC0415  (that file registers this one)
+    from outreachdb.cli.segments import chosen, who  # that file registers this one
 
     action = _action(add_tag, remove_tag, set_, suppress, delete)
     segment = chosen(name, where)
@@ -47,7 +47,7 @@ def apply(  # noqa: PLR0913, PLR0917  (each is an option of the command line)
             raise UsageError(f"{found.count:,} leads would be changed", hint="confirm it with --yes, or try --dry-run")
         typer.confirm(f"{action.kind.replace('_', ' ')} for {found.count:,} leads?", abort=True, err=True)
     if background and not dry_run:
-        from outreachdb.jobs import requests  # noqa: PLC0415  (others start without it)
+        from outreachdb.jobs import requests  # others start without it
 
         queued(tenant_call(lambda tenant: requests.action(tenant, segment, action, by=who())))
         return

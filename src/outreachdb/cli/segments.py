@@ -206,7 +206,7 @@ def export(
     """Write all leads of a segment with all their fields to a file."""
     segment = chosen(name, where)
     if background:
-        from outreachdb.jobs import requests  # noqa: PLC0415  (others start without it)
+        from outreachdb.jobs import requests  # others start without it
 
         queued(
             tenant_call(
@@ -302,7 +302,7 @@ def _field(lead: Row, column: str) -> Any:
 
 
 def _meaning(meant: dict[str, Any]) -> list[str]:
-    from outreachdb.segments import wording  # noqa: PLC0415  (only here)
+    from outreachdb.segments import wording  # only here
 
     return wording.definition_in_words(meant)
 

@@ -1,4 +1,7 @@
-"""Jobs that go through the workspaces; one that fails doesn't keep the others waiting."""
+"""Jobs that go through the workspaces; one that fails doesn't keep the others waiting.
+
+What a job needs is imported when it runs: who only lists the jobs starts without their rooms.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,12 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from outreachdb.analytics import rollups, views
 from outreachdb.db.pools import Pools
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, Row, Tenant, session
 from outreachdb.errors import OutreachDBError
-from outreachdb.events import inboxes
 from outreachdb.jobs.outcome import Done
-from outreachdb.leads import importing
 from outreachdb.secrets import Keyring
-from outreachdb.sending import schedule
-from outreachdb.sending.dispatch import LEASE
-from outreachdb.sending.ledger import Ledger
 
 Q = Queries("outreachdb.jobs")
 log = structlog.get_logger(__name__)
@@ -25,16 +22,22 @@ log = structlog.get_logger(__name__)
 
 async def fold_rollups(pools: Pools) -> Done:
     """Fold the deltas of every workspace that has any."""
+    from outreachdb.analytics import rollups
+
     return Done(await rollups.fold_all(pools))
 
 
 async def score_leads(pools: Pools) -> Done:
     """Bring the scores of engagement up to date; the number of leads whose score changed."""
+    from outreachdb.analytics import views
+
     return Done((await views.score(pools)).rows or 0)
 
 
 async def reconcile_rollups(pools: Pools) -> Done:
     """Compare some days of every workspace with a recount; what differs is somebody's to look at."""
+    from outreachdb.analytics import rollups
+
     found = await rollups.reconcile_all(pools)
     if found.drifted:
         raise OutreachDBError(
@@ -46,6 +49,7 @@ async def reconcile_rollups(pools: Pools) -> Done:
 
 async def launch_due_campaigns(pools: Pools) -> Done:
     """Launch what was planned for now; what can't be launched is logged and stays planned."""
+    from outreachdb.sending import schedule
 
     async def launch(tenant: Tenant) -> int:
         return len(await schedule.launch_due(tenant))
@@ -55,6 +59,8 @@ async def launch_due_campaigns(pools: Pools) -> Done:
 
 async def release_lost_sends(pools: Pools) -> Done:
     """Clear up after workers that died with sends in their hands."""
+    from outreachdb.sending.dispatch import LEASE
+    from outreachdb.sending.ledger import Ledger
 
     async def release(tenant: Tenant) -> int:
         row = await Ledger(tenant, LEASE).release_expired()
@@ -65,6 +71,8 @@ async def release_lost_sends(pools: Pools) -> Done:
 
 async def match_late_events(pools: Pools) -> Done:
     """Find the sends of events that were faster than the log of their messages; how many."""
+    from outreachdb.sending.dispatch import LEASE
+    from outreachdb.sending.ledger import Ledger
 
     async def match(tenant: Tenant) -> int:
         return await Ledger(tenant, LEASE).match_late_events()
@@ -74,6 +82,8 @@ async def match_late_events(pools: Pools) -> Done:
 
 async def poll_inboxes(pools: Pools) -> Done:
     """Read what is new; a problem with one inbox is noted there and doesn't fail the job."""
+    from outreachdb.events import inboxes
+
     keyring = Keyring.load(pools.settings)
 
     async def poll(tenant: Tenant) -> int:
@@ -84,6 +94,7 @@ async def poll_inboxes(pools: Pools) -> Done:
 
 async def end_dead_imports(pools: Pools) -> Done:
     """Mark imports whose process died; listing them does it."""
+    from outreachdb.leads import importing
 
     async def end(tenant: Tenant) -> int:
         await importing.listed(tenant, 1)
@@ -94,6 +105,8 @@ async def end_dead_imports(pools: Pools) -> Done:
 
 async def learn_search_words(pools: Pools) -> Done:
     """Learn the words of imports that were killed before they came to it; the number of words that are new."""
+    from outreachdb.leads import importing
+
     return Done(await importing.learn_all_words(pools))
 
 

@@ -1,4 +1,7 @@
-"""What people ask to be done in the background: put in, looked at, cancelled, tried again."""
+"""What people ask to be done in the background: put in, looked at, cancelled, tried again.
+
+Who only looks starts without the queue.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from psycopg.types.json import Jsonb
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Session, Tenant
 from outreachdb.errors import Conflict, NotFound
-from outreachdb.jobs import queue
 
 Q = Queries("outreachdb.jobs")
 Kind = Literal["action", "export", "import", "launch"]
@@ -51,6 +53,8 @@ class Background:
 
 async def submit(tenant: Tenant, kind: Kind, title: str, arguments: Mapping[str, Any]) -> Background:
     """Put a job into the queue; a worker (`outreachdb worker`) does it."""
+    from outreachdb.jobs import queue
+
     values = {"workspace_id": tenant.workspace_id, "kind": kind, "title": title, "arguments": Jsonb(dict(arguments))}
     async with queue.opened(tenant.pools) as app, tenant.trusted(doing=f"queueing the {kind}") as session:
         background_id = await session.value(Q.add_background, values)
@@ -79,6 +83,8 @@ async def cancel(tenant: Tenant, background_id: int) -> Background:
     found = await find(tenant, background_id)
     if found.status in FINAL:
         raise Conflict(f"job {background_id} has {found.status} already")
+    from outreachdb.jobs import queue
+
     async with queue.opened(tenant.pools) as app:
         if found.queue_id is not None:
             await app.job_manager.cancel_job_by_id_async(found.queue_id, abort=True, delete_job=True)
@@ -90,6 +96,8 @@ async def cancel(tenant: Tenant, background_id: int) -> Background:
 
 async def retry(tenant: Tenant, background_id: int) -> Background:
     """Put a job that failed or was cancelled into the queue again; raises NotFound, or Conflict for any other."""
+    from outreachdb.jobs import queue
+
     found = await find(tenant, background_id)
     values = {"workspace_id": tenant.workspace_id, "id": background_id}
     async with queue.opened(tenant.pools) as app, tenant.trusted(doing="queueing a job again") as session:

@@ -17,7 +17,6 @@ from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, Row, session
 from outreachdb.errors import OutreachDBError, from_database
 from outreachdb.jobs.outcome import Done
-from outreachdb.storage import retention
 from outreachdb.storage.partitions import PartitionManager
 
 Q = Queries("outreachdb.jobs")
@@ -48,6 +47,8 @@ async def maintain_partitions(pools: Pools) -> Done:
 
 async def retain(pools: Pools) -> Done:
     """Let leave what is past its retention; a partition that can't leave fails the job and holds up no other."""
+    from outreachdb.storage import retention  # with the archives' libraries: who lists the jobs starts without them
+
     done = await retention.run(pools)
     if done.failed:
         raise OutreachDBError(f"{len(done.failed)} partitions could not leave: {done.failed[0]}")

@@ -23,21 +23,7 @@ from outreachdb.db.models import (
     tenant_key,
     workspace_key,
 )
-
-LEAD_STATUSES = (
-    "new",
-    "verified",
-    "contacted",
-    "replied",
-    "qualified",
-    "converted",
-    "unsubscribed",
-    "bounced",
-    "archived",
-)
-EMAIL_FLAGS = ("disposable", "role")
-EMAIL_STATUSES = ("unchecked", "valid", "risky", "invalid", "unknown")
-SUPPRESSION_REASONS = ("unsubscribed", "bounced", "complained", "blocked", "erased", "imported", "manual")
+from outreachdb.leads.vocabulary import EMAIL_STATUSES, LEAD_STATUSES, SUPPRESSION_REASONS
 
 # The sources' pattern also took white space and control characters; ours refuses both.
 EMAIL_SHAPE = r"^[^@\s[:cntrl:]]+@[^@\s[:cntrl:]]+\.[^@\s[:cntrl:]]+$"

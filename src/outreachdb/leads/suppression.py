@@ -10,7 +10,7 @@ from pathlib import Path
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Row, Session, Tenant
 from outreachdb.errors import InvalidInput, UsageError
-from outreachdb.leads.models import SUPPRESSION_REASONS
+from outreachdb.leads.vocabulary import SUPPRESSION_REASONS
 
 Q = Queries("outreachdb.leads")
 S = Queries("outreachdb.leads", "suppression.sql")

@@ -15,7 +15,7 @@ from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Row, Session, Tenant
 from outreachdb.errors import Conflict, InvalidInput, NotFound, UsageError
 from outreachdb.leads import importing
-from outreachdb.leads.models import LEAD_STATUSES, Lead
+from outreachdb.leads.vocabulary import COMPUTED, LEAD_COLUMNS, LEAD_STATUSES
 from outreachdb.segments import segments
 from outreachdb.segments.segments import NameOrDefinition
 
@@ -278,7 +278,7 @@ async def _unsuppress(session: Session, values: dict[str, Any]) -> int:
 
 
 async def _bring_back(session: Session, values: dict[str, Any]) -> int:
-    columns = [column.name for column in Lead.__table__.columns if column.computed is None]
+    columns = [name for name in LEAD_COLUMNS if name not in COMPUTED]
     given: list[sql.Composable] = [
         sql.SQL(
             "(SELECT f.id FROM outreach.companies AS f WHERE f.workspace_id = b.workspace_id AND f.id = b.company_id)"

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Session, Tenant
 from outreachdb.errors import InvalidInput, OutreachDBError, UsageError
-from outreachdb.leads.models import Lead
+from outreachdb.leads.vocabulary import LEAD_COLUMNS
 from outreachdb.progress import Progress, silent
 from outreachdb.segments import cost, segments
 from outreachdb.segments.segments import NameOrDefinition
@@ -25,10 +25,8 @@ Format = Literal["csv", "parquet"]
 BATCH = 5_000
 MAX_KEYS = 500
 LEFT_OUT = {"workspace_id", "email_key", "custom_fields"}
-FIELDS = tuple(column.name for column in Lead.__table__.columns if column.name not in LEFT_OUT)
-TEXTS = frozenset(
-    column.name for column in Lead.__table__.columns if column.name in FIELDS and column.type.python_type is str
-)
+FIELDS = tuple(name for name in LEAD_COLUMNS if name not in LEFT_OUT)
+TEXTS = frozenset(name for name in FIELDS if LEAD_COLUMNS[name] is str)
 CUSTOM = "custom."
 
 
@@ -152,10 +150,7 @@ async def _parquet(session: Session, source: _Source, keys: list[str], part: Pat
     except ImportError:
         raise OutreachDBError("Parquet needs pyarrow", hint="pip install 'outreachdb[formats]'") from None
     kinds = {str: pa.string(), int: pa.int64(), float: pa.float32(), list: pa.list_(pa.string())}
-    own = [
-        pa.field(name, kinds.get(Lead.__table__.columns[name].type.python_type, pa.timestamp("us", tz="UTC")))
-        for name in FIELDS
-    ]
+    own = [pa.field(name, kinds.get(LEAD_COLUMNS[name], pa.timestamp("us", tz="UTC"))) for name in FIELDS]
     schema = pa.schema([*own, *(pa.field(CUSTOM + key, pa.string()) for key in keys)])
     columns: list[sql.Composable] = [sql.SQL("l.{}").format(sql.Identifier(field)) for field in FIELDS]
     columns += [sql.SQL("l.custom_fields ->> {}").format(sql.Literal(key)) for key in keys]

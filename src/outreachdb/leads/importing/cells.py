@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from psycopg import sql
 
 from outreachdb.leads.importing.fields import FULL_NAME, STATUS_WORDS, ColumnMap
-from outreachdb.leads.models import LEAD_STATUSES
+from outreachdb.leads.vocabulary import LEAD_STATUSES
 
 # Fields that a cell fills with its text.
 PLAIN = ("first_name", "last_name", "phone", "title", "company_name", "industry", "country", "city", "timezone",

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from charset_normalizer import from_bytes
-
 from outreachdb.errors import InvalidInput
 from outreachdb.leads.importing import sources
 from outreachdb.leads.importing.headers import SAMPLE_ROWS, data_cell, header_place, usual_width
@@ -240,6 +238,8 @@ def _single_byte(path: Path, packed: str | None) -> str:
                 telling += b"" if line.isascii() else line[:1000] + b"\n"
         elif undefined:
             break
+    from charset_normalizer import from_bytes  # noqa: PLC0415  (few files come here)
+
     encoding = "latin_1" if undefined else "cp1252"
     if from_bytes(bytes(telling[: 1 << 16]), cp_isolation=[encoding], threshold=0.6).best() is None:
         raise InvalidInput(f"the encoding of {path} can't be told", hint="export it as CSV in UTF-8")

@@ -24,7 +24,7 @@ from outreachdb.leads.importing.synonyms import (
     normalised,
     place_of,
 )
-from outreachdb.leads.models import Lead
+from outreachdb.leads.vocabulary import LEAD_COLUMNS
 
 __all__ = [
     "CUSTOM", "FIELDS", "FULL_NAME", "REJECT_COLUMNS", "ColumnMap", "MappingTarget", "map_columns", "normalised",
@@ -39,7 +39,7 @@ REJECT_COLUMNS = ("reject_row", "reject_column", "reject_reason")
 FIELDS = (*SYNONYMS, "status", *MARKS)
 STATUS_WORDS = "words"
 # What our own exports tell of a lead besides its fields: numbers, instants and findings that belong to the workspace.
-OWN_COLUMNS = frozenset(column.name for column in Lead.__table__.columns) - {*FIELDS}
+OWN_COLUMNS = frozenset(LEAD_COLUMNS) - {*FIELDS}
 # Names that are nobody else's; where some of them stand together the file is one of ours.
 OWN_SIGNS = frozenset(("email_checked_at", "email_flags", "email_status", "phone_e164", "profile_checked_at",
                        "qualification_latency_ms"))  # fmt: skip

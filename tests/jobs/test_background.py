@@ -20,6 +20,7 @@ from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import Conflict, InvalidInput, NotFound, UsageError
 from outreachdb.jobs import queue, requests
+from outreachdb.jobs.worker import WorkerOptions, work
 from outreachdb.leads import importing
 from outreachdb.secrets import Keyring
 from outreachdb.segments import Action
@@ -39,7 +40,7 @@ async def ours(own_pools: Pools) -> Tenant:
 @contextlib.asynccontextmanager
 async def working(pools: Pools, **options: Any) -> AsyncIterator[asyncio.Task[None]]:
     """A worker in this process."""
-    task = asyncio.create_task(jobs.work(pools, jobs.WorkerOptions(**options)))
+    task = asyncio.create_task(work(pools, WorkerOptions(**options)))
     try:
         yield task
     finally:

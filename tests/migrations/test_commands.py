@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -7,24 +8,37 @@ import sys
 import pytest
 
 
+from outreachdb.cli.main import main
+
+
+def process(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command as scripts call it; most of a test goes through :func:`outreachdb`, which starts nothing."""
+    command = [sys.executable, "-m", "outreachdb", *arguments, "--database-url", url]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
 @pytest.fixture
-def outreachdb():
+def outreachdb(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # nobody sits there
+
     def run(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "outreachdb.cli.main", *arguments, "--database-url", url]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments, "--database-url", url])
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), printed.out, printed.err)
 
     return run
 
 
 def test_migrate_verify_validate_rollback(empty, sql, outreachdb):
-    document = json.loads(outreachdb(empty, "migrate", "--json").stdout)
+    document = json.loads(process(empty, "migrate", "--json").stdout)
     assert document["before"] is None
     assert document["steps"][0]["revision"] == "0001"
     assert "nothing to do" in outreachdb(empty, "migrate").stdout
     assert outreachdb(empty, "migrate", "verify").returncode == 0
 
     sql(empty, "DROP INDEX outreach.ix_leads_updated_at")
-    drifted = outreachdb(empty, "migrate", "verify")
+    drifted = process(empty, "migrate", "verify")
     assert drifted.returncode == 1
     assert drifted.stdout.startswith("missing: index outreach.ix_leads_updated_at")
     assert len(json.loads(outreachdb(empty, "migrate", "verify", "--json").stdout)["differences"]) == 1
@@ -53,6 +67,6 @@ def test_migrate_verify_validate_rollback(empty, sql, outreachdb):
 def test_wrong_calls_are_one_line(empty, outreachdb):
     unknown = outreachdb(empty, "migrate", "--to", "nonsense")
     assert (unknown.returncode, len(unknown.stderr.splitlines())) == (2, 1)
-    bare = outreachdb(empty, "migrate", "verify")
+    bare = process(empty, "migrate", "verify")
     assert (bare.returncode, len(bare.stderr.splitlines())) == (1, 1)
     assert "outreachdb migrate" in bare.stderr

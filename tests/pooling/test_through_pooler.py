@@ -23,6 +23,7 @@ from outreachdb.db.pools import Pools, connect
 from outreachdb.db.tenant import Tenant
 from outreachdb.events import endpoints
 from outreachdb.jobs import requests
+from outreachdb.jobs.worker import WorkerOptions, work
 from outreachdb.leads.importing import import_file
 from outreachdb.pooling import PoolFolder
 from outreachdb.secrets import Keyring
@@ -203,7 +204,7 @@ async def test_worker(server: EmbeddedServer, own_database_url: str, place: Pool
     try:
         async with Pools(Settings.load(environment(written))) as pools:
             tenant = await _workspace(pools)
-            working = asyncio.create_task(jobs.work(pools, jobs.WorkerOptions(concurrency=2)))
+            working = asyncio.create_task(work(pools, WorkerOptions(concurrency=2)))
             await asyncio.sleep(0.5)
             asked = await requests.import_file(tenant, tmp_path / "leads.csv")
             async with asyncio.timeout(20):

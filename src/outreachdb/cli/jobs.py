@@ -38,8 +38,10 @@ def worker(
     ] = 20.0,
 ) -> None:
     """Run periodic and background jobs until stopped (Ctrl-C, SIGTERM); start as many of these as you like."""
-    wanted = jobs.WorkerOptions(concurrency, once, stop_seconds)
-    database_call(lambda pools: jobs.work(pools, wanted))
+    from outreachdb.jobs.worker import WorkerOptions, work
+
+    wanted = WorkerOptions(concurrency, once, stop_seconds)
+    database_call(lambda pools: work(pools, wanted))
     emit({"stopped": True}, "worker stopped")
 
 

@@ -12,7 +12,6 @@ from psycopg.rows import tuple_row
 
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Session
-from outreachdb.leads.importing import addresses
 from outreachdb.leads.importing.cells import NO_VERDICTS, PATTERNS, Cells, Verdicts
 from outreachdb.leads.importing.fields import ColumnMap
 from outreachdb.leads.importing.synonyms import normalised
@@ -41,6 +40,8 @@ async def judge(session: Session, names: Mapping[str, sql.Identifier], cells: Ce
 
 async def _judge_addresses(session: Session, names: Mapping[str, sql.Identifier], cell: sql.Composable) -> bool:
     """Whether there were odd addresses; their verdicts are staged then."""
+    from outreachdb.leads.importing import addresses  # noqa: PLC0415  (tables of its library that only this needs)
+
     connection = await session.connection()
     found = False
     async with connection.cursor(name="odd_addresses", row_factory=tuple_row) as reading:

@@ -38,7 +38,8 @@ class Cluster:
 
     def database(self, *, template: str = "template1", owner: str = LOGIN) -> str:
         name = f"d{next(_numbers)}"
-        self.admin(f"CREATE DATABASE {name} OWNER {owner} TEMPLATE {template}")
+        # By files: a tenth of the time that the server's default takes, where the disk is memory.
+        self.admin(f"CREATE DATABASE {name} OWNER {owner} TEMPLATE {template} STRATEGY FILE_COPY")
         return make_conninfo(self.superuser_url, dbname=name, user=owner)
 
     def drop(self, url: str) -> None:

@@ -17,5 +17,5 @@ def filled(server: EmbeddedServer, template: str) -> Iterator[tuple[str, dict[st
     """URL of a clone with some 1.7M rows, and the parameters that fit them."""
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE filled TEMPLATE {template} STRATEGY FILE_COPY".encode())
-        yield server.url("filled"), fill(server.url("filled"))
+        yield server.url("filled"), fill(server.url("filled"), indexes_last=True)
         connection.execute("DROP DATABASE filled WITH (FORCE)")

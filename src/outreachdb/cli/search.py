@@ -11,8 +11,6 @@ from outreachdb.cli.context import tenant_call
 from outreachdb.cli.output import cell, emit, table
 from outreachdb.leads.search import MAX_LIMIT, find
 from outreachdb.leads.search import search as search_leads
-from outreachdb.segments import definition
-from outreachdb.sending import timeline
 
 commands = typer.Typer(help="Leads: search, show, why.", no_args_is_help=True)
 COLUMNS = ("id", "email", "first_name", "last_name", "company_name", "country", "status")
@@ -34,7 +32,11 @@ def search(
     cursor: Annotated[str | None, typer.Option("--cursor", help="The next_cursor of the page before.")] = None,
 ) -> None:
     """Find leads by text, filter and order, page by page."""
-    filters = definition.load(where) if where is not None else None
+    filters = None
+    if where is not None:
+        from outreachdb.segments import definition
+
+        filters = definition.load(where)
     page = tenant_call(lambda tenant: search_leads(tenant, text, filters, sort, limit, cursor))
     title = "nothing contains that; spelt alike:" if page.match == "similar" else ""
     emit(
@@ -57,6 +59,8 @@ def why(
     campaign: Annotated[str, typer.Option("--campaign", "-c", help="Its name or id.")],
 ) -> None:
     """Tell in one timeline what became of a lead in a campaign, and why."""
+    from outreachdb.sending import timeline
+
     told = tenant_call(lambda tenant: timeline.why(tenant, lead, campaign))
     rows = [(each.at, each.kind, each.what) for each in told]
     emit({"timeline": [dataclasses.asdict(each) for each in told]}, table("", ("at", "about", "what"), rows))

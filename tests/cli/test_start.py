@@ -1,4 +1,4 @@
-"""What a command loads before it begins: libraries that take longer to load than people wait are loaded where they work."""
+"""What a command loads before it begins: libraries that load longer than people wait are loaded where they work."""
 
 from __future__ import annotations
 

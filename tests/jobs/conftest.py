@@ -19,7 +19,6 @@ import outreachdb
 from outreachdb.config import Settings
 from outreachdb.db.pools import Pools
 
-
 TICK_SECONDS = 3
 
 

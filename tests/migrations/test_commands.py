@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-
 from outreachdb.cli.main import main
 
 

@@ -62,7 +62,8 @@ COMMANDS = {
     "partitions": Entry("partitions", "Tables divided by time: what is there, what lies ahead."),
     "pool": Entry("pool", "PgBouncer: one pool for each workload in front of the server."),
     "restore": Entry(
-        "backup", "Restore a backup into a database that is not there yet or empty; a copy of a cluster into a new home."
+        "backup",
+        "Restore a backup into a database that is not there yet or empty; a copy of a cluster into a new home.",
     ),
     "retention": Entry("retention", "How long rows stay, and letting the old ones leave."),
     "segment": Entry("segments", "Segments: leads that meet a definition."),

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from command_line import CommandLine
 from psycopg import sql
 
 from outreachdb.config import Settings
@@ -129,6 +130,13 @@ async def other_tenant(pools: Pools) -> Tenant:
 def keyring() -> Keyring:
     """A key of the tests' own."""
     return Keyring(bytes(range(32)))
+
+
+@pytest.fixture(scope="session")
+def command_line() -> Iterator[CommandLine]:
+    """Runs commands of the command line for tests that are in an event loop themselves."""
+    with CommandLine() as child:
+        yield child
 
 
 @pytest.fixture(scope="session")

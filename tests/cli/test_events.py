@@ -5,13 +5,13 @@ import base64
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from command_line import CommandLine, process
 from launched import Launched, launch
 from signing import SendGrid, body_of
 
@@ -41,66 +41,53 @@ def environment(database_url: str, tenant: Tenant) -> dict[str, str]:
     }
 
 
-def _run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "outreachdb.cli.main", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def _document(environment: dict[str, str], *arguments: str) -> dict[str, Any]:
-    done = _run(environment, "--json", *arguments)
-    assert (done.returncode, done.stderr) == (0, "")
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document
-
-
 async def test_events_from_a_file_to_statistics(
-    environment: dict[str, str], tenant: Tenant, keyring: Keyring, tmp_path: Path
+    environment: dict[str, str], command_line: CommandLine, tenant: Tenant, keyring: Keyring, tmp_path: Path
 ) -> None:
     campaign = await launch(tenant, keyring)
     file = tmp_path / "body.json"
     file.write_bytes(body_of(_items(campaign)))
-    parsed = _document(environment, "events", "parse", str(file), "--provider", "sendgrid")
+    parsed = command_line(environment, "--json", "events", "parse", str(file), "--provider", "sendgrid").document
     assert [event["event"] for event in parsed["events"]] == ["delivered"] * 5
-    counts = _document(environment, "events", "ingest", str(file), "--provider", "sendgrid")
+    counts = process(environment, "--json", "events", "ingest", str(file), "--provider", "sendgrid").document
     assert counts == {"received": 5, "stored": 5, "duplicates": 0, "rejected": 0, "unknown": 0, "reasons": {}}
-    found = _document(environment, "stats", "campaign", campaign.name)
+    found = command_line(environment, "--json", "stats", "campaign", campaign.name).document
     assert (found["delivered"], found["campaign_id"]) == (5, campaign.campaign_id)
-    assert "5 duplicates" in _run(environment, "events", "ingest", str(file), "--provider", "sendgrid").stdout
-    shown = _run(environment, "stats", "campaign", str(campaign.campaign_id)).stdout
+    assert "5 duplicates" in command_line(environment, "events", "ingest", str(file), "--provider", "sendgrid").out
+    shown = command_line(environment, "stats", "campaign", str(campaign.campaign_id)).out
     assert "delivered" in shown
-    assert _document(environment, "stats", "workspace")["delivered"] == 5
+    assert command_line(environment, "--json", "stats", "workspace").document["delivered"] == 5
 
 
-async def test_webhooks_are_made_listed_and_revoked(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_webhooks_are_made_listed_and_revoked(
+    environment: dict[str, str], command_line: CommandLine, tmp_path: Path
+) -> None:
     key = tmp_path / "key"
     key.write_text(SendGrid().public + "\n")
-    made = _document(environment, "webhook", "create", "--provider", "sendgrid", "--key", f"@{key}")
+    made = command_line(
+        environment, "--json", "webhook", "create", "--provider", "sendgrid", "--key", f"@{key}"
+    ).document
     assert made["path"] == f"/webhooks/sendgrid/{made['token']}"
-    (listed,) = _document(environment, "webhook", "list")["webhooks"]
+    (listed,) = command_line(environment, "--json", "webhook", "list").document["webhooks"]
     assert listed == {name: made[name] for name in ("id", "provider", "created_at")}
-    assert _document(environment, "webhook", "revoke", str(made["id"]))["revoked"] is True
-    assert _document(environment, "webhook", "list") == {"webhooks": []}
+    assert command_line(environment, "--json", "webhook", "revoke", str(made["id"])).document["revoked"] is True
+    assert command_line(environment, "--json", "webhook", "list").document == {"webhooks": []}
 
 
-async def test_inboxes_are_added_polled_and_removed(environment: dict[str, str]) -> None:
+async def test_inboxes_are_added_polled_and_removed(environment: dict[str, str], command_line: CommandLine) -> None:
     secret = environment | {"BOX_PASSWORD": "hushhush"}
     where = ("--host", "127.0.0.1", "--port", "1", "--security", "plain", "--password-env", "BOX_PASSWORD")
-    assert "BOX_PASSWORD is not set" in _run(environment, "inbox", "add", "a@b.example", *where).stderr
-    made = _document(secret, "inbox", "add", "a@b.example", *where)
+    assert "BOX_PASSWORD is not set" in command_line(environment, "inbox", "add", "a@b.example", *where).err
+    made = command_line(secret, "--json", "inbox", "add", "a@b.example", *where).document
     assert (made["address"], made["imap_port"], made["last_uid"]) == ("a@b.example", 1, 0)
-    polled = _run(environment, "--json", "events", "poll")
-    assert polled.returncode == 1
-    assert "refused" in json.loads(polled.stdout)["problems"]["a@b.example"]
-    (listed,) = _document(environment, "inbox", "list")["inboxes"]
+    polled = process(environment, "--json", "events", "poll")
+    assert polled.status == 1
+    assert "refused" in json.loads(polled.out)["problems"]["a@b.example"]
+    (listed,) = command_line(environment, "--json", "inbox", "list").document["inboxes"]
     assert "refused" in listed["problem"]
-    assert "hushhush" not in polled.stdout + polled.stderr + str(made) + str(listed)
-    assert _document(environment, "inbox", "remove", str(made["id"]))["removed"] is True
-    assert _document(environment, "events", "poll")["mails"] == 0
+    assert "hushhush" not in polled.out + polled.err + str(made) + str(listed)
+    assert command_line(environment, "--json", "inbox", "remove", str(made["id"])).document["removed"] is True
+    assert command_line(environment, "--json", "events", "poll").document["mails"] == 0
 
 
 @pytest.mark.parametrize(
@@ -108,15 +95,15 @@ async def test_inboxes_are_added_polled_and_removed(environment: dict[str, str])
     [(None, "can't be read: no such file"), (b"", "not JSON"), (b"\x00\xff", "not UTF-8"), (b"{}", "not an array")],
 )
 async def test_a_bad_file_is_one_clear_line(
-    environment: dict[str, str], tmp_path: Path, content: bytes | None, said: str
+    environment: dict[str, str], command_line: CommandLine, tmp_path: Path, content: bytes | None, said: str
 ) -> None:
     file = tmp_path / "body.json"
     if content is not None:
         file.write_bytes(content)
-    done = _run(environment, "--json", "events", "ingest", str(file), "--provider", "sendgrid")
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert said in done.stderr
-    assert str(file) in done.stderr
+    done = command_line(environment, "--json", "events", "ingest", str(file), "--provider", "sendgrid")
+    assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+    assert said in done.err
+    assert str(file) in done.err
 
 
 @pytest.mark.parametrize(
@@ -131,19 +118,23 @@ async def test_a_bad_file_is_one_clear_line(
         (("serve", "--host", "192.0.2.1"), "can't listen on 192.0.2.1"),
     ],
 )
-async def test_what_can_not_be_done_is_said(environment: dict[str, str], arguments: tuple[str, ...], said: str) -> None:
-    done = _run(environment, *arguments)
-    assert done.returncode in (1, 2)
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+async def test_what_can_not_be_done_is_said(
+    environment: dict[str, str], command_line: CommandLine, arguments: tuple[str, ...], said: str
+) -> None:
+    done = command_line(environment, *arguments)
+    assert done.status in (1, 2)
+    assert said in done.err
+    assert "Traceback" not in done.err
 
 
 async def test_the_server_takes_webhooks_and_stops_in_good_order(
-    environment: dict[str, str], tenant: Tenant, keyring: Keyring
+    environment: dict[str, str], command_line: CommandLine, tenant: Tenant, keyring: Keyring
 ) -> None:
     provider = SendGrid()
     campaign = await launch(tenant, keyring)
-    hook = _document(environment, "webhook", "create", "--provider", "sendgrid", "--key", provider.public)
+    hook = command_line(
+        environment, "--json", "webhook", "create", "--provider", "sendgrid", "--key", provider.public
+    ).document
     body = body_of(_items(campaign))
     command = [sys.executable, "-m", "outreachdb.cli.main", "--json", "serve", "--port", "0"]
     pipe = asyncio.subprocess.PIPE

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from outreachdb.db.embedded import EmbeddedServer, throwaway
+from outreachdb.db.embedded.server import fast_folder
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder with a short path that the server's account can enter (pytest's own are closed when root runs it)."""
-    made = Path(tempfile.mkdtemp(prefix="odb-", dir="/tmp"))
+    made = Path(tempfile.mkdtemp(prefix="odb-", dir=fast_folder()))
     made.chmod(0o755)
     yield made
     shutil.rmtree(made)

@@ -306,7 +306,7 @@ def throwaway(
     of data will come, when that is known and much.
     """
     # Not below a test's own folder: where root runs the tests, that one is closed to the server's account.
-    home = Path(tempfile.mkdtemp(prefix="odb-", dir=_fast_folder(room)))
+    home = Path(tempfile.mkdtemp(prefix="odb-", dir=fast_folder(room)))
     server = EmbeddedServer(home, binaries, durable=False, fitted=fitted)
     if os.geteuid() == 0:
         server.home.chmod(0o711)
@@ -317,7 +317,7 @@ def throwaway(
         server.destroy()
 
 
-def _fast_folder(room: int) -> str:
+def fast_folder(room: int = 0) -> str:
     """Memory where there is plenty of it, else a disk: clones of a database took 0.06 s there beside 0.5 s."""
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(MEMORY)

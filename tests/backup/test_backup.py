@@ -90,6 +90,9 @@ def test_what_was_backed_up_is_restored(filled: str, target: str, tmp_path: Path
     assert _databases(filled) == before | {name}
     assert asyncio.run(catalogue.verify(target)) == []
     with psycopg.connect(target, autocommit=True) as connection:
+        # The planner knows what came back.
+        known = "SELECT count(*) > 0 FROM pg_stats WHERE schemaname = 'outreach' AND tablename = 'leads'"
+        assert connection.execute(known.encode()).fetchone() == (True,)
         # Numbers go on where they were, and a new lead is none of the old ones.
         made_id = connection.execute(
             "INSERT INTO outreach.leads (workspace_id, email) SELECT id, 'new@company.example' FROM outreach.workspaces"

@@ -109,8 +109,8 @@ async def test_a_key_without_index_weighs_by_size_and_by_what_happens_to_the_par
         for name, rows in (("small", 100), ("quiet", 40_000), ("busy", 40_000)):
             connection.execute(
                 f"CREATE TABLE public.{name}_parents (id int PRIMARY KEY);"
-                f"CREATE TABLE public.{name}_children (id int PRIMARY KEY, parent_id int REFERENCES public.{name}_parents,"
-                " filler text DEFAULT repeat('x', 300));"
+                f"CREATE TABLE public.{name}_children (id int PRIMARY KEY, filler text DEFAULT repeat('x', 300),"
+                f" parent_id int REFERENCES public.{name}_parents);"
                 f"INSERT INTO public.{name}_parents SELECT generate_series(1, 100);"
                 f"INSERT INTO public.{name}_children (id, parent_id)"
                 f" SELECT n, 1 + n % 50 FROM generate_series(1, {rows}) AS n; ANALYZE public.{name}_children".encode()
@@ -121,7 +121,11 @@ async def test_a_key_without_index_weighs_by_size_and_by_what_happens_to_the_par
         connection.execute("SELECT 1")
     found = await advise(own_database_url, only=["foreign_key_without_index"])
     weighed = {each.table: (each.severity, each.evidence["parent_changes"]) for each in found.findings}
-    assert weighed == {"small_children": ("warning", 1), "quiet_children": ("warning", 0), "busy_children": ("error", 1)}
+    assert weighed == {
+        "small_children": ("warning", 1),
+        "quiet_children": ("warning", 0),
+        "busy_children": ("error", 1),
+    }
 
 
 def test_rows_that_break_a_rule_are_counted(report: Report) -> None:

@@ -1,4 +1,4 @@
-"""Bad input, every way in: Python, both SQL functions, the command. Each is refused with an error that says what and where."""
+"""Bad input, every way in: Python, both SQL functions, the command; refused with an error that says what and where."""
 
 from __future__ import annotations
 

@@ -126,8 +126,14 @@ async def test_every_change_is_in_the_audit_log_without_the_secret(
     await keys.revoke(tenant, second.key.id)
     third = await keys.create(tenant, "cron", days=10, renew=True)
     fourth = await keys.create(tenant, "old", days=10)
-    await run(pools, "UPDATE outreach.api_keys SET expires_at = now() + interval '1 day' WHERE id = %(id)s", id=third.key.id)
-    await run(pools, "UPDATE outreach.api_keys SET expires_at = now() - interval '91 days' WHERE id = %(id)s", id=fourth.key.id)
+    await run(
+        pools, "UPDATE outreach.api_keys SET expires_at = now() + interval '1 day' WHERE id = %(id)s", id=third.key.id
+    )
+    await run(
+        pools,
+        "UPDATE outreach.api_keys SET expires_at = now() - interval '91 days' WHERE id = %(id)s",
+        id=fourth.key.id,
+    )
     await run(pools, "SELECT outreach.renew_api_keys()")
     await run(pools, "SELECT outreach.expire_api_keys()")
     (login,) = await run(pools, "SELECT session_user AS name")

@@ -27,7 +27,8 @@ def group() -> None:
 @commands.command()
 def search(
     action: Annotated[
-        str | None, typer.Option(help="Only this: key.create, key.rotate, key.revoke, key.renew, key.expire, key.forget.")
+        str | None,
+        typer.Option(help="Only this: key.create, key.rotate, key.revoke, key.renew, key.expire, key.forget."),
     ] = None,
     before: Annotated[int | None, typer.Option(help="Go on after the last id of a page.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 50,

@@ -144,8 +144,13 @@ BEGIN
     ELSIF given ~ '\\[1-9]' OR given ~ '\(\?[^:]' OR given ~ '^\*\*\*' THEN
         PERFORM outreach.segment_error(p_path || '.value', 'must hold no references back, looks around or options',
             'of what begins with (? only (?: is allowed');
-    ELSIF given ~ '\{[^}]*[0-9]{3}' OR regexp_count(given, '\{') > 3 THEN
-        PERFORM outreach.segment_error(p_path || '.value', 'repeats too much', 'at most three {m,n}, each at most 99');
+    ELSIF given ~ '\{[^}]*[0-9]{3}' OR regexp_count(given, '\{') > 3
+        -- Repeats of repeats are written out in full before anything is looked for.
+        OR (SELECT exp(sum(ln(greatest(m[1]::numeric, coalesce(nullif(m[2], '')::numeric, 1), 1))))
+            FROM regexp_matches(given, '\{([0-9]+)(?:,([0-9]*))?\}', 'g') AS m) > 1000.5
+    THEN
+        PERFORM outreach.segment_error(p_path || '.value', 'repeats too much',
+            'at most three {m,n}, each at most 99 and together, multiplied, 1000');
     END IF;
     BEGIN
         PERFORM '' ~* given;

@@ -42,9 +42,9 @@ class Forecast:
     """``ends_at`` is ``None`` where the end lies beyond three years or a limit lets nothing through.
 
     ``binding`` is the limit that costs most, ``None`` where only the servers' speed counts; ``gains`` says by how many
-    seconds the end would come earlier without each limit that matters. ``rounded_to_seconds`` is 0 where every instant was
-    counted as it is; where there are too many to simulate, 60 or 3600: then the end may come that much too late, never too
-    early.
+    seconds the end would come earlier without each limit that matters. ``rounded_to_seconds`` is 0 where every instant
+    was counted as it is; where there are too many to simulate, 60 or 3600: then the end may come that much too late,
+    never too early.
     """
 
     campaign_id: int
@@ -86,8 +86,8 @@ class Box:
 class Group:
     """Sends that are alike: step, clock of the lead, when they are due, and when their leads were mailed lately.
 
-    ``followed`` of the latest mails were sent in the simulation, one after the other at the mailbox's distance: what is told
-    of them, and of ``due`` then, holds for the first of the group.
+    ``followed`` of the latest mails were sent in the simulation, one after the other at the mailbox's distance: what is
+    told of them, and of ``due`` then, holds for the first of the group.
     """
 
     due: datetime

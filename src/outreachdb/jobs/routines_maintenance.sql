@@ -132,7 +132,7 @@ BEGIN
           HAVING sum(d.total_ms) / sum(d.calls) > 100
           ORDER BY sum(d.total_ms) DESC LIMIT 20) AS q;
     -- Without snapshots, those that are ours to see.
-    IF v_slow IS NULL AND v_schema IS NOT NULL THEN
+    IF v_schema IS NOT NULL AND NOT EXISTS (SELECT FROM ops.query_days AS d WHERE d.day > timezone('UTC', now())::date - 7) THEN
         BEGIN
             EXECUTE format(
                 $q$SELECT jsonb_agg(to_jsonb(q)) FROM (

@@ -353,6 +353,7 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
         "sentiment",
         *words("positive", "neutral", "negative"),
     ),
+    "ck_social_media_activity_url_format": ("social_media_activity", "url", *URLS),
     "ck_crm_sync_logs_status_known": ("crm_sync_logs", "status", *RUNS),
     "ck_crm_sync_logs_direction_known": ("crm_sync_logs", "direction", *words("pull", "push")),
     "ck_llm_api_calls_latency_positive": ("llm_api_calls", "latency_ms", [1, 945], [0, -1]),

@@ -23,6 +23,7 @@ WITH_VALUE = {"-d": "database_url", "--database-url": "database_url", "-w": "wor
 # Which file has a command: a command's own imports are enough to run it (all of them take a second).
 COMMANDS = {
     "advise": "advise",
+    "audit": "audit",
     "backup": "backup",
     "bench": "bench",
     "campaign": "campaigns",

@@ -154,6 +154,14 @@ def base(table: str, parents: Parents) -> Row:
             "lock": "new job",
             "limit_seconds": 60,
         },
+        "ops.partition_drops": {
+            "relation": 1,
+            "table_name": "email_events",
+            "partition_name": "parts.email_events_2020_01",
+            "range_start": LAUNCH,
+            "range_end": LAUNCH,
+            "only_if_empty": True,
+        },
         "ops.partition_archives": {
             "table_name": "email_events",
             "partition_name": "email_events_2020_01",
@@ -500,6 +508,11 @@ ROW_RULES: dict[str, tuple[str, list[Row], list[Row]]] = {
         "ops.partition_archives",
         [{"state": "writing", "row_count": None, "content_sha256": None}, {"state": "verified"}],
         [{"state": "verified", "row_count": None}, {"state": "dropped", "content_sha256": None}],
+    ),
+    "ck_partition_drops_detached_whole": (
+        "ops.partition_drops",
+        [{}, {"detached_at": LAUNCH, "detached_as": 7}],
+        [{"detached_at": LAUNCH}, {"detached_as": 7}],
     ),
     "ck_retention_holds_range_in_order": (
         "ops.retention_holds",

@@ -70,7 +70,7 @@ WHERE id = %(id)s AND state IN ('writing', 'verified');
 -- name: checked
 UPDATE ops.partition_archives
 SET verified_at = CASE WHEN %(problem)s::text IS NULL THEN now() ELSE verified_at END, problem = %(problem)s
-WHERE id = %(id)s;
+WHERE id = %(id)s AND file = %(file)s AND state IN ('verified', 'dropped');
 
 -- name: dropped
 UPDATE ops.partition_archives SET state = 'dropped', dropped_at = now(), leaving = NULL

@@ -29,6 +29,11 @@ ORDER BY a.range_start;
 SELECT a.id, a.state FROM ops.partition_archives AS a
 WHERE a.table_name = %(table_name)s AND a.partition_name = %(partition)s AND a.state IN ('writing', 'verified');
 
+-- name: pk_partition_drops
+-- as: trusted
+-- What retention said of a table before it was detached.
+SELECT d.table_name, d.partition_name, d.detached_at FROM ops.partition_drops AS d WHERE d.relation = %(relation)s;
+
 -- name: pk_retention_holds
 -- as: trusted
 -- A hold is released by its number.

@@ -89,6 +89,30 @@ class PartitionArchive(Base):
     problem: Mapped[str | None]
 
 
+class PartitionDrop(Base):
+    """A partition that retention lets go without an archive: written before it is detached, gone with the table."""
+
+    __tablename__ = "partition_drops"
+    __table_args__ = (
+        CheckConstraint("(detached_at IS NULL) = (detached_as IS NULL)", name="detached_whole"),
+        OPS,
+    )
+
+    # The table itself (its oid): another one may get its name.
+    relation: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    table_name: Mapped[str]
+    partition_name: Mapped[str]
+    range_start: Mapped[datetime]
+    range_end: Mapped[datetime]
+    # Of a table that is archived only a partition without a row goes like this.
+    only_if_empty: Mapped[bool]
+    created_at: Mapped[CreatedAt]
+    detached_at: Mapped[datetime | None]
+    # Which version of the table's row in the catalogue our detach made: whoever attaches, detaches or renames it later
+    # makes another, and it is no longer ours to drop.
+    detached_as: Mapped[int | None]
+
+
 class RetentionHold(Base):
     """A legal hold: while it is not released nothing of what it names is deleted, archived or dropped."""
 

@@ -97,6 +97,21 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('writing', 'verified')"),
     )
     op.create_table(
+        "partition_drops",
+        sa.Column("relation", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("table_name", sa.Text(), nullable=False),
+        sa.Column("partition_name", sa.Text(), nullable=False),
+        sa.Column("range_start", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("range_end", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("only_if_empty", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("detached_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("detached_as", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("(detached_at IS NULL) = (detached_as IS NULL)", name="ck_partition_drops_detached_whole"),
+        sa.PrimaryKeyConstraint("relation", name="pk_partition_drops"),
+        schema="ops",
+    )
+    op.create_table(
         "retention_holds",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("table_name", sa.Text(), nullable=True),
@@ -221,6 +236,7 @@ def upgrade() -> None:
     for table in ("index_usage_stats", "health_snapshots", "maintenance_runs", "partition_archives", "retention_holds"):
         row_security.share(op, f"ops.{table}", trusted="SELECT, INSERT, UPDATE")
     row_security.share(op, "ops.partition_adoptions", trusted="SELECT")
+    row_security.share(op, "ops.partition_drops", trusted="SELECT")
     row_security.share(op, "ops.partitioned_tables", trusted="SELECT")
     row_security.share(op, "ops.workspace_retention")
     op.execute(
@@ -448,6 +464,7 @@ def downgrade() -> None:
     op.drop_table("index_usage_stats", schema="ops")
     op.drop_table("workspace_retention", schema="ops")
     op.drop_table("retention_holds", schema="ops")
+    op.drop_table("partition_drops", schema="ops")
     op.drop_table("partition_archives", schema="ops")
     op.drop_table("partition_adoptions", schema="ops")
     op.drop_table("partitioned_tables", schema="ops")

@@ -154,6 +154,12 @@ def base(table: str, parents: Parents) -> Row:
             "lock": "new job",
             "limit_seconds": 60,
         },
+        "ops.archive_erasures": {
+            "workspace_id": 1,
+            "lead_ids": [7],
+            "addresses": ["ada@acme.example"],
+            "requested_by": "officer",
+        },
         "ops.partition_drops": {
             "relation": 1,
             "table_name": "email_events",
@@ -508,6 +514,16 @@ ROW_RULES: dict[str, tuple[str, list[Row], list[Row]]] = {
         "ops.partition_archives",
         [{"state": "writing", "row_count": None, "content_sha256": None}, {"state": "verified"}],
         [{"state": "verified", "row_count": None}, {"state": "dropped", "content_sha256": None}],
+    ),
+    "ck_archive_erasures_addresses_forgotten": (
+        "ops.archive_erasures",
+        [{}, {"done_at": LAUNCH, "addresses": []}],
+        [{"done_at": LAUNCH}],
+    ),
+    "ck_archive_erasures_somebody_named": (
+        "ops.archive_erasures",
+        [{"addresses": []}, {"lead_ids": []}],
+        [{"addresses": [], "lead_ids": []}],
     ),
     "ck_partition_drops_detached_whole": (
         "ops.partition_drops",

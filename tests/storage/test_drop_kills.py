@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -80,7 +81,7 @@ class Ground:
             except Conflict as error:
                 if "another retention run" not in str(error):
                     raise
-                time.sleep(0.05)
+                await asyncio.sleep(0.05)
         raise AssertionError("the lock of the killed run stays")
 
     async def check_gone(self, table: str) -> None:
@@ -136,14 +137,14 @@ async def test_a_worker_killed_while_the_detach_waits_leaves_no_table(ground: Gr
         holder = _open(ground, table, held)
         process = ground.child(table)
         _until(process, ground, query)
-        time.sleep(delay)
+        await asyncio.sleep(delay)
         process.kill()
         process.wait(10)
         if holder is not None:
-            time.sleep(0.5)
+            await asyncio.sleep(0.5)
             holder.close()
         # Whatever the server is about to do alone, it has done.
-        time.sleep(0.5)
+        await asyncio.sleep(0.5)
         await ground.check_gone(table)
 
 

@@ -1,4 +1,4 @@
-"""What retention drops without an archive is said first, and what is said holds only for the table that it was said of."""
+"""What retention drops without an archive is said first, and that holds only for the table of which it was said."""
 
 from __future__ import annotations
 
@@ -101,13 +101,10 @@ async def test_a_drop_that_was_begun_is_told_held_back_and_finished(ground: Grou
 
 
 async def test_a_record_does_not_outlive_what_it_was_made_for(ground: Ground) -> None:
-    bounds = "FOR VALUES FROM ({0}) TO ({0} + interval '1 month')"
-
     def attach(name: str, months: int) -> None:
         start, end = ground.do(f"SELECT {MONTH.format(months=months)}, {MONTH.format(months=months - 1)}")[0]
         ground.do(f"ALTER TABLE outreach.message_log ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')")
 
-    assert bounds
     by_hand, again, renamed, manager = (ground.month(months) for months in (15, 16, 17, 18))
     for name in (by_hand, again, renamed, manager):
         await ground.say(name)

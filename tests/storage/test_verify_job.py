@@ -1,3 +1,4 @@
+# ruff: noqa: ASYNC240 - files are small here
 """Archives are read again by a job of the registry; one that is damaged fails it, and health says so."""
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, Row, session
 from outreachdb.errors import OutreachDBError, from_database
 from outreachdb.jobs.outcome import Done
-from outreachdb.storage import checking, retention
+from outreachdb.storage import checking, erasing, retention
 from outreachdb.storage.partitions import PartitionManager
 
 Q = Queries("outreachdb.jobs")
@@ -74,6 +74,12 @@ async def verify_archives(pools: Pools) -> Done:
             hint="outreachdb partitions archives tells which; bring the files back from a backup",
         )
     return Done(len(checked), {"rows": sum(each.rows for each in checked)})
+
+
+async def erase_from_archives(pools: Pools) -> Done:
+    """Take people out of archives who were to be erased and could not be yet; what a legal hold keeps waits."""
+    done = await erasing.finish(pools)
+    return Done(done.rows_removed, asdict(done))
 
 
 async def daily_maintenance(pools: Pools) -> Done:

@@ -37,6 +37,8 @@ PATIENCE = 60.0
 LONGEST_PAUSE = 2.0
 # How long the session that keeps a detach half stays when its client is killed: far longer than the detach waits.
 HALF_SECONDS = 5.0
+# Such a detach always waits in vain; the months of a first run are many.
+HALF_LOCK_MS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +126,14 @@ async def _kept_half(connection: Connection, url: str, table: _Table) -> AsyncIt
         await holder.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(sql.SQL(table.parent)))
         sleeping = asyncio.create_task(holder.execute(Q.hold_half, {"seconds": HALF_SECONDS}))
         try:
-            while not sleeping.done() and not await _value(connection, Q.holder, {"pid": holder.info.backend_pid}):
+            asleep = {"pid": holder.info.backend_pid}
+            while not sleeping.done() and not await _value(connection, Q.holder, asleep):  # noqa: ASYNC110 - the server
                 await asyncio.sleep(0.002)
+            await connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(HALF_LOCK_MS)))
             yield
         finally:
+            if not connection.closed:
+                await connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(LOCK_MS)))
             await holder.cancel_safe()
             with suppress(psycopg.Error):
                 await sleeping

@@ -98,9 +98,8 @@ async def drop(
     rows = await archiving.in_thread(lambda stop: _drop_table(url, record, stop))
     if rows is not None:
         return rows
-    begun_archive = await archiving.begin_apart(
-        pools, table, Partition(name, detaching=False, range_start=start, range_end=end, rows=1, bytes=record.bytes, empty=False), folder
-    )  # fmt: skip
+    there = Partition(name, False, start, end, 1, record.bytes, False)
+    begun_archive = await archiving.begin_apart(pools, table, there, folder)
     async with _connection(pools, name) as connection:
         await connection.execute(Q.forget, {"relation": record.relation})
     return await archiving.finish(pools, begun_archive, folder=folder, progress=progress)

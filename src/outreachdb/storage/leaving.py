@@ -70,7 +70,7 @@ async def freeze(pools: Pools, table: str, start: datetime, end: datetime, works
     async with session(pools, role=OWNER, workload="admin", doing="freezing rollups") as owner:
         if table in FEEDING_ROLLUPS and not await owner.value(Q.in_sight, given):
             raise Conflict(
-                f"rows of {table} from {start:%Y-%m-%d} to {end:%Y-%m-%d} are detached, and the rollups were not frozen",
+                f"rows of {table} from {start:%Y-%m-%d} on are out of sight, and the rollups were not frozen",
                 hint="outreachdb partitions maintain, attach the partition again, then outreachdb retention run",
             )
     async with session(pools, role=TRUSTED_ROLE, workload="admin", doing="freezing rollups") as trusted:

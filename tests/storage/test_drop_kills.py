@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 import retention_child
-from months import MONTH, workspace
+from months import CLEAR, MONTH, workspace
 
 import outreachdb
 from outreachdb.config import Settings
@@ -52,6 +52,7 @@ class Ground:
         self.connection = self.connect()
         self.ws = workspace(self.connection, "acme")
         self.connection.execute("UPDATE ops.partitioned_tables SET archive = false WHERE table_name = 'message_log'")
+        self.connection.execute(CLEAR.encode())
 
     def connect(self) -> psycopg.Connection[Any]:
         connection = psycopg.connect(self.url, autocommit=True)

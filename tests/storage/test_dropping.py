@@ -8,13 +8,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from months import MONTH, store_events, workspace
+from months import CLEAR, MONTH, store_events, workspace
 
 from outreachdb.config import Settings
 from outreachdb.db.pools import Pools, connect
 from outreachdb.db.tenant import session
 from outreachdb.errors import Conflict
-from outreachdb.storage import detaching, dropping, holds, retention
+from outreachdb.storage import detaching, dropping, holds, leaving, retention
 from outreachdb.storage.archive_files import Folder
 from outreachdb.storage.partitions import PartitionManager
 
@@ -34,6 +34,7 @@ class Ground:
         self.connection.execute("SET timezone = 'UTC'")
         self.ws = workspace(self.connection, "acme")
         self.do("UPDATE ops.partitioned_tables SET archive = false WHERE table_name = 'message_log'")
+        self.do(CLEAR)
 
     def do(self, statement: str, **given: Any) -> list[Any]:
         cursor = self.connection.execute(statement.encode(), given or None)
@@ -142,6 +143,8 @@ async def test_what_is_refused_was_never_said(ground: Ground) -> None:
 async def test_an_empty_month_that_gets_a_row_in_the_last_moment_is_archived(ground: Ground) -> None:
     month = store_events(ground.connection, ground.ws, months=15, rows=3)
     ground.do("TRUNCATE outreach.email_events")
+    row = ground.do(f"SELECT {MONTH.format(months=15)}, {MONTH.format(months=14)}")[0]
+    await leaving.freeze(ground.pools, "email_events", *row)
     await ground.say(month, "email_events")
     ground.do(f"INSERT INTO {month} (workspace_id, event_key, created_at, event, provider)"
               f" SELECT {ground.ws}, 'late', {MONTH.format(months=15)}, 'opened', 'ses'")  # fmt: skip

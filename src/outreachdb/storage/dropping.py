@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -152,12 +153,12 @@ def _drop_table(url: str, record: Drop, stop: archiving.Stopping) -> int | None:
     return rows
 
 
-def _still_ours(work: psycopg.Connection[object], record: Drop) -> None:
+def _still_ours(work: psycopg.Connection[Any], record: Drop) -> None:
     """Asked under the lock: from here on nobody attaches or renames it."""
     work.execute(f"SET LOCAL ROLE {OWNER}")
     given = {"table_name": record.table_name, "partition_name": record.partition_name}
     row = work.execute(Q.drops, given).fetchone()
-    if row is None or row["relation"] != record.relation or row["state"] != "apart":  # type: ignore[call-overload]
+    if row is None or row["relation"] != record.relation or row["state"] != "apart":
         raise Conflict(f"{record.partition_name} was touched by somebody else since it was detached")
 
 

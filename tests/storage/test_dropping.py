@@ -59,11 +59,11 @@ class Ground:
 
     def count(self, name: str) -> int | None:
         """Rows of a table; None where it is gone."""
-        there = self.do("SELECT FROM pg_tables WHERE schemaname || '.' || tablename = %(name)s", name=name)
+        there = self.do("SELECT 1 FROM pg_tables WHERE schemaname || '.' || tablename = %(name)s", name=name)
         return int(self.do(f"SELECT count(*) FROM {name}")[0][0]) if there else None
 
     def records(self) -> int:
-        return len(self.do("SELECT FROM ops.partition_drops"))
+        return len(self.do("SELECT 1 FROM ops.partition_drops"))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from outreachdb.benchmarks.measure import Result, scratch_database
 from outreachdb.db import migrate
@@ -105,7 +106,7 @@ async def _update(
     change: str,
     condition: str,
     wave: int,
-    given: dict[str, object],
+    given: Mapping[str, object],
     counts: list[int],
 ) -> None:
     if wave < 0:
@@ -119,7 +120,7 @@ async def _update(
     counts[1] += after["hot"] - before["hot"]
 
 
-async def _one(connection: Connection, statement: str, given: dict[str, object]) -> dict[str, int]:
+async def _one(connection: Connection, statement: str, given: Mapping[str, object]) -> dict[str, int]:
     row = await (await connection.execute(statement.encode(), given or None)).fetchone()
     assert row is not None  # noqa: S101  (each gives a row)
     return row

@@ -26,6 +26,7 @@ from outreachdb.analytics import rollups
 from outreachdb.config import Settings
 from outreachdb.db import migrate
 from outreachdb.db.embedded import EmbeddedServer
+from outreachdb.db.embedded.server import MEMORY
 from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import OutreachDBError
@@ -41,9 +42,17 @@ KINDS = ("delivered", "opened", "opened", "clicked", "replied", "bounced", "comp
 MONTHS_AGO = 6
 SMALL = {"shared_buffers": "64MB", "max_connections": "60"}
 MESSAGES = """
-    SELECT outreach.ensure_partitions('message_log', now() - interval '16 months', now());
+    SELECT outreach.ensure_partitions('message_log', now() - interval '16 months', now() - interval '13 months');
     INSERT INTO outreach.message_log (workspace_id, created_at, recipient)
     SELECT {ws}, now() - interval '16 months' + n * interval '1 hour', 'x@b.example' FROM generate_series(0, 2000) AS n
+"""
+# Months that were never used and that are past their retention: a run would be busy with them alone.
+CLEAR = """
+    DO $$ DECLARE old text; BEGIN
+        FOR old IN SELECT partition_name FROM outreach.get_partition_info() WHERE state = 'expired' LOOP
+            EXECUTE 'DROP TABLE ' || old;
+        END LOOP;
+    END $$
 """
 LEFT = """
     SELECT c.relname FROM pg_class AS c
@@ -57,7 +66,8 @@ LEFT = """
 @pytest.fixture(scope="module")
 def server() -> Iterator[EmbeddedServer]:
     """With its safety on, as in earnest: tests' own servers write pages without a way to mend half of one."""
-    home = Path(tempfile.mkdtemp(prefix="odb-", dir="/tmp"))
+    # In memory where there is such a place: each start after a kill syncs every file.
+    home = Path(tempfile.mkdtemp(prefix="odb-", dir=MEMORY if os.access(MEMORY, os.W_OK | os.X_OK) else None))
     made = EmbeddedServer(home, fitted=SMALL)
     if os.geteuid() == 0:
         home.chmod(0o711)
@@ -178,23 +188,24 @@ def _do(server: EmbeddedServer, statement: str) -> list[Any]:
         return cursor.fetchall() if cursor.description else []
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_a_server_that_is_killed_again_and_again_gives_what_a_recount_gives(
     server: EmbeddedServer, tenant: Tenant, keyring: Keyring, tmp_path: Path, seed: int
 ) -> None:
     _do(server, "UPDATE ops.partitioned_tables SET retention_months = 12, archive = table_name <> 'message_log'")
     launches = (month_start(MONTHS_AGO) + timedelta(days=3), month_start(1) + timedelta(hours=5))
+    _do(server, CLEAR)
     accepted = await two_campaigns(tenant, keyring, leads=5, launched_at=launches)
     storm = Storm(server, tenant, accepted, keyring, tmp_path)
     storm.chance.seed(seed)
-    await storm.rage(3, since=launches[0], work=(storm.fold, storm.reconcile))
+    await storm.rage(2, since=launches[0], work=(storm.fold, storm.reconcile))
     assert await counted(tenant) == accepted.buckets()
 
     # From here on the old months leave, archived, and of the log without an archive; what is late is never so late.
     _do(server, MESSAGES.format(ws=tenant.workspace_id))
     _do(server, "UPDATE ops.partitioned_tables SET retention_months = 1 WHERE table_name = 'email_events'")
     since = datetime.now(UTC) - timedelta(days=27)
-    await storm.rage(6, since=since, work=(storm.fold, storm.reconcile, storm.retain))
+    await storm.rage(5, since=since, work=(storm.fold, storm.reconcile, storm.retain))
 
     done = await retention.run(tenant.pools, folder=storm.folder)
     assert done.failed == []

@@ -43,7 +43,7 @@ WHERE e.done_at IS NULL AND e.workspace_id = %(workspace_id)s;
 -- name: pk_partition_drops
 -- as: trusted
 -- What retention said of a table before it was detached.
-SELECT d.table_name, d.partition_name, d.detached_at FROM ops.partition_drops AS d WHERE d.relation = %(relation)s;
+SELECT d.table_name, d.partition_name, d.detached_at FROM ops.partition_drops AS d WHERE d.relation = %(id)s;
 
 -- name: pk_retention_holds
 -- as: trusted

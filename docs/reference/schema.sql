@@ -2462,6 +2462,8 @@ GRANT ALL ON FUNCTION outreach.note_refresh(p_view text, p_began timestamp with 
 REVOKE ALL ON FUNCTION outreach.open_run(p_job text, p_driver text, p_scheduled boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.open_run(p_job text, p_driver text, p_scheduled boolean) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.perform_maintenance_tasks() FROM PUBLIC;
+REVOKE ALL ON FUNCTION outreach.preview_segment(definition jsonb, max_rows integer, after_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.preview_segment(definition jsonb, max_rows integer, after_id bigint) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.prune_message_log(p_older_than interval, p_limit integer, p_without_archive boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.prune_message_log(p_older_than interval, p_limit integer, p_without_archive boolean) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.reconcile_all_rollups(p_days integer, p_repair boolean) FROM PUBLIC;

@@ -33,6 +33,26 @@ async def test_saved_segments_are_counted_and_looked_into(tenant: Tenant) -> Non
     assert [(each.name, each.last_count) for each in await segments.listed(tenant)] == [("us", 50)]
 
 
+async def test_a_preview_shows_the_newest_and_goes_on_behind_a_lead(tenant: Tenant) -> None:
+    async with tenant.trusted() as session:
+        await session.execute(
+            "INSERT INTO outreach.leads (workspace_id, email, country, created_at)"
+            " SELECT %s, 'lead' || n || '@example.org', 'US', now() - (n / 3) * interval '10 days'"
+            " FROM generate_series(1, 60) AS n",
+            [tenant.workspace_id],
+        )
+    old = {"all": [US, {"field": "created_at", "op": "before", "value": "45 days ago"}]}
+    pages, after = [], 0
+    while page := await segments.preview(tenant, old, rows=7, after=after):
+        pages.append(page)
+        after = page[-1]["id"]
+    keys = [(lead["created_at"], lead["id"]) for page in pages for lead in page]
+    assert len(keys) == len(set(keys)) == (await segments.count(tenant, old)).count == 46
+    assert keys == sorted(keys, reverse=True)
+    with pytest.raises(InvalidInput, match="there is no lead with the id 999999999"):
+        await segments.preview(tenant, old, after=999_999_999)
+
+
 async def test_names_are_taken_once_and_checked(tenant: Tenant, other_tenant: Tenant) -> None:
     await segments.create(tenant, "us", US)
     with pytest.raises(Conflict, match="a segment of that name exists"):
@@ -158,7 +178,7 @@ async def test_a_country_is_meant_however_it_is_written(tenant: Tenant) -> None:
 
     async def who(op: str, *value: Any) -> list[str | None]:
         asked = {"field": "country_code", "op": op} | ({"value": value[0]} if value else {})
-        return [row["country"] for row in await segments.preview(tenant, asked)]
+        return [row["country"] for row in reversed(await segments.preview(tenant, asked))]
 
     assert await who("equals", "de") == written[:6]
     assert await who("in", ["US", "KR", "NA"]) == written[6:11]

@@ -22,6 +22,11 @@ AS $$
 $$;
 GRANT EXECUTE ON FUNCTION outreach.rollup_totals(text, text) TO outreachdb_app, outreachdb_trusted;
 
+-- The kinds of events that reports tell.
+CREATE OR REPLACE FUNCTION outreach.reported_kinds() RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN '{scheduled,sent,failed,delivered,deferred,opened,clicked,replied,bounced,complained,unsubscribed,prefetched}'::text[];
+
 -- owner: outreachdb_trusted
 -- Counts of some keys of a grain, exact as of the statement; with p_by_day one row for each day (UTC) that has any. Without days
 -- and dates the totals answer, else the days' rollups. Planned once in a session: planning takes longer than reading. Of people and mails a day, or a range of days, counts those whose first
@@ -71,19 +76,29 @@ BEGIN
         WHERE NOT p_by_day AND p_since IS NULL AND p_until IS NULL
           AND t.workspace_id = ws AND t.grain = p_grain AND t.key = ANY (p_keys)
         UNION ALL
-        -- One look-up for each key and kind: their days lie together, those before p_since are not read.
-        SELECT k.key, CASE WHEN p_by_day THEN r.day END, n.kind, r.total, r.mails, r.people
+        -- One look-up for each key and kind: their days lie together, those before p_since are not read. Without days they are added
+        -- up where they are read: 7,000 rows of a month of 20 domains went through 19 filters each.
+        SELECT k.key, r.day, n.kind, r.total, r.mails, r.people
         FROM (SELECT DISTINCT u FROM unnest(p_keys) AS u) AS k (key)
-        CROSS JOIN unnest(ARRAY[
-            'scheduled', 'sent', 'failed', 'delivered', 'deferred', 'opened', 'clicked', 'replied', 'bounced', 'complained',
-            'unsubscribed', 'prefetched']) AS n (kind)
+        CROSS JOIN unnest(outreach.reported_kinds()) AS n (kind)
         CROSS JOIN LATERAL (
             SELECT b.day, b.total, b.mails, b.people
             FROM analytics.rollups AS b
             WHERE b.workspace_id = ws AND b.grain = p_grain AND b.key = k.key AND b.kind = n.kind
               AND b.day BETWEEN coalesce(p_since, '-infinity') AND coalesce(p_until, 'infinity')
             OFFSET 0) AS r
-        WHERE p_by_day OR p_since IS NOT NULL OR p_until IS NOT NULL
+        WHERE p_by_day
+        UNION ALL
+        SELECT k.key, NULL, n.kind, r.total, r.mails, r.people
+        FROM (SELECT DISTINCT u FROM unnest(p_keys) AS u) AS k (key)
+        CROSS JOIN unnest(outreach.reported_kinds()) AS n (kind)
+        CROSS JOIN LATERAL (
+            SELECT sum(b.total)::bigint AS total, sum(b.mails)::bigint AS mails, sum(b.people)::bigint AS people
+            FROM analytics.rollups AS b
+            WHERE b.workspace_id = ws AND b.grain = p_grain AND b.key = k.key AND b.kind = n.kind
+              AND b.day BETWEEN coalesce(p_since, '-infinity') AND coalesce(p_until, 'infinity')
+            HAVING count(*) > 0) AS r
+        WHERE NOT p_by_day AND (p_since IS NOT NULL OR p_until IS NOT NULL)
         UNION ALL
         SELECT d.key, CASE WHEN p_by_day THEN d.day END, d.kind, d.total, d.mails, d.people
         FROM analytics.rollup_deltas AS d

@@ -26,11 +26,13 @@ CREATE FUNCTION bench.events(p_first bigint, p_last bigint, p_mails bigint, p_ca
 RETURNS TABLE (n bigint, campaign bigint, lead bigint, mailbox bigint, domain text, step smallint, kind text, at timestamptz,
                again boolean)
 LANGUAGE sql STABLE AS $$
+  -- Not VALUES: its expressions are set up anew for each mail, which took most of the time.
   SELECT m.n, m.campaign, m.lead, m.mailbox, m.domain, m.step, k.kind, k.at, k.again
   FROM bench.mails(p_first, p_last, p_mails, p_campaigns, p_leads) AS m
-  CROSS JOIN LATERAL (VALUES ('delivered', m.delivered_at, false), ('opened', m.opened_at, false), ('opened', m.again_at, true),
-    ('clicked', m.clicked_at, false), ('replied', m.replied_at, false), ('bounced', m.bounced_at, false),
-    ('complained', m.complained_at, false)) AS k (kind, at, again)
+  CROSS JOIN LATERAL unnest(
+    '{delivered,opened,opened,clicked,replied,bounced,complained}'::text[],
+    ARRAY[m.delivered_at, m.opened_at, m.again_at, m.clicked_at, m.replied_at, m.bounced_at, m.complained_at],
+    '{f,f,t,f,f,f,f}'::boolean[]) AS k (kind, at, again)
   WHERE k.at IS NOT NULL
 $$;
 

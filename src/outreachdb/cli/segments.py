@@ -147,11 +147,11 @@ def preview(
     name: Name = None,
     where: Where = None,
     rows: Annotated[int, typer.Option("--rows", min=1, max=1000, help="How many leads.")] = 20,
-    after: Annotated[int, typer.Option("--after", min=0, help="Start after this lead's id.")] = 0,
+    after: Annotated[int, typer.Option("--after", min=0, help="Go on after the lead with this id.")] = 0,
     counts: Annotated[bool, typer.Option("--counts/--no-counts", help="Count by status, country, ...")] = True,
     yes: Yes = False,
 ) -> None:
-    """Show the first leads of a segment, and how many there are by status, country, industry and engagement."""
+    """Show the newest leads of a segment, and how many there are by status, country, industry and engagement."""
     segment = chosen(name, where)
 
     def work(sure: bool) -> Callable[[Tenant], Awaitable[tuple[list[Row], dict[str, Any], Any]]]:

@@ -47,6 +47,13 @@ $$;
 REVOKE EXECUTE ON FUNCTION outreach.search_by_index(text, bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.search_by_index(text, bigint) TO outreachdb_trusted;
 
+-- The text that a lead is searched by, as the index gin_leads_search has it.
+CREATE OR REPLACE FUNCTION outreach.searched_text() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT $x$lower(coalesce(l.first_name, '') || ' ' || coalesce(l.last_name, '') || ' ' || coalesce(l.email, '') || ' ' || coalesce(l.company_name, ''))$x$
+$$;
+
 -- What a text of the user's asks of a lead: each word must occur. Words of one or two characters have no trigram of their own:
 -- beside longer words they are looked for anywhere, alone they must begin a word.
 CREATE OR REPLACE FUNCTION outreach.search_condition(p_query text) RETURNS text
@@ -55,8 +62,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     words text[] := string_to_array(p_query, ' ');
-    named constant text := 'lower(coalesce(l.first_name, '''') || '' '' || coalesce(l.last_name, '''') || '' '' || '
-        'coalesce(l.email, '''') || '' '' || coalesce(l.company_name, ''''))';
+    named constant text := outreach.searched_text();
     long boolean := EXISTS (SELECT FROM unnest(words) AS w WHERE length(w) >= 3);
     parts text;
 BEGIN
@@ -96,9 +102,10 @@ REVOKE EXECUTE ON FUNCTION outreach.search_scope(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.search_scope(bigint) TO outreachdb_trusted;
 
 -- Ids of the leads that meet p_condition, in the order of p_keys, behind the key p_after; p_text says that trigrams answer the
--- condition.
+-- condition (as GIN indexes do those on tags and custom fields), p_bounds what part of it bounds the first key (outreach.segment_bounds): the walk begins there.
 CREATE OR REPLACE FUNCTION outreach.search_part(
-    p_workspace bigint, p_condition text, p_text boolean, p_keys text[], p_down boolean, p_after text[], p_rows integer)
+    p_workspace bigint, p_condition text, p_bounds text, p_text boolean, p_keys text[], p_down boolean, p_after text[],
+    p_rows integer)
 RETURNS bigint[]
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -112,12 +119,15 @@ DECLARE
         || CASE WHEN p_after IS NULL THEN '' ELSE format(' AND (%s) %s (%s)',
             (SELECT string_agg('l.' || k, ', ') FROM unnest(p_keys) AS k), CASE WHEN p_down THEN '<' ELSE '>' END,
             (SELECT string_agg(format('%L::%s', p_after[n], outreach.search_type(k)), ', ' ORDER BY n)
-             FROM unnest(p_keys) WITH ORDINALITY AS u (k, n))) END;
-    walk constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s '
-        'ORDER BY %s LIMIT %s) AS l WHERE %s LIMIT %s) AS f';
+             FROM unnest(p_keys) WITH ORDINALITY AS u (k, n))) END || p_bounds;
+    -- Several words, each spelt in several ways, look at one text that is put together once. A literal of the user's can't hold
+    -- its expression: quotes are doubled there.
+    walk constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.*, ' || outreach.searched_text() || ' AS searched'
+        ' FROM outreach.leads AS l WHERE %s ORDER BY %s LIMIT %s) AS l WHERE %s LIMIT %s) AS f';
+    seen constant text := replace(p_condition, outreach.searched_text(), 'l.searched');
     found bigint[];
 BEGIN
-    found := outreach.search_in_order(format(walk, inside || behind, ordered, step, p_condition, p_rows), p_workspace);
+    found := outreach.search_in_order(format(walk, inside || behind, ordered, step, seen, p_rows), p_workspace);
     IF cardinality(found) = p_rows OR p_condition = 'true' OR outreach.search_in_order(format(
         'SELECT array_agg(f.id) FROM (SELECT l.id FROM outreach.leads AS l WHERE %s ORDER BY %s OFFSET %s LIMIT 1) AS f',
         inside || behind, ordered, step), p_workspace) IS NULL
@@ -127,7 +137,7 @@ BEGIN
     -- One in four hundred or more: the rest of the page is nearer than all matches are.
     further := step * p_rows / greatest(cardinality(found), 1) * 3 / 2;
     IF cardinality(found) * 400 >= step AND further <= 40000 THEN
-        found := outreach.search_in_order(format(walk, inside || behind, ordered, further, p_condition, p_rows), p_workspace);
+        found := outreach.search_in_order(format(walk, inside || behind, ordered, further, seen, p_rows), p_workspace);
         IF cardinality(found) = p_rows THEN
             RETURN found;
         END IF;
@@ -135,7 +145,9 @@ BEGIN
     -- OFFSET 0: first what matches, then the order; walking in the order once more is what has just failed.
     found := outreach.search_by_index(format(
         'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s AND (%s) OFFSET 0) AS l '
-        'ORDER BY %s LIMIT %s) AS f', CASE WHEN p_text THEN outreach.search_scope(p_workspace) ELSE inside END || behind,
+        'ORDER BY %s LIMIT %s) AS f', CASE
+            WHEN p_text OR p_condition ~ 'l\.(tags|custom_fields) (&&|@>)' THEN outreach.search_scope(p_workspace)
+            ELSE inside END || behind,
         p_condition, ordered, p_rows), p_workspace);
     RETURN coalesce(found, '{}');
 END
@@ -226,7 +238,7 @@ BEGIN
     IF alike IS NULL THEN
         RETURN '{}';
     END IF;
-    found := outreach.search_part(p_workspace, format('(%s) AND (%s)', alike, p_condition), true, '{created_at,id}', true,
+    found := outreach.search_part(p_workspace, format('(%s) AND (%s)', alike, p_condition), '', true, '{created_at,id}', true,
         NULL, greatest(p_rows, 200));
     RETURN ARRAY(
         SELECT l.id
@@ -250,8 +262,7 @@ AS $$
 DECLARE
     threshold text;
     found bigint[];
-    named constant text := 'lower(coalesce(l.first_name, '''') || '' '' || coalesce(l.last_name, '''') || '' '' || '
-        'coalesce(l.email, '''') || '' '' || coalesce(l.company_name, ''''))';
+    named constant text := outreach.searched_text();
     before constant text := coalesce(nullif(current_setting('pg_trgm.word_similarity_threshold', true), ''), '0.6');
 BEGIN
     IF cardinality(public.show_trgm(p_query)) < 4 THEN
@@ -374,13 +385,13 @@ BEGIN
         FROM outreach.search_cursor_read(search_leads_optimized.cursor, search, keys, rest) AS c;
     END IF;
     IF start = 0 THEN
-        found := outreach.search_part(ws, condition, wanted IS NOT NULL, keys, down, after, max_rows);
+        found := outreach.search_part(ws, condition, outreach.segment_bounds(filters, keys[1]), wanted IS NOT NULL, keys, down, after, max_rows);
         after := NULL;
         with_value := cardinality(found);
     END IF;
     IF rest IS NOT NULL AND cardinality(found) < max_rows THEN
-        found := found || outreach.search_part(ws, format('l.%I IS NULL AND (%s)', keys[1], condition), wanted IS NOT NULL, rest,
-            down, after, max_rows - cardinality(found));
+        found := found || outreach.search_part(ws, format('l.%I IS NULL AND (%s)', keys[1], condition),
+            outreach.segment_bounds(filters, rest[1]), wanted IS NOT NULL, rest, down, after, max_rows - cardinality(found));
     END IF;
     IF found = '{}' AND wanted IS NOT NULL AND search_leads_optimized.cursor IS NULL THEN
         kind := 'similar';

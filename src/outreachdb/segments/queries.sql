@@ -106,8 +106,8 @@ SELECT l.id, l.email, l.first_name, l.last_name, l.phone, l.phone_e164, l.title,
        l.linkedin_url, l.industry, l.country, l.city, l.timezone, l.source, l.source_key, l.status, l.tags,
        l.custom_fields, l.notes, l.qualification_score, l.qualification_latency_ms, l.qualified_at, l.email_status,
        l.email_checked_at, l.email_flags, l.profile_checked_at, l.created_at, l.updated_at
-FROM outreach.get_segmented_leads(%(definition)s, %(rows)s, %(after)s) AS l
-ORDER BY l.id;
+FROM outreach.preview_segment(%(definition)s, %(rows)s, nullif(%(after)s::bigint, 0)) AS l
+ORDER BY l.created_at DESC, l.id DESC;
 
 -- name: breakdown
 SELECT b.kind, b.value, b.leads FROM outreach.segment_breakdown(%(definition)s, %(top)s) AS b;

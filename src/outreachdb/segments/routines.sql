@@ -182,9 +182,7 @@ BEGIN
     pattern := format('lower(%s) LIKE %L', col, outreach.segment_like(p_op, p_value #>> '{}'));
     IF p_field IN ('first_name', 'last_name', 'email', 'company_name') AND length(p_value #>> '{}') >= 3 THEN
         -- Implied by the pattern, and what gin_leads_search can answer.
-        RETURN format(
-            '(lower(coalesce(l.first_name, '''') || '' '' || coalesce(l.last_name, '''') || '' '' || '
-            'coalesce(l.email, '''') || '' '' || coalesce(l.company_name, '''')) LIKE %L AND %s)',
+        RETURN format('(%s LIKE %L AND %s)', outreach.searched_text(),
             outreach.segment_like('contains', p_value #>> '{}'), pattern);
     END IF;
     RETURN pattern;

@@ -123,6 +123,44 @@ BEGIN
 END
 $$;
 
+-- What a definition asks of a column whatever else it asks: " AND l.created_at >= ..." or nothing. Of a definition that
+-- outreach.segment_condition has taken.
+CREATE OR REPLACE FUNCTION outreach.segment_bounds(definition jsonb, p_column text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(string_agg(' AND ' || outreach.segment_test(c, ''), ''), '')
+    FROM jsonb_array_elements(CASE WHEN jsonb_typeof(definition -> 'all') = 'array' THEN definition -> 'all'
+                                   ELSE jsonb_build_array(definition) END) AS c
+    WHERE c ->> 'field' = p_column AND p_column IN ('created_at', 'qualification_score', 'qualified_at', 'updated_at')
+      AND c ->> 'op' IN ('equals', 'gt', 'gte', 'lt', 'lte', 'before', 'after', 'between', 'within_last')
+$$;
+
+-- Whether a workspace has so few leads that reading them all is the fastest way to anything. Asked of the index, not of the
+-- statistics: what was imported a minute ago looks empty to them.
+CREATE OR REPLACE FUNCTION outreach.workspace_is_small(p_workspace bigint) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+BEGIN
+    RETURN (SELECT count(*) <= 5000
+            FROM (SELECT FROM outreach.leads AS l WHERE l.workspace_id = (SELECT p_workspace) LIMIT 5001) AS few);
+END
+$$;
+
+-- What stands behind SELECT and the columns of l: FROM and WHERE. A small workspace is read whole before anything is compared:
+-- through the index entries of a big neighbour the same took 56 ms instead of 4.
+CREATE OR REPLACE FUNCTION outreach.segment_source(p_workspace bigint, p_condition text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format(CASE WHEN outreach.workspace_is_small(p_workspace)
+            THEN 'FROM (SELECT l.* FROM outreach.leads AS l WHERE l.workspace_id = %s OFFSET 0) AS l WHERE (%s)'
+            ELSE 'FROM outreach.leads AS l WHERE l.workspace_id = %s AND (%s)' END, p_workspace, p_condition)
+$$;
+
 -- owner: outreachdb_trusted
 CREATE OR REPLACE FUNCTION outreach.count_segmented_leads(definition jsonb) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -134,7 +172,7 @@ AS $$
 DECLARE
     found bigint;
 BEGIN
-    EXECUTE format('SELECT count(*) FROM outreach.leads AS l WHERE l.workspace_id = %s AND (%s)',
+    EXECUTE 'SELECT count(*) ' || outreach.segment_source(
         outreach.required_workspace(), outreach.segment_condition(definition)) INTO found;
     RETURN found;
 END
@@ -157,7 +195,7 @@ BEGIN
         -- A page: as search finds one, by walking first.
         RETURN QUERY
         SELECT l.*
-        FROM unnest(outreach.search_part(ws, condition, false, '{id}', false, ARRAY[after_id::text], max_rows))
+        FROM unnest(outreach.search_part(ws, condition, '', false, '{id}', false, ARRAY[after_id::text], max_rows))
             WITH ORDINALITY AS f (id, n)
         CROSS JOIN LATERAL (SELECT * FROM outreach.leads AS e WHERE e.workspace_id = (SELECT ws) AND e.id = f.id OFFSET 0) AS l
         ORDER BY f.n;
@@ -169,3 +207,37 @@ BEGIN
 END
 $$;
 GRANT EXECUTE ON FUNCTION outreach.get_segmented_leads(jsonb, integer, bigint) TO outreachdb_app;
+
+-- The newest members first: where a segment names no dates they are found first, and where it does the walk begins there. Page by
+-- passing the last id seen.
+-- owner: outreachdb_trusted
+CREATE OR REPLACE FUNCTION outreach.preview_segment(
+    definition jsonb, max_rows integer DEFAULT 20, after_id bigint DEFAULT NULL)
+RETURNS SETOF outreach.leads
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ws constant bigint := outreach.required_workspace();
+    condition constant text := outreach.segment_condition(definition);
+    after timestamptz;
+BEGIN
+    IF max_rows IS NULL OR max_rows < 1 THEN
+        RAISE EXCEPTION 'max_rows: must be 1 or more' USING ERRCODE = 'invalid_parameter_value';
+    ELSIF after_id IS NOT NULL THEN
+        SELECT l.created_at INTO after FROM outreach.leads AS l WHERE l.workspace_id = ws AND l.id = after_id;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'after_id: there is no lead with the id %', after_id
+                USING ERRCODE = 'invalid_parameter_value', HINT = 'pass the id of the last lead of the page before';
+        END IF;
+    END IF;
+    RETURN QUERY
+    SELECT l.*
+    FROM unnest(outreach.search_part(ws, condition, outreach.segment_bounds(definition, 'created_at'), false,
+                '{created_at,id}', true, CASE WHEN after_id IS NOT NULL THEN ARRAY[after::text, after_id::text] END, max_rows))
+        WITH ORDINALITY AS f (id, n)
+    CROSS JOIN LATERAL (SELECT * FROM outreach.leads AS e WHERE e.workspace_id = (SELECT ws) AND e.id = f.id OFFSET 0) AS l
+    ORDER BY f.n;
+END
+$$;
+GRANT EXECUTE ON FUNCTION outreach.preview_segment(jsonb, integer, bigint) TO outreachdb_app;

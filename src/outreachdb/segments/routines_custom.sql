@@ -76,6 +76,31 @@ BEGIN
 END
 $$;
 
+-- A number compared. json_number takes the value out of the document up to four times, a JSON path once: 2,000,000 leads took a
+-- fifth less. So numbers are compared by the path, and only texts that say a number by the function; but where somebody built an
+-- index on the function (outreach.segment_index), the condition has to say what the index says.
+CREATE OR REPLACE FUNCTION outreach.segment_custom_number(p_keys text[], p_whole text, p_op text, p_value jsonb, p_path text)
+RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    col constant text := outreach.segment_custom_value(p_keys, p_whole, false);
+    test constant text := outreach.segment_number_test(format('outreach.json_number(%s)', col), 'numeric', p_op, p_value, p_path);
+BEGIN
+    IF p_op NOT IN ('gt', 'gte', 'lt', 'lte') OR p_whole IS NOT NULL
+        OR EXISTS (SELECT FROM unnest(p_keys[2:]) AS key WHERE key ~ '^-?[0-9]+$')
+        OR EXISTS (SELECT FROM pg_index AS i
+                   WHERE i.indrelid = 'outreach.leads'::regclass AND pg_get_indexdef(i.indexrelid) LIKE '%json_number(%')
+    THEN
+        RETURN test;
+    END IF;
+    RETURN format('(l.custom_fields @@ %L::jsonpath OR (jsonb_typeof(%s) = ''string'' AND %s))',
+        format('strict $%s %s %s', (SELECT string_agg('.' || to_json(key), '' ORDER BY n) FROM unnest(p_keys) WITH ORDINALITY AS u (key, n)),
+               outreach.segment_order(p_op), p_value), col, test);
+END
+$$;
+
 CREATE OR REPLACE FUNCTION outreach.segment_custom_test(p_keys text[], p_whole text, p_op text, p_value jsonb, p_path text)
 RETURNS text
 LANGUAGE plpgsql STABLE
@@ -109,8 +134,7 @@ BEGIN
     THEN
         RETURN outreach.segment_custom_day(col, p_op, p_value, p_path);
     END IF;
-    RETURN outreach.segment_number_test(format('outreach.json_number(%s)', outreach.segment_custom_value(p_keys, p_whole, false)),
-        'numeric', p_op, p_value, p_path);
+    RETURN outreach.segment_custom_number(p_keys, p_whole, p_op, p_value, p_path);
 END
 $$;
 

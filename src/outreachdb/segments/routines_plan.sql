@@ -91,7 +91,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN QUERY EXECUTE format('SELECT l.id FROM outreach.leads AS l WHERE l.workspace_id = %s AND (%s)',
+    RETURN QUERY EXECUTE 'SELECT l.id ' || outreach.segment_source(
         outreach.required_workspace(), outreach.segment_condition(definition));
 END
 $$;
@@ -123,8 +123,7 @@ BEGIN
     RETURN QUERY EXECUTE format($sql$
         WITH members AS (
             SELECT m.status, m.country, m.industry, coalesce(g.level, 'cold') AS level
-            FROM (SELECT l.id, l.status, l.country, l.industry FROM outreach.leads AS l
-                  WHERE l.workspace_id = %1$s AND (%2$s)) AS m
+            FROM (SELECT l.id, l.status, l.country, l.industry %2$s) AS m
             LEFT JOIN outreach.lead_engagement AS g ON g.workspace_id = %1$s AND g.lead_id = m.id
         ), counted AS (
             SELECT CASE grouping(m.status, m.country, m.industry, m.level)
@@ -138,7 +137,8 @@ BEGIN
         FROM (SELECT c.*, row_number() OVER (PARTITION BY c.kind ORDER BY c.leads DESC, c.value) AS place FROM counted AS c) AS r
         WHERE r.place <= %3$L
         ORDER BY r.kind, r.leads DESC, r.value $sql$,
-        outreach.required_workspace(), outreach.segment_condition(definition), p_top);
+        outreach.required_workspace(),
+        outreach.segment_source(outreach.required_workspace(), outreach.segment_condition(definition)), p_top);
 END
 $$;
 GRANT EXECUTE ON FUNCTION outreach.segment_breakdown(jsonb, integer) TO outreachdb_app;

@@ -170,7 +170,10 @@ async def count(
 
 
 async def preview(tenant: Tenant, segment: NameOrDefinition, *, rows: int = 20, after: int = 0) -> list[Row]:
-    """The first leads of a segment by id, those after the id ``after``, each with all its fields."""
+    """The newest leads of a segment, each with all its fields; ``after`` is the id of the last one of the page before.
+
+    Raises InvalidInput where no lead has that id.
+    """
     definition = Jsonb(await resolve(tenant, segment))
     async with tenant.reading(doing="looking into the segment") as session:
         found = await session.all(Q.preview_leads, {"definition": definition, "rows": rows, "after": after})

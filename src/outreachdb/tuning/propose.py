@@ -152,7 +152,7 @@ def _machine(given: Given, data: Path | None, name: str) -> Machine:
 
 
 def _compression(methods: list[str]) -> str:
-    return next((method for method in ("lz4", "zstd") if method in methods), "pglz")
+    return next((method for method in ("lz4", "zstd") if method in methods), "off")
 
 
 def _row(fitted: Fitted, now: dict[str, Any]) -> Row:

@@ -39,6 +39,10 @@ async def test_partitions_take_over_the_parameters_of_the_newest(own_database_ur
             made = str(connection.execute(NEWEST).fetchall()[0][0])
             assert made != newest
             assert options(made) == wanted
+            # Sends are updated several times each: their pages have room for it.
+            connection.execute(f"SELECT outreach.ensure_partitions('email_sends', {ahead}, {ahead})".encode())
+            sends = connection.execute(NEWEST.replace("email_events", "email_sends").encode()).fetchall()[0][0]
+            assert options(str(sends)) == ["fillfactor=80"]
             folder = Folder(tmp_path)
             await archiving.archive(pools, "email_events", old, folder=folder)
             await restoring.restore(pools, "email_events", old, folder=folder)

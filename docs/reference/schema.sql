@@ -93,6 +93,13 @@ CREATE TABLE outreach.leads (
     CONSTRAINT ck_leads_qualification_score_range CHECK (((qualification_score >= (0)::double precision) AND (qualification_score <= (100)::double precision))),
     CONSTRAINT ck_leads_status_known CHECK ((status = ANY (ARRAY['new'::text, 'verified'::text, 'contacted'::text, 'replied'::text, 'qualified'::text, 'converted'::text, 'unsubscribed'::text, 'bounced'::text, 'archived'::text])))
 );
+ALTER TABLE ONLY outreach.leads ALTER COLUMN email SET STATISTICS 0;
+ALTER TABLE ONLY outreach.leads ALTER COLUMN phone SET STATISTICS 0;
+ALTER TABLE ONLY outreach.leads ALTER COLUMN phone_e164 SET STATISTICS 0;
+ALTER TABLE ONLY outreach.leads ALTER COLUMN company_website SET STATISTICS 0;
+ALTER TABLE ONLY outreach.leads ALTER COLUMN linkedin_url SET STATISTICS 0;
+ALTER TABLE ONLY outreach.leads ALTER COLUMN source_key SET STATISTICS 0;
+ALTER TABLE ONLY outreach.leads ALTER COLUMN notes SET STATISTICS 0;
 ALTER TABLE outreach.leads OWNER TO outreachdb_owner;
 CREATE TABLE outreach.email_sends (
     workspace_id bigint NOT NULL,
@@ -1970,6 +1977,7 @@ CREATE INDEX brin_llm_api_calls_created_at ON outreach.llm_api_calls USING brin 
 CREATE INDEX brin_message_log_created_at ON ONLY outreach.message_log USING brin (created_at);
 CREATE INDEX gin_leads_custom_fields ON outreach.leads USING gin (workspace_id, custom_fields jsonb_path_ops);
 CREATE INDEX gin_leads_search ON outreach.leads USING gin (workspace_id, lower(((((((COALESCE(first_name, ''::text) || ' '::text) || COALESCE(last_name, ''::text)) || ' '::text) || COALESCE(email, ''::text)) || ' '::text) || COALESCE(company_name, ''::text))) public.gin_trgm_ops);
+ALTER INDEX outreach.gin_leads_search ALTER COLUMN 2 SET STATISTICS 0;
 CREATE INDEX gin_leads_tags ON outreach.leads USING gin (workspace_id, tags);
 CREATE INDEX gin_search_words ON outreach.search_words USING gin (workspace_id, word public.gin_trgm_ops);
 CREATE INDEX ix_agent_executions_completed_at ON outreach.agent_executions USING btree (workspace_id, completed_at DESC);

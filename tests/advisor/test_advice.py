@@ -93,6 +93,41 @@ def test_partitions_are_told_once(report: Report) -> None:
     assert all(each.table not in {"events_1", "events_2", "measured_1"} for each in report.findings)
 
 
+def test_an_unused_index_tells_how_much_its_count_is_worth(report: Report) -> None:
+    """Statistics of a moment are no reason to drop anything, and each standby counts for itself."""
+    found = [each for each in report.findings if each.rule == "unused_index"]
+    assert found
+    for each in found:
+        assert each.severity == "info"
+        assert each.evidence["standbys"] == 0
+        assert "too short" in each.evidence["summary"] or "does not know" in each.evidence["summary"]
+
+
+async def test_a_key_without_index_weighs_by_size_and_by_what_happens_to_the_parent(own_database_url: str) -> None:
+    """An error only where deletes look through a large table; at any size the key is told."""
+    with psycopg.connect(own_database_url, autocommit=True) as connection:
+        for name, rows in (("small", 100), ("quiet", 40_000), ("busy", 40_000)):
+            connection.execute(
+                f"CREATE TABLE public.{name}_parents (id int PRIMARY KEY);"
+                f"CREATE TABLE public.{name}_children (id int PRIMARY KEY, filler text DEFAULT repeat('x', 300),"
+                f" parent_id int REFERENCES public.{name}_parents);"
+                f"INSERT INTO public.{name}_parents SELECT generate_series(1, 100);"
+                f"INSERT INTO public.{name}_children (id, parent_id)"
+                f" SELECT n, 1 + n % 50 FROM generate_series(1, {rows}) AS n; ANALYZE public.{name}_children".encode()
+            )
+        connection.execute("DELETE FROM public.small_parents WHERE id = 99")
+        connection.execute("DELETE FROM public.busy_parents WHERE id = 99")
+        connection.execute("SELECT pg_stat_force_next_flush()")
+        connection.execute("SELECT 1")
+    found = await advise(own_database_url, only=["foreign_key_without_index"])
+    weighed = {each.table: (each.severity, each.evidence["parent_changes"]) for each in found.findings}
+    assert weighed == {
+        "small_children": ("warning", 1),
+        "quiet_children": ("warning", 0),
+        "busy_children": ("error", 1),
+    }
+
+
 def test_rows_that_break_a_rule_are_counted(report: Report) -> None:
     counted = {
         each.columns: each.evidence["violating_rows"]

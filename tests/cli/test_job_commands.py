@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 
 from commands import Run
@@ -53,3 +54,9 @@ def test_keys_are_shown_once(run: Run, workspace: str) -> None:
     assert secret not in rotated.out
     assert run("key", "revoke", str(made["key_id"])).status == 1
     assert run("key", "create", "x", "--scope", "root").status == 1
+    told = run("audit", "search", "--json")
+    assert [each["action"] for each in told.document["entries"]] == ["key.rotate", "key.create", "key.create"]
+    assert secret not in told.out
+    ended = run("audit", "search", "--action", "key.rotate", "--limit", "1").out
+    assert getpass.getuser() in ended
+    assert made["prefix"] in ended

@@ -48,7 +48,7 @@ def test_preview_shows_what_was_asked_about(run: Run, filled: str) -> None:
     told = run("segment", "preview", "--where", where, "--json").document
     assert len(told["leads"]) == told["counts"]["count"] == 2
     assert {each["value"]: each["leads"] for each in told["counts"]["country"]} == {"US": 1, "GB": 1}
-    assert told["leads"][0]["custom_fields"]["Plan"] == "gold"
+    assert told["leads"][-1]["custom_fields"]["Plan"] == "gold"
     people = run("segment", "preview", "--where", where).out
     assert "custom.Plan" in people
     assert "silver" in people

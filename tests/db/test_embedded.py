@@ -138,6 +138,10 @@ def test_cluster_is_utf8_sorted_by_code_point_with_checksums(running: EmbeddedSe
     assert query(running, "SHOW data_checksums") == "on"
     assert query(running, "SHOW timezone") == "UTC"
     assert query(running, "SHOW shared_preload_libraries") == "pg_stat_statements,auto_explain"
+    # Where the advisor would put it, and open to every login.
+    place = "SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'pg_stat_statements'"
+    assert query(running, place) == "extensions"
+    assert query(running, "SELECT has_schema_privilege('pg_monitor', 'extensions', 'USAGE')") is True
 
 
 @pytest.mark.postgres15

@@ -293,6 +293,43 @@ async def test_retention_lag(ground: Ground) -> None:
 
     found = await step(ground, "retention_lag", {"yellow": 0.0001, "red": 45}, row(0), row(46))
     assert statuses(found) == ["green", "yellow", "red"]
+    ground.do("TRUNCATE outreach.message_log")
+
+    # A table of another schema, which keeps its rows for days; its name needs quotes.
+    day = "timezone('UTC', date_trunc('day', now(), 'UTC') - interval '{} days')"
+
+    def kept(days: int) -> tuple[str, ...]:
+        return (f"UPDATE ops.partitioned_tables SET retention_days = {days} WHERE table_name LIKE 'trouble.%'",)
+
+    def daily(days: int) -> tuple[str, ...]:
+        at = day.format(days)
+        return (
+            f"SELECT ops.create_partitions('trouble.\"Daily\"', {at} AT TIME ZONE 'UTC', {at} AT TIME ZONE 'UTC')",
+            f'INSERT INTO trouble."Daily" VALUES ({at})',
+        )
+
+    made = (
+        'CREATE TABLE trouble."Daily" (at timestamp NOT NULL) PARTITION BY RANGE (at)',
+        "SELECT outreach.register_partitioned_table('trouble.\"Daily\"', 'day', 3, '10 days', false)",
+    )
+    found = await step(
+        ground, "retention_lag", {"yellow": 1, "red": 20}, (*made, *daily(5)), daily(14), kept(20), daily(50), kept(60)
+    )
+    # A day that ended 13 days ago is 3 days late where 10 are kept, and in time where 20 are.
+    assert statuses(found) == ["green", "green", "yellow", "green", "red", "green"]
+    assert 29 <= float(found[4].value or 0) < 30
+    ground.do('DROP TABLE trouble."Daily"', "DELETE FROM ops.partitioned_tables WHERE table_name LIKE 'trouble.%'")
+
+
+async def test_detached_partitions(ground: Ground) -> None:
+    """A table beside the partitions that is none; what is on its way out or in is told by its record."""
+    made = "CREATE TABLE parts.forgotten_{0} (id int)"
+    found = await step(
+        ground, "detached_partitions", {"red": 2}, (made.format(1),), (made.format(2),),
+        ("DROP TABLE parts.forgotten_1, parts.forgotten_2",),
+    )  # fmt: skip
+    assert statuses(found) == ["green", "yellow", "red", "green"]
+    assert found[2].summary == "forgotten_1, forgotten_2"
 
 
 async def test_replication_slots(ground: Ground) -> None:

@@ -99,6 +99,14 @@ def test_headers_are_whole() -> None:
         assert len(each.advice) <= 140, each.name
 
 
+def test_the_sources_thresholds_are_the_defaults() -> None:
+    found = checks()
+    sources = {"cache_hit_tables": 95, "cache_hit_indexes": 98, "mean_query_time": 1000, "pool_use": 80}
+    assert {name: found[name].yellow for name in sources} == sources
+    assert found["slow_queries"].given["slow_ms"] == 100
+    assert {found[name].given["days"] for name in ("crawl_staleness", "profile_staleness")} == {30}
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

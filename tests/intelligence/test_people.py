@@ -110,3 +110,6 @@ async def test_reports_by_kind_and_by_lead(tenant: Tenant, leads: list[int]) -> 
     assert [each.id for each in await reports.latest(tenant, "weekly")] == [second, first]
     assert (await reports.latest(tenant, "weekly"))[1].period_start == week[0]
     assert [each.title for each in await reports.of_lead(tenant, leads[1])] == ["Ada"]
+    # Kinds are the caller's own words: any is kept and found.
+    odd = await reports.put(tenant, "Vorstand, Q3 (Entwurf)", "Third", {})
+    assert [each.id for each in await reports.latest(tenant, "Vorstand, Q3 (Entwurf)")] == [odd]

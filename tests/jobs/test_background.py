@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from launched import launch
 
 from outreachdb import jobs, segments
@@ -123,8 +124,10 @@ async def test_waiting_and_running_jobs_are_cancelled(
     ours: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask_own: Callable[..., Any]
 ) -> None:
     began = asyncio.Event()
+    logged: dict[str, Any] = {}
 
     async def slow(*_: Any, progress: Any, **__: Any) -> Any:
+        logged.update(structlog.contextvars.get_contextvars())
         progress("reading", 3, 10)
         began.set()
         await asyncio.sleep(60)
@@ -140,6 +143,7 @@ async def test_waiting_and_running_jobs_are_cancelled(
             while (found := await jobs.find(ours, running.id)).phase is None:
                 await asyncio.sleep(0.05)
         assert (found.status, found.phase, found.done, found.total) == ("running", "reading", 3, 10)
+        assert logged["background_job"] == running.id, "each line of the log names the job"
         await jobs.cancel(ours, running.id)
         assert (await ended(ours, running.id)).status == "cancelled"
         assert (await jobs.find(ours, waiting.id)).status == "cancelled"

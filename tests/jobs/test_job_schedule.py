@@ -33,6 +33,43 @@ def test_every_schedule_is_given_as_numbers() -> None:
         assert job.limit > 0
 
 
+# When the sources want it: their cron entries, or how often in a day (in minutes).
+SOURCES: dict[str, str | int] = {
+    "analyze_hot_tables": 15,
+    "create_partitions": "5 0 1 * *",
+    "daily_maintenance": "0 2 * * *",
+    "expire_api_keys": "0 3 * * *",
+    "fold_rollups": 1,
+    "partition_check": 1440,
+    "refresh_campaign_analytics": 60,
+    "refresh_campaign_performance": 30,
+    "refresh_email_deliverability_metrics": 120,
+    "refresh_lead_analytics": 30,
+    "refresh_lead_engagement_scores": 360,
+    "refresh_workspace_usage_analytics": 1440,
+    "renew_api_keys": "0 4 * * *",
+    "retention": 1440,
+    "snapshot_health": 10,
+    "snapshot_index_usage": 1440,
+}
+
+
+def test_the_sources_schedules_are_kept() -> None:
+    jobs = {job.name: job for job in JOBS}
+    for name, wanted in SOURCES.items():
+        job = jobs[name]
+        if isinstance(wanted, str):
+            assert job.schedule == wanted, name
+            continue
+        ticks = croniter(job.schedule, datetime(2026, 3, 2, tzinfo=UTC))
+        first, second, third = (ticks.get_next(datetime) for _ in range(3))
+        assert second - first == third - second == timedelta(minutes=wanted), name
+    assert jobs["weekly_report"].schedule.endswith("* * 1")
+    assert jobs["prune_message_log"].schedule.endswith("* * 0")
+    assert "365 days" in (jobs["prune_message_log"].sql or "")
+    assert jobs["reindex_bloated"].schedule.split()[2:4] == ["1", "1,4,7,10"], "every quarter"
+
+
 @pytest.mark.parametrize("schedule", ["0 2 1 * 1", "61 * * * *", "* * *"])
 def test_a_schedule_that_says_two_things_or_nothing_is_refused(schedule: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  (croniter's own words)

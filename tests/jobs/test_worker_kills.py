@@ -211,13 +211,15 @@ CASES: dict[str, Case] = {
         f"INSERT INTO outreach.api_keys (workspace_id, name, prefix, key_hash, expires_at)"
         f" VALUES ({WS}, 'a', 'odb_', '\\x01', now() - interval '1 h')",
         lock("outreach.api_keys", "EXCLUSIVE"),
-        "SELECT revoked_at = expires_at FROM outreach.api_keys",
+        "SELECT revoked_at = expires_at AND (SELECT count(*) = 1 FROM outreach.audit_log WHERE action = 'key.expire')"
+        " FROM outreach.api_keys",
     ),
     "renew_api_keys": Case(
         f"INSERT INTO outreach.api_keys (workspace_id, name, prefix, key_hash, expires_at, renew, lifetime_seconds)"
         f" VALUES ({WS}, 'a', 'odb_', '\\x01', now() + interval '1 h', true, 864000)",
         lock("outreach.api_keys", "EXCLUSIVE"),
-        "SELECT expires_at BETWEEN now() + interval '9 days' AND now() + interval '10 days' FROM outreach.api_keys",
+        "SELECT expires_at BETWEEN now() + interval '9 days' AND now() + interval '10 days'"
+        " AND (SELECT count(*) = 1 FROM outreach.audit_log WHERE action = 'key.renew') FROM outreach.api_keys",
     ),
     "weekly_report": Case(
         "SELECT 1", lock("ops.weekly_reports", "SHARE"), "SELECT count(*) IN (1, 2) FROM ops.weekly_reports"

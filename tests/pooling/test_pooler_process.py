@@ -31,6 +31,12 @@ limits = st.builds(
 )
 
 
+def test_the_pools_are_those_of_the_sources() -> None:
+    assert {pool.workload: (pool.size, pool.mode) for pool in POOLS} == {
+        "web": (25, "transaction"), "analytics": (10, "session"), "jobs": (15, "session"), "admin": (5, "session"),
+    }  # fmt: skip
+
+
 @given(limits)
 def test_pools_fit_the_server(given_limits: Limits) -> None:
     wanted = {pool.workload: pool.size for pool in POOLS}

@@ -154,6 +154,20 @@ def base(table: str, parents: Parents) -> Row:
             "lock": "new job",
             "limit_seconds": 60,
         },
+        "ops.archive_erasures": {
+            "workspace_id": 1,
+            "lead_ids": [7],
+            "addresses": ["ada@acme.example"],
+            "requested_by": "officer",
+        },
+        "ops.partition_drops": {
+            "relation": 1,
+            "table_name": "email_events",
+            "partition_name": "parts.email_events_2020_01",
+            "range_start": LAUNCH,
+            "range_end": LAUNCH,
+            "only_if_empty": True,
+        },
         "ops.partition_archives": {
             "table_name": "email_events",
             "partition_name": "email_events_2020_01",
@@ -353,6 +367,7 @@ COLUMN_RULES: dict[str, tuple[str, str, list[Any], list[Any]]] = {
         "sentiment",
         *words("positive", "neutral", "negative"),
     ),
+    "ck_social_media_activity_url_format": ("social_media_activity", "url", *URLS),
     "ck_crm_sync_logs_status_known": ("crm_sync_logs", "status", *RUNS),
     "ck_crm_sync_logs_direction_known": ("crm_sync_logs", "direction", *words("pull", "push")),
     "ck_llm_api_calls_latency_positive": ("llm_api_calls", "latency_ms", [1, 945], [0, -1]),
@@ -500,6 +515,21 @@ ROW_RULES: dict[str, tuple[str, list[Row], list[Row]]] = {
         "ops.partition_archives",
         [{"state": "writing", "row_count": None, "content_sha256": None}, {"state": "verified"}],
         [{"state": "verified", "row_count": None}, {"state": "dropped", "content_sha256": None}],
+    ),
+    "ck_archive_erasures_addresses_forgotten": (
+        "ops.archive_erasures",
+        [{}, {"done_at": LAUNCH, "addresses": []}],
+        [{"done_at": LAUNCH}],
+    ),
+    "ck_archive_erasures_somebody_named": (
+        "ops.archive_erasures",
+        [{"addresses": []}, {"lead_ids": []}],
+        [{"addresses": [], "lead_ids": []}],
+    ),
+    "ck_partition_drops_detached_whole": (
+        "ops.partition_drops",
+        [{}, {"detached_at": LAUNCH, "detached_as": 7}],
+        [{"detached_at": LAUNCH}, {"detached_as": 7}],
     ),
     "ck_retention_holds_range_in_order": (
         "ops.retention_holds",

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from mailing import add_leads, campaign_file, launched
+from mailing import add_leads, campaign_file, launched, rows
 
 from outreachdb.campaigns import campaigns
 from outreachdb.db.tenant import Tenant
@@ -129,3 +129,7 @@ async def test_nobody_and_never(tenant: Tenant, keyring: Keyring) -> None:
     await campaigns.create(tenant, keyring, campaign_file(25, "slow", mailboxes=slow))
     never = await forecast(tenant, "slow")
     assert (never.ends_at, never.binding) == (None, "daily_cap")
+    await rows(tenant, "UPDATE outreach.mailboxes SET status = 'paused' WHERE workspace_id = %s RETURNING id",
+               tenant.workspace_id)  # fmt: skip
+    paused = await forecast(tenant, "slow")
+    assert (paused.sends, paused.ends_at) == (2000, None)

@@ -25,7 +25,7 @@ ARCHIVE: dict[str, tuple[Any, str, str]] = {
     "renamed": (archiving, "_detach", "after"),
     "file begun": (archive_files, "_writer", "after"),
     "file written, not renamed": (Path, "replace", "before"),
-    "file renamed, folder not synced": (archive_files, "_sync", "before"),
+    "file renamed, folder not synced": (archive_files, "sync", "before"),
     "file there": (archive_files, "write", "after"),
     "content told": (archiving, "_tell", "after"),
     "about to compare": (archiving, "_compare", "before"),

@@ -16,6 +16,14 @@ EVENTS = """
            CASE WHEN n %% 2 = 0 THEN jsonb_build_object('n', n, 'é', ARRAY['x', NULL], 'price', 1.10) END
     FROM generate_series(1, %(rows)s) AS n
 """
+# The months that a migration made and that are past their retention: here they would leave too.
+CLEAR = """
+    DO $$ DECLARE old text; BEGIN
+        FOR old IN SELECT partition_name FROM outreach.get_partition_info() WHERE state = 'expired' LOOP
+            EXECUTE 'DROP TABLE ' || old;
+        END LOOP;
+    END $$
+"""
 CONTENT = "SELECT count(*), md5(string_agg(r::text, '|' ORDER BY r::text COLLATE \"C\")) FROM {table} AS r"
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
+from outreachdb.config import Settings
 from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import TRUSTED_ROLE, Tenant, session
-from outreachdb.errors import Conflict, InvalidInput, NotFound, Unauthorized
-from outreachdb.tenancy import keys
+from outreachdb.errors import Conflict, ConstraintViolated, InvalidInput, NotFound, Unauthorized
+from outreachdb.tenancy import audit, keys, workspaces
 
 
 async def run(pools: Pools, statement: str, **values: Any) -> Any:
@@ -113,6 +115,85 @@ async def test_the_nightly_jobs_expire_forget_and_renew(pools: Pools, tenant: Te
     await run(pools, "SELECT outreach.renew_api_keys()")
     again = {key.name: key for key in await keys.listed(tenant)}
     assert again["renewed"].expires_at == left["renewed"].expires_at, "once is enough"
+
+
+async def test_every_change_is_in_the_audit_log_without_the_secret(
+    pools: Pools, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    began = datetime.now(UTC)
+    first = await keys.create(tenant, "crm", scopes=["write"], days=10, renew=True, by="ann")
+    second = await keys.rotate(tenant, first.key.id, by="bob")
+    await keys.revoke(tenant, second.key.id)
+    third = await keys.create(tenant, "cron", days=10, renew=True)
+    fourth = await keys.create(tenant, "old", days=10)
+    await run(
+        pools, "UPDATE outreach.api_keys SET expires_at = now() + interval '1 day' WHERE id = %(id)s", id=third.key.id
+    )
+    await run(
+        pools,
+        "UPDATE outreach.api_keys SET expires_at = now() - interval '91 days' WHERE id = %(id)s",
+        id=fourth.key.id,
+    )
+    await run(pools, "SELECT outreach.renew_api_keys()")
+    await run(pools, "SELECT outreach.expire_api_keys()")
+    (login,) = await run(pools, "SELECT session_user AS name")
+    entries = await audit.search(tenant)
+    assert [(each.action, each.actor, each.object_id) for each in reversed(entries)] == [
+        ("key.create", "ann", str(first.key.id)),
+        ("key.create", "bob", str(second.key.id)),
+        ("key.rotate", "bob", str(first.key.id)),
+        ("key.revoke", login["name"], str(second.key.id)),
+        ("key.create", login["name"], str(third.key.id)),
+        ("key.create", login["name"], str(fourth.key.id)),
+        ("key.renew", "renew_api_keys", str(third.key.id)),
+        ("key.expire", "expire_api_keys", str(fourth.key.id)),
+        ("key.forget", "expire_api_keys", str(fourth.key.id)),
+    ]
+    assert all(began <= each.created_at <= datetime.now(UTC) for each in entries)
+    assert {each.object_type for each in entries} == {"api_key"}
+    assert {each.details["login"] for each in entries} == {login["name"]}
+    told = {(each.action, each.object_id): each.details for each in entries}
+    assert told["key.create", str(second.key.id)]["in_place_of"] == first.key.id
+    assert told["key.rotate", str(first.key.id)]["replaced_by"] == second.key.id
+    assert told["key.create", str(first.key.id)]["scopes"] == ["write"]
+    ended = {each.id: each for each in await keys.listed(tenant)}[third.key.id].expires_at
+    assert datetime.fromisoformat(told["key.renew", str(third.key.id)]["expires_at"]) == ended
+    # As it is stored: no secret, no hash of one, in any spelling.
+    rows = await run(pools, "SELECT a::text AS row FROM outreach.audit_log AS a WHERE a.workspace_id = %(id)s",
+                     id=tenant.workspace_id)  # fmt: skip
+    written = "".join(row["row"] for row in rows)
+    for made in (first, second, third, fourth):
+        assert made.key.prefix in written
+        assert made.secret[len(made.key.prefix) :] not in written
+        assert keys.hashed(made.secret).hex() not in written
+    # By action, page by page, and nobody else's.
+    created = await audit.search(tenant, action="key.create", limit=3)
+    assert [each.object_id for each in created] == [str(each.key.id) for each in (fourth, third, second)]
+    (last,) = await audit.search(tenant, action="key.create", before=created[-1].id)
+    assert last.object_id == str(first.key.id)
+    assert await audit.search(tenant, before=last.id) == []
+    assert await audit.search(other_tenant) == []
+
+
+async def test_a_key_and_its_line_are_there_together_or_not_at_all(own_database_url: str) -> None:
+    month = f"parts.audit_log_{datetime.now(UTC):%Y_%m}"
+    async with Pools(Settings.load({}, database_url=own_database_url)) as pools:
+        await workspaces.create(pools, "acme")
+        tenant = await workspaces.tenant(pools, "acme")
+        with psycopg.connect(own_database_url, autocommit=True) as connection:
+            # A month that nobody has made yet is made for the line.
+            connection.execute(f"DROP TABLE {month}".encode())
+            made = await keys.create(tenant, "crm")
+            assert [each.action for each in await audit.search(tenant)] == ["key.create"]
+            connection.execute("ALTER TABLE outreach.audit_log ADD CONSTRAINT none CHECK (actor <> 'nobody')")
+        for call in (keys.revoke(tenant, made.key.id, by="nobody"), keys.rotate(tenant, made.key.id, by="nobody"),
+                     keys.create(tenant, "other", by="nobody")):  # fmt: skip
+            with pytest.raises(ConstraintViolated):
+                await call
+        with pytest.raises(NotFound):
+            await keys.revoke(tenant, 10**12)
+        assert [(each.id, each.revoked_at) for each in await keys.listed(tenant)] == [(made.key.id, None)]
+        assert [each.action for each in await audit.search(tenant)] == ["key.create"]
 
 
 @pytest.mark.parametrize(

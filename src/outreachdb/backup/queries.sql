@@ -76,10 +76,16 @@ WHERE m.job = 'backup' AND m.details ->> 'place' = %(place)s;
 SELECT EXISTS (SELECT FROM pg_catalog.pg_database AS d WHERE d.datname = %(name)s) AS found;
 
 -- name: contents_of_database
--- What stands in a database beside what PostgreSQL puts into each: 0 is empty.
+-- What stands in a database beside what PostgreSQL puts into each, and beside extensions (a new embedded one has
+-- pg_stat_statements): 0 is empty.
 SELECT (SELECT count(*) FROM pg_catalog.pg_namespace AS n
-        WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'public'))
-     + (SELECT count(*) FROM pg_catalog.pg_class AS c WHERE c.relnamespace = 'public'::regnamespace) AS objects;
+        WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'public')
+          AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension AS e WHERE e.extnamespace = n.oid))
+     + (SELECT count(*) FROM pg_catalog.pg_class AS c
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+          AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+                          WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')) AS objects;
 
 -- name: is_member
 SELECT pg_catalog.pg_has_role(current_user, %(role)s, 'MEMBER')

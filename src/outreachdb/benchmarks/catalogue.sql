@@ -268,6 +268,10 @@ INSERT INTO ops.partition_archives (table_name, partition_name, range_start, ran
 SELECT 'table_' || n % 10, 'partition ' || n, now() - n * interval '1 day', now(), 'file', 1, '\x00', '0010' FROM generate_series(1, 5000) AS n;
 -- A handful of rows each in real life, where no index is needed; filled so that the plan shows what the key is there for.
 INSERT INTO ops.partition_adoptions (table_name, state) SELECT 'table_' || n, 'copying' FROM generate_series(1, 5000) AS n;
+INSERT INTO ops.archive_erasures (workspace_id, lead_ids, addresses, requested_by)
+SELECT 1 + n % 500, ARRAY[n], ARRAY['a' || n || '@b.example'], 'officer' FROM generate_series(1, 5000) AS n;
+INSERT INTO ops.partition_drops (relation, table_name, partition_name, range_start, range_end, only_if_empty)
+SELECT n, 'table_' || n % 10, 'partition ' || n, now(), now(), true FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.scheduled_jobs (name, description, schedule, minutes, hours, days, months, weekdays, lock, limit_seconds)
 SELECT 'job_' || n, '', '', '{0}', '{0}', '{1}', '{1}', '{0}', 'job_' || n, 60 FROM generate_series(1, 5000) AS n;
 INSERT INTO ops.partitioned_tables (table_name) SELECT 'table_' || n FROM generate_series(1, 5000) AS n;

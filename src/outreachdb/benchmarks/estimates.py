@@ -1,8 +1,7 @@
-"""How true estimates of segments are, what a proposed index brings, how fast nonsense is refused, how export runs."""
+"""How true estimates of segments are, what a proposed index brings, how export runs."""
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import tempfile
@@ -10,7 +9,6 @@ import time
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from psycopg.types.json import Jsonb
 
@@ -21,9 +19,8 @@ from outreachdb.config import Settings
 from outreachdb.db import migrate
 from outreachdb.db.pools import Pools, connect
 from outreachdb.db.tenant import Tenant
-from outreachdb.errors import OutreachDBError
 from outreachdb.progress import Progress, silent
-from outreachdb.segments import cost, definition
+from outreachdb.segments import cost
 
 SEGMENTS = 200
 # Other segments than those that the prices were fitted on.
@@ -32,23 +29,8 @@ WITHIN = 3.0
 EMPLOYEES = {"field": "custom.Employees", "op": "gte", "value": 4990}
 
 
-def _deep(levels: int) -> str:
-    return '{"not":' * levels + "{}" + "}" * levels
-
-
-NONSENSE = {
-    "unknown field": '{"field": "contry", "op": "is_set"}',
-    "wrong type": '{"field": "id", "op": "gte", "value": "many"}',
-    "impossible date": '{"field": "created_at", "op": "before", "value": "2026-02-30"}',
-    "10,000 levels": _deep(10_000),
-    "a megabyte": json.dumps({"field": "title", "op": "equals", "value": "x" * 1_000_000}),
-    "invalid expression": '{"field": "title", "op": "matches", "value": "(a"}',
-    "expression with a way back": '{"field": "title", "op": "matches", "value": "(a+)+\\\\1$"}',
-}
-
-
 async def run(url: str, leads: int = 200_000, progress: Progress = silent) -> list[Result]:
-    """Random segments planned and counted, an index built, nonsense refused, everything exported."""
+    """Random segments planned and counted, an index built, everything exported."""
     async with scratch_database(url, "estimates") as scratch:
         await migrate.upgrade(scratch)
         async with Pools(Settings.load({}, database_url=scratch, segment_budget_ms=10_000_000)) as pools:
@@ -56,7 +38,6 @@ async def run(url: str, leads: int = 200_000, progress: Progress = silent) -> li
             return [
                 *await _estimates(tenant, progress),
                 *await _index(tenant),
-                *await _nonsense(tenant),
                 *await _export(tenant, leads, progress),
             ]
 
@@ -100,31 +81,6 @@ async def _index(tenant: Tenant) -> list[Result]:
 
 async def _best(work: Callable[[], Awaitable[segments.SegmentCount]]) -> float:
     return round(min([(await work()).seconds for _ in range(5)]) * 1000, 2)
-
-
-async def _nonsense(tenant: Tenant) -> list[Result]:
-    async def by_sql(text: str) -> Any:
-        async with tenant.session() as session:
-            return await session.value("SELECT outreach.count_segmented_leads(%(text)s::jsonb)", {"text": text})
-
-    async def by_python(text: str) -> Any:
-        return await segments.count(tenant, definition.parse(text))
-
-    results = []
-    for name, text in NONSENSE.items():
-        for way, ask in (("Python", by_python), ("SQL", by_sql)):
-            taken = [await _refused(ask, text) for _ in range(5)]
-            results.append(Result(f"refused: {name}, {way}", round(min(taken), 1), "ms", None, 50))
-    return results
-
-
-async def _refused(ask: Callable[[str], Awaitable[Any]], text: str) -> float:
-    began = time.perf_counter()
-    try:
-        await ask(text)
-    except OutreachDBError:
-        return (time.perf_counter() - began) * 1000
-    raise AssertionError(f"taken for good: {text[:80]}")
 
 
 async def _export(tenant: Tenant, leads: int, progress: Progress) -> list[Result]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +30,7 @@ def extend(commands: typer.Typer) -> None:
     commands.command("archives")(archives)
     commands.command("restore")(restore)
     commands.command("query")(query)
+    commands.command("erase")(erase)
 
 
 def archive(
@@ -135,6 +137,25 @@ def query(
         "archives": answer.archives,
     }
     emit(document, Group(table("", answer.columns, answer.rows), note))
+
+
+def erase(
+    who: Annotated[list[str], typer.Argument(metavar="ADDRESS|LEAD...", help="Addresses, and numbers of leads.")],
+    by: Annotated[str | None, typer.Option("--by", help="Who ordered it; default your login.")] = None,
+    folder: FolderOption = None,
+) -> None:
+    """Erase people of the workspace from its archives: their files are rewritten without them. Live rows stay."""
+    from outreachdb.storage import erasing
+
+    leads, addresses = [int(each) for each in who if each.isdigit()], [each for each in who if not each.isdigit()]
+    with bar("erase") as progress:
+        done = tenant_call(
+            lambda tenant: erasing.erase(
+                tenant, leads=leads, addresses=addresses, by=by, folder=_place(folder), progress=progress
+            )
+        )
+    lines = [f"{done.rows_removed:,} rows gone from {len(done.rewritten)} archives", *done.waiting]
+    emit(asdict(done), "\n".join(lines))
 
 
 def _verify(name: str | None, partition: str | None, folder: Path | None) -> None:

@@ -112,6 +112,8 @@ def forecast_(campaign: Named) -> None:
     end = cell(told.ends_at) if told.ends_at else "not within three years"
     if not told.sends:
         end = "nothing is left to send"
+    elif told.rounded_to_seconds:
+        end += f" (up to {told.rounded_to_seconds // 60} min earlier: so many sends are counted together)"
     emit(
         told.document(),
         table(f"{told.sends:,} sends, ends: {end}", ("limit", "hours earlier without it"), rows),

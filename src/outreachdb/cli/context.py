@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -34,6 +35,14 @@ options = Options()
 def settings() -> Settings:
     """The settings with the global options applied."""
     return Settings.load(database_url=options.database_url, workspace=options.workspace)
+
+
+def who() -> str:
+    """Who sits at the keyboard, for histories."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
 
 
 def tenant_call(work: Callable[[Tenant], Awaitable[T]]) -> T:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from outreachdb.cli.context import tenant_call
+from outreachdb.cli.context import tenant_call, who
 from outreachdb.cli.output import emit, table
 from outreachdb.tenancy import keys
 
@@ -29,7 +29,7 @@ def create(
 ) -> None:
     """Make a key; it is shown once."""
     made = tenant_call(
-        lambda tenant: keys.create(tenant, name, scopes=scopes or ("read",), days=days or None, renew=renew)
+        lambda tenant: keys.create(tenant, name, scopes=scopes or ("read",), days=days or None, renew=renew, by=who())
     )
     emit(made.document(), f"key {made.key.id}; shown only now:\n{made.secret}")
 
@@ -52,12 +52,12 @@ def rotate(
     grace_hours: Annotated[int, typer.Option(min=0, max=2160, help="How long the old one goes on.")] = 24,
 ) -> None:
     """Make a key in place of another; the new one is shown once."""
-    made = tenant_call(lambda tenant: keys.rotate(tenant, key_id, grace=timedelta(hours=grace_hours)))
+    made = tenant_call(lambda tenant: keys.rotate(tenant, key_id, grace=timedelta(hours=grace_hours), by=who()))
     emit(made.document(), f"key {made.key.id} in place of {key_id}; shown only now:\n{made.secret}")
 
 
 @commands.command()
 def revoke(key_id: KeyId) -> None:
     """End a key at once."""
-    ended = tenant_call(lambda tenant: keys.revoke(tenant, key_id))
+    ended = tenant_call(lambda tenant: keys.revoke(tenant, key_id, by=who()))
     emit(ended.document(), f"key {key_id} is revoked")

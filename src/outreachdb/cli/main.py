@@ -33,6 +33,7 @@ COMMANDS = {
     "advise": Entry(
         "advise", "Look at a database, change nothing, and say what to mend, with the statements and their way back."
     ),
+    "audit": Entry("audit", "Who changed what in a workspace, and when."),
     "backup": Entry(
         "backup",
         "Back up the database into a new folder, with a manifest of what is in it. The secret key is not part of it.",

@@ -10,7 +10,7 @@ import typer
 
 from outreachdb import segments
 from outreachdb.cli.background import Background, queued
-from outreachdb.cli.context import options, tenant_call
+from outreachdb.cli.context import options, tenant_call, who
 from outreachdb.cli.output import emit, table
 from outreachdb.errors import UsageError
 from outreachdb.leads.importing import Kept
@@ -37,7 +37,7 @@ def apply(  # noqa: PLR0913, PLR0917  (each is an option of the command line)
     background: Background = False,
 ) -> None:
     """Do something to every lead of a segment; `segment undo` takes it back."""
-    from outreachdb.cli.segments import chosen, who  # that file registers this one
+    from outreachdb.cli.segments import chosen  # that file registers this one
 
     action = _action(add_tag, remove_tag, set_, suppress, delete)
     segment = chosen(name, where)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import getpass
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -15,7 +14,7 @@ import typer
 from outreachdb import segments
 from outreachdb.cli import segment_actions
 from outreachdb.cli.background import Background, queued
-from outreachdb.cli.context import options, tenant_call
+from outreachdb.cli.context import options, tenant_call, who
 from outreachdb.cli.output import emit, table
 from outreachdb.cli.progress import bar
 from outreachdb.db.tenant import Row, Tenant
@@ -255,14 +254,6 @@ def pointed_out(segment: NameOrDefinition) -> dict[str, Any]:
         meant = f"; did you mean {each.meant}?" if each.meant else ""
         sys.stderr.write(f"outreachdb: note: no lead has the field {each.field}{meant}\n")
     return {"unknown_fields": [dataclasses.asdict(each) for each in unknown]} if unknown else {}
-
-
-def who() -> str:
-    """Who sits at the keyboard, for the history."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""
 
 
 def _confirmed(yes: bool, work: Callable[[bool], Callable[[Tenant], Awaitable[T]]]) -> T:

@@ -36,7 +36,7 @@ async def add(
     url: str | None = None,
     sentiment: str | None = None,
 ) -> int:
-    """Store a post; its id. Raises ConstraintViolated for an unknown lead or sentiment."""
+    """Store a post; its id. Raises ConstraintViolated for an unknown lead or sentiment, or a ``url`` that is none."""
     given = {"lead_id": lead_id, "platform": platform, "posted_at": posted_at}
     given |= {"content": content, "url": url, "sentiment": sentiment, "workspace_id": tenant.workspace_id}
     async with tenant.session(doing="storing a social media activity") as session:

@@ -66,6 +66,7 @@ class SocialMediaActivity(Base):
     __tablename__ = "social_media_activity"
     __table_args__ = (
         tenant_key("lead_id", "leads"),
+        CheckConstraint("url ~ '^https?://'", name="url_format"),
         one_of("sentiment", "positive", "neutral", "negative"),
         Index("ix_social_media_activity_lead_id", "workspace_id", "lead_id", text("posted_at DESC")),
         Index("ix_social_media_activity_platform_posted", "workspace_id", "platform", text("posted_at DESC")),

@@ -244,6 +244,20 @@ JOBS: tuple[PeriodicJob, ...] = (
         lock="partitions",
     ),
     PeriodicJob(
+        "erase_from_archives",
+        "20 3 * * *",
+        "Rewrites archived months without the people who are to be erased and whom they still know.",
+        6 * HOUR,
+        run=upkeep.erase_from_archives,
+    ),
+    PeriodicJob(
+        "verify_archives",
+        "45 3 * * 6",
+        "Reads the archived months that were not read for a week and compares them; fails where one is damaged.",
+        6 * HOUR,
+        run=upkeep.verify_archives,
+    ),
+    PeriodicJob(
         "prune_message_log",
         "30 2 * * 0",
         "Deletes messages older than 365 days where the log is not archived by whole months.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from datetime import timedelta
 
 import psycopg
 import structlog
@@ -24,6 +25,9 @@ log = structlog.get_logger(__name__)
 # An index pays to be rebuilt when so much of it is air, and it is not small anyway.
 BLOAT = 0.5
 LEAST_BYTES = 10 * 1024 * 1024
+# A little less than the week between two runs; and an hour less than the limit of one.
+VERIFIED_FOR = timedelta(days=6)
+VERIFY_SECONDS = 5 * 3600.0
 
 
 async def vacuum(pools: Pools) -> Done:
@@ -55,6 +59,32 @@ async def retain(pools: Pools) -> Done:
     rows = done.rows_dropped + done.rows_deleted + sum(each.rows for each in done.archived)
     details = {"archived": len(done.archived), "dropped": len(done.dropped), "kept": len(done.kept)}
     return Done(rows, details)
+
+
+async def verify_archives(pools: Pools) -> Done:
+    """Read the archives that were not read for a week, those unread for longest first; what is damaged fails the job.
+
+    Stops before the job's limit: what it did not come to comes first the next time.
+    """
+    from outreachdb.storage import checking
+
+    checked = await checking.verify(pools, unseen_for=VERIFIED_FOR, seconds=VERIFY_SECONDS)
+    bad = [each for each in checked if each.problem]
+    if bad:
+        first = bad[0]
+        raise OutreachDBError(
+            f"{len(bad)} of {len(checked)} archives are not what they were, {first.partition} first: {first.problem}",
+            hint="outreachdb partitions archives tells which; bring the files back from a backup",
+        )
+    return Done(len(checked), {"rows": sum(each.rows for each in checked)})
+
+
+async def erase_from_archives(pools: Pools) -> Done:
+    """Take people out of archives who were to be erased and could not be yet; what a legal hold keeps waits."""
+    from outreachdb.storage import erasing
+
+    done = await erasing.finish(pools)
+    return Done(done.rows_removed, asdict(done))
 
 
 async def daily_maintenance(pools: Pools) -> Done:

@@ -50,9 +50,8 @@ GRANT EXECUTE ON FUNCTION outreach.search_by_index(text, bigint) TO outreachdb_t
 -- The text that a lead is searched by, as the index gin_leads_search has it.
 CREATE OR REPLACE FUNCTION outreach.searched_text() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT $x$lower(coalesce(l.first_name, '') || ' ' || coalesce(l.last_name, '') || ' ' || coalesce(l.email, '') || ' ' || coalesce(l.company_name, ''))$x$
-$$;
+RETURN 'lower(coalesce(l.first_name, '''') || '' '' || coalesce(l.last_name, '''') || '' '' || coalesce(l.email, '''') || '' '' '
+    '|| coalesce(l.company_name, ''''))';
 
 -- What a text of the user's asks of a lead: each word must occur. Words of one or two characters have no trigram of their own:
 -- beside longer words they are looked for anywhere, alone they must begin a word.

@@ -34,3 +34,22 @@ def create_partitions(op: Operations, table: str) -> None:
         $create$
         """
     )
+
+
+def leave_room(op: Operations, table: str, fillfactor: int) -> None:
+    """Let the pages of the months from this one on be filled so far only; later months take it over from the newest."""
+    op.execute(
+        f"""
+        DO $room$
+        DECLARE
+            first timestamp := pg_catalog.date_trunc('month', pg_catalog.timezone('UTC', pg_catalog.now()));
+        BEGIN
+            FOR step IN 0..{AHEAD} LOOP
+                EXECUTE pg_catalog.format(
+                    'ALTER TABLE parts.%I SET (fillfactor = {fillfactor})',
+                    '{table}_' || pg_catalog.to_char(first + step * interval '1 month', 'YYYY_MM'));
+            END LOOP;
+        END
+        $room$
+        """
+    )

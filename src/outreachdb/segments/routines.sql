@@ -130,7 +130,9 @@ END
 $$;
 
 -- A regular expression that runs in linear time: without references back, looks around and long repeats, PostgreSQL's is a
--- plain automaton.
+-- plain automaton. Repeats are written out in full before anything is looked for, and what may be empty is then joined to all
+-- that may follow: "((.*){30}){30}" took longer than anybody waited. Hence the limit of repeats multiplied by each other, and by
+-- the signs that may make a part empty; what is below it is built in some milliseconds.
 CREATE OR REPLACE FUNCTION outreach.segment_regex(p_value jsonb, p_path text) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -144,8 +146,13 @@ BEGIN
     ELSIF given ~ '\\[1-9]' OR given ~ '\(\?[^:]' OR given ~ '^\*\*\*' THEN
         PERFORM outreach.segment_error(p_path || '.value', 'must hold no references back, looks around or options',
             'of what begins with (? only (?: is allowed');
-    ELSIF given ~ '\{[^}]*[0-9]{3}' OR regexp_count(given, '\{') > 3 THEN
-        PERFORM outreach.segment_error(p_path || '.value', 'repeats too much', 'at most three {m,n}, each at most 99');
+    ELSIF given ~ '\{[^}]*[0-9]{3}' OR regexp_count(given, '\{') > 3
+        OR (SELECT exp(sum(ln(greatest(m[1]::numeric, coalesce(nullif(m[2], '')::numeric, 1), 1))))
+            FROM regexp_matches(given, '\{([0-9]+)(?:,([0-9]*))?\}', 'g') AS m)
+            * greatest(5 * regexp_count(replace(given, '(?:', '('), '[*+?|]|\{0'), 1) > 1000.5
+    THEN
+        PERFORM outreach.segment_error(p_path || '.value', 'repeats too much',
+            'at most three {m,n}, each at most 99; multiplied, at most 1000, and with *, +, ?, | or {0, at most 200 divided by their number');
     END IF;
     BEGIN
         PERFORM '' ~* given;

@@ -107,7 +107,8 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF octet_length(definition::text) > 262144 THEN
+    -- What is far too large is told by its size in memory, before it is written out as text.
+    IF pg_column_size(definition) > 1048576 OR octet_length(definition::text) > 262144 THEN
         PERFORM outreach.segment_error('', 'is too large', 'at most 256 kB');
     ELSIF jsonb_array_length(jsonb_path_query_array(definition, 'strict $.**.field'))
         + jsonb_array_length(jsonb_path_query_array(definition, 'strict $.**.random_percent')) > 500

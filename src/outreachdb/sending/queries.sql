@@ -93,8 +93,8 @@ LIMIT %(limit)s;
 SELECT outreach.decide_unknown_sends(%(ids)s::bigint[], %(created_ats)s::timestamptz[], %(decision)s);
 
 -- name: forecast_sends
-SELECT f.mine, f.mailbox_id, f.step, f.zone, outreach.known_zone(f.zone, %(zone)s) AS clock, f.due, f.lately, f.sends
-FROM outreach.forecast_sends(%(campaign_id)s) AS f;
+SELECT f.mine, f.mailbox_id, f.step, outreach.known_zone(f.zone, %(zone)s) AS clock, f.follows, f.due, f.lately, f.sends, f.rounded_to
+FROM outreach.forecast_sends(%(campaign_id)s, %(groups)s) AS f;
 
 -- name: forecast_mailboxes
 SELECT m.id, m.address, m.daily_cap, m.ramp_first, m.ramp_increase, m.ramp_from, m.min_spacing_ms, m.status,

@@ -43,14 +43,16 @@ END
 $$;
 GRANT EXECUTE ON FUNCTION outreach.leads_to_check(bigint, integer) TO outreachdb_app;
 
--- What a campaign still has to send: sends by mailbox, step, clock of the lead and the hour (UTC) in which they may leave, with the
--- latest instant of theirs. Of a draft,
--- the members of its segment who would be scheduled now (without mailbox and hour). mine tells them from the sends of other
--- running campaigns that share its mailboxes. after holds when the leads were mailed lately, latest first, where the
--- workspace has a frequency cap.
+-- What a campaign still has to send, in groups of sends that are alike: by mailbox, step, clock of the lead, the instant from which
+-- they may leave, and when their leads were mailed lately (latest first, as many as the workspace's frequency cap counts; none where the
+-- cap can't hold the lead up). Of a draft, the members of its segment who would be scheduled now (without mailbox and instant). mine tells
+-- them from the sends of other running campaigns that share its mailboxes. Of each lead of the campaign the next send has an instant;
+-- those behind it follow it (follows). Instants are exact while there are no more than p_groups groups; of more, the instants are
+-- rounded up to a minute, then to an hour (rounded_to, in seconds).
 -- owner: outreachdb_trusted
-CREATE OR REPLACE FUNCTION outreach.forecast_sends(campaign_id bigint)
-RETURNS TABLE (mine boolean, mailbox_id bigint, step smallint, zone text, due timestamptz, lately timestamptz[], sends bigint)
+CREATE OR REPLACE FUNCTION outreach.forecast_sends(campaign_id bigint, p_groups integer DEFAULT 5000)
+RETURNS TABLE (mine boolean, mailbox_id bigint, step smallint, zone text, follows boolean, due timestamptz, lately timestamptz[],
+               sends bigint, rounded_to integer)
 LANGUAGE plpgsql SECURITY DEFINER STABLE
 SET search_path = pg_catalog, pg_temp
 SET enable_nestloop = off
@@ -60,16 +62,25 @@ DECLARE
     v_campaign outreach.campaigns;
     v_limits outreach.sending_limits;
     v_since timestamptz;
+    v_steps bigint;
+    v_launched timestamptz[];
     v_lately text := $none$'{}'::timestamptz[]$none$;
     v_join text := '';
+    v_groups text;
 BEGIN
     SELECT c.* INTO v_campaign FROM outreach.campaigns AS c WHERE c.workspace_id = v_workspace AND c.id = campaign_id;
+    SELECT count(*) INTO v_steps FROM outreach.campaign_steps AS t WHERE t.workspace_id = v_workspace AND t.campaign_id = v_campaign.id;
     SELECT f.* INTO v_limits FROM outreach.sending_limits AS f WHERE f.workspace_id = v_workspace;
     v_since := CASE WHEN FOUND THEN outreach.oldest_run_within(v_workspace, v_limits.frequency_days) END;
     IF v_since IS NOT NULL THEN
-        v_lately := $some$coalesce(f.lately, '{}')$some$;
+        -- A lead that has so few mails that the cap can't hold up any send to come is like one that has none.
+        v_lately := format($some$CASE WHEN cardinality(f.lately) + %s > %s THEN f.lately[:%s] ELSE '{}' END$some$,
+            CASE WHEN v_campaign.launched_at IS NULL THEN v_steps::text
+                 ELSE format('CASE WHEN s.campaign_id = %s THEN %s - s.step + 1 ELSE 1 END', v_campaign.id, v_steps) END,
+            v_limits.frequency_sends, v_limits.frequency_sends);
         v_join := format($join$
-            LEFT JOIN (SELECT e.lead_id, array_agg(date_trunc('hour', coalesce(e.sent_at, e.begun_at, now())) ORDER BY e.sent_at DESC) AS lately
+            LEFT JOIN (SELECT e.lead_id, array_agg(coalesce(e.sent_at, e.begun_at, now())
+                                                   ORDER BY coalesce(e.sent_at, e.begun_at, now()) DESC) AS lately
                        FROM outreach.email_sends AS e
                        WHERE e.workspace_id = %s AND e.created_at >= %L AND e.status IN ('sent', 'claimed', 'unknown')
                          AND coalesce(e.sent_at, e.begun_at, now()) > now() - make_interval(days => %s)
@@ -77,39 +88,76 @@ BEGIN
             v_workspace, v_since, v_limits.frequency_days);
     END IF;
     IF v_campaign.launched_at IS NULL THEN
-        RETURN QUERY EXECUTE format($sql$
-            SELECT true, NULL::bigint, 1::smallint, m.zone, NULL::timestamptz, m.lately, count(*)
-            FROM (SELECT %4$s AS zone, %5$s AS lately
-                  FROM outreach.leads AS l
-                  LEFT JOIN outreach.suppressions AS a ON a.workspace_id = %1$s AND a.target = l.email_key
-                      AND (a.expires_at IS NULL OR a.expires_at > now())
-                  LEFT JOIN outreach.suppressions AS d ON d.workspace_id = %1$s
-                      AND d.target = split_part(l.email_key, '@', 2) AND (d.expires_at IS NULL OR d.expires_at > now())
-                  %3$s
-                  WHERE l.workspace_id = %1$s AND l.email IS NOT NULL AND a.target IS NULL AND d.target IS NULL
-                    AND l.status NOT IN ('unsubscribed', 'bounced', 'archived') AND l.email_status <> 'invalid'
-                    AND (%2$s)) AS m
-            GROUP BY m.zone, m.lately$sql$,
+        v_groups := format($sql$
+            SELECT true AS mine, NULL::bigint AS mailbox_id, 1::smallint AS step, %4$s AS zone, false AS follows,
+                   NULL::timestamptz AS due, %5$s AS lately
+            FROM outreach.leads AS l
+            LEFT JOIN outreach.suppressions AS a ON a.workspace_id = %1$s AND a.target = l.email_key
+                AND (a.expires_at IS NULL OR a.expires_at > now())
+            LEFT JOIN outreach.suppressions AS d ON d.workspace_id = %1$s
+                AND d.target = split_part(l.email_key, '@', 2) AND (d.expires_at IS NULL OR d.expires_at > now())
+            %3$s
+            WHERE l.workspace_id = %1$s AND l.email IS NOT NULL AND a.target IS NULL AND d.target IS NULL
+              AND l.status NOT IN ('unsubscribed', 'bounced', 'archived') AND l.email_status <> 'invalid' %6$s
+              AND (%2$s)$sql$,
             v_workspace, outreach.segment_condition(outreach.campaign_definition(v_campaign)), v_join,
-            CASE WHEN v_campaign.window_from IS NULL THEN quote_literal('') ELSE $q$coalesce(l.timezone, '')$q$ END, v_lately);
+            CASE WHEN v_campaign.window_from IS NULL THEN quote_literal('') ELSE $q$coalesce(l.timezone, '')$q$ END, v_lately,
+            -- The launch leaves them out.
+            CASE WHEN v_since IS NOT NULL
+                 THEN format('AND coalesce(cardinality(f.lately), 0) < %s', v_limits.frequency_sends) ELSE '' END);
+    ELSE
+        v_launched := ARRAY(
+            SELECT c.launched_at FROM outreach.campaigns AS c
+            WHERE c.workspace_id = v_workspace AND c.launched_at IS NOT NULL AND (c.status = 'running' OR c.id = v_campaign.id));
+        -- The ledger tells when a step was due as the launch saw it; the claim counts its delay from when the step before left.
+        v_groups := format($sql$
+            SELECT p.mine, p.mailbox_id, p.step, p.zone, p.follows, CASE WHEN NOT p.follows THEN p.due END AS due,
+                   CASE WHEN p.follows THEN '{}' ELSE p.lately END AS lately
+            FROM (SELECT s.campaign_id = %2$s AS mine, s.mailbox_id, s.step, coalesce(l.timezone, '') AS zone,
+                         s.campaign_id = %2$s AND b.status IS NOT NULL AND b.status IN ('scheduled', 'claimed') AS follows,
+                         greatest(s.scheduled_at, b.sent_at + make_interval(secs => t.delay_seconds)) AS due, %5$s AS lately
+                  FROM outreach.email_sends AS s
+                  JOIN outreach.leads AS l ON l.workspace_id = s.workspace_id AND l.id = s.lead_id
+                  LEFT JOIN outreach.email_sends AS b
+                      ON b.workspace_id = %1$s AND b.created_at = ANY (%4$L) AND b.created_at = s.created_at
+                      AND b.campaign_id = s.campaign_id AND b.lead_id = s.lead_id AND b.step = s.step - 1
+                  LEFT JOIN outreach.campaign_steps AS t
+                      ON t.workspace_id = %1$s AND t.campaign_id = s.campaign_id AND t.step = s.step
+                  %3$s
+                  WHERE s.workspace_id = %1$s AND s.status IN ('scheduled', 'claimed')
+                    AND s.mailbox_id IN (SELECT x.mailbox_id FROM outreach.campaign_mailboxes AS x
+                                         WHERE x.workspace_id = %1$s AND x.campaign_id = %2$s)
+                    AND s.created_at = ANY (%4$L)) AS p$sql$,
+            v_workspace, v_campaign.id, v_join, v_launched, v_lately);
     END IF;
-    RETURN QUERY EXECUTE format($sql$
-        SELECT s.campaign_id = %2$s, s.mailbox_id, s.step, coalesce(l.timezone, ''), max(s.scheduled_at), %5$s, count(*)
-        FROM outreach.email_sends AS s
-        JOIN outreach.leads AS l ON l.workspace_id = s.workspace_id AND l.id = s.lead_id
-        %3$s
-        WHERE s.workspace_id = %1$s AND s.status IN ('scheduled', 'claimed')
-          AND s.mailbox_id IN (SELECT x.mailbox_id FROM outreach.campaign_mailboxes AS x
-                               WHERE x.workspace_id = %1$s AND x.campaign_id = %2$s)
-          AND s.created_at = ANY (%4$L)
-        GROUP BY 1, 2, 3, 4, date_trunc('hour', s.scheduled_at, 'UTC'), 6$sql$,
-        v_workspace, v_campaign.id, v_join,
-        ARRAY(SELECT c.launched_at FROM outreach.campaigns AS c
-              WHERE c.workspace_id = v_workspace AND c.launched_at IS NOT NULL
-                AND (c.status = 'running' OR c.id = v_campaign.id)), v_lately);
+    RETURN QUERY EXECUTE
+        'WITH alike AS MATERIALIZED (SELECT g.*, count(*) AS sends FROM (' || v_groups || $sql$) AS g GROUP BY 1, 2, 3, 4, 5, 6, 7),
+        minutes AS MATERIALIZED (
+            SELECT r.mine, r.mailbox_id, r.step, r.zone, r.follows, max(r.due) AS due, r.lately, sum(r.sends)::bigint AS sends
+            FROM (SELECT a.mine, a.mailbox_id, a.step, a.zone, a.follows, a.due, a.sends, ARRAY(
+                      SELECT date_trunc('minute', u.at + interval '1 minute' - interval '1 microsecond', 'UTC')
+                      FROM unnest(a.lately) WITH ORDINALITY AS u (at, n) ORDER BY u.n) AS lately
+                  FROM alike AS a WHERE (SELECT count(*) FROM alike) > $1) AS r
+            GROUP BY r.mine, r.mailbox_id, r.step, r.zone, r.follows, date_trunc('minute', r.due, 'UTC'), r.lately
+        ), hours AS (
+            SELECT r.mine, r.mailbox_id, r.step, r.zone, r.follows, max(r.due) AS due, r.lately, sum(r.sends)::bigint AS sends
+            FROM (SELECT m.mine, m.mailbox_id, m.step, m.zone, m.follows, m.due, m.sends, ARRAY(
+                      SELECT date_trunc('hour', u.at + interval '1 hour' - interval '1 microsecond', 'UTC')
+                      FROM unnest(m.lately) WITH ORDINALITY AS u (at, n) ORDER BY u.n) AS lately
+                  FROM minutes AS m WHERE (SELECT count(*) FROM minutes) > $1) AS r
+            GROUP BY r.mine, r.mailbox_id, r.step, r.zone, r.follows, date_trunc('hour', r.due, 'UTC'), r.lately
+        )
+        SELECT a.mine, a.mailbox_id, a.step, a.zone, a.follows, a.due, a.lately, a.sends, 0 FROM alike AS a
+        WHERE (SELECT count(*) FROM alike) <= $1
+        UNION ALL
+        SELECT m.mine, m.mailbox_id, m.step, m.zone, m.follows, m.due, m.lately, m.sends, 60 FROM minutes AS m
+        WHERE (SELECT count(*) FROM minutes) <= $1
+        UNION ALL
+        SELECT h.mine, h.mailbox_id, h.step, h.zone, h.follows, h.due, h.lately, h.sends, 3600 FROM hours AS h$sql$
+        USING p_groups;
 END
 $$;
-GRANT EXECUTE ON FUNCTION outreach.forecast_sends(bigint) TO outreachdb_app;
+GRANT EXECUTE ON FUNCTION outreach.forecast_sends(bigint, integer) TO outreachdb_app;
 
 -- A person's decision about sends whose fate nobody knows: 'sent' counts them as sent, 'failed' as failed, 'resend' queues them once
 -- more (they may arrive twice: whoever decides so has looked). Only campaigns that are open can send again. Returns how many

@@ -93,7 +93,7 @@ def write(
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
     return path.stat().st_size
@@ -113,7 +113,7 @@ def _writer(file: Any, first: pa.Table, columns: Sequence[Column], about: dict[s
     )  # fmt: skip
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     """The name of a file is on disk when its folder is."""
     handle = os.open(folder, os.O_RDONLY)
     try:

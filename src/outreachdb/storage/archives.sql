@@ -70,7 +70,7 @@ WHERE id = %(id)s AND state IN ('writing', 'verified');
 -- name: checked
 UPDATE ops.partition_archives
 SET verified_at = CASE WHEN %(problem)s::text IS NULL THEN now() ELSE verified_at END, problem = %(problem)s
-WHERE id = %(id)s;
+WHERE id = %(id)s AND file = %(file)s AND state IN ('verified', 'dropped');
 
 -- name: dropped
 UPDATE ops.partition_archives SET state = 'dropped', dropped_at = now(), leaving = NULL
@@ -103,7 +103,8 @@ ORDER BY k.conname;
 SELECT c.oid::bigint AS oid, format('%%I.%%I', n.nspname, c.relname) AS parent, pg_get_userbyid(c.relowner) AS owner, a.attname AS key,
        format_type(a.atttypid, NULL) AS key_type,
        CASE n.nspname WHEN 'outreach' THEN 'parts' ELSE n.nspname END AS target, c.relrowsecurity AS secured,
-       EXISTS (SELECT FROM pg_attribute AS w WHERE w.attrelid = c.oid AND w.attname = 'workspace_id') AS of_workspaces
+       EXISTS (SELECT FROM pg_attribute AS w WHERE w.attrelid = c.oid AND w.attname = 'workspace_id') AS of_workspaces,
+       ops.partition_options(c.oid) AS options
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_partitioned_table AS p ON p.partrelid = c.oid

@@ -143,6 +143,11 @@ async def finish(pools: Pools, record: Archive, *, folder: Folder | None = None,
         return await in_thread(lambda stop: _leave(url, record, folder, progress, stop))
 
 
+async def begin_apart(pools: Pools, table: str, found: Partition, folder: Folder | None) -> Archive:
+    """Begin the archive of a table that was a partition and is detached already; :func:`finish` goes on."""
+    return await _begin(pools, table, found, folder or Folder.of(pools.settings))
+
+
 async def _refuse_held(pools: Pools, record: Archive) -> None:
     """A hold may have come since the archive was begun; the rows stay where they are until it goes."""
     async with session(pools, role=OWNER, workload="admin", doing="looking for legal holds") as owner:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import TRUSTED_ROLE, session
@@ -33,10 +35,14 @@ async def verify(
     *,
     folder: Folder | None = None,
     progress: Progress = silent,
+    unseen_for: timedelta = timedelta(0),
+    seconds: float | None = None,
 ) -> list[Checked]:
     """Read every archive that has left (or those of a table, of a partition) and compare it with what its table said.
 
-    What is found is noted in the archive's record too: ``problem``, and ``verified_at`` where there is none.
+    What is found is noted in the archive's record too: ``problem``, and ``verified_at`` where there is none. Those that
+    were not seen to be whole for longest come first; ``unseen_for`` leaves out what was seen since, and after
+    ``seconds`` no other file is begun.
     """
     chosen = [each for each in await archives(pools, table) if each.state in {"verified", "dropped"}]
     if partition is not None:
@@ -44,14 +50,28 @@ async def verify(
     if table is not None and not chosen:
         raise NotFound(f"{table} has no such archive", hint="outreachdb partitions archives")
     place = folder or Folder.of(pools.settings)
+    deadline = time.monotonic() + seconds if seconds is not None else None
     done = []
-    for each in chosen:
+    for each in sorted(_unseen(chosen, unseen_for), key=_seen):
+        if deadline is not None and time.monotonic() > deadline:
+            break
         problem = await in_thread(lambda stop, each=each: _problem(each, place, progress, stop.asked))  # type: ignore[misc]
         async with session(pools, role=TRUSTED_ROLE, workload="admin", doing="noting what was checked") as trusted:
-            await trusted.execute(Q.checked, {"id": each.id, "problem": problem})
+            noted = await trusted.execute(Q.checked, {"id": each.id, "file": each.file, "problem": problem})
+        if not noted.rowcount:
+            continue  # it was restored, or is another file by now
         path = str(place.place(each.file))
         done.append(Checked(each.id, each.table_name, each.partition_name, each.row_count or 0, path, problem))
     return done
+
+
+def _seen(record: Archive) -> datetime:
+    return record.verified_at or datetime.min.replace(tzinfo=UTC)
+
+
+def _unseen(records: list[Archive], unseen_for: timedelta) -> list[Archive]:
+    before = datetime.now(UTC) - unseen_for
+    return [each for each in records if each.problem or not unseen_for or _seen(each) < before]
 
 
 def _problem(record: Archive, folder: Folder, progress: Progress, stop: object) -> str | None:

@@ -3,6 +3,10 @@
 A concurrent detach is two transactions. The first hides the partition, the second waits until every older transaction
 has ended. Where the second is interrupted (a lock limit, a crash), the partition stays half detached: its rows are
 hidden and rows for its range are refused. So every run of the partition manager begins with :func:`finalize_pending`.
+
+The server may also end the second when the client that asked for it is long dead. Where the table is to be dropped,
+that would leave one of which nobody knows whose it is. So such a detach is never let to its end: a session of ours
+keeps it half, and what ends it is FINALIZE, which unlike the detach runs in a transaction, with the note that it did.
 """
 
 from __future__ import annotations
@@ -10,16 +14,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from psycopg import errors as pg
 from psycopg import sql
 
 from outreachdb.db.migrating.roles import OWNER
-from outreachdb.db.pools import Connection
+from outreachdb.db.pools import Connection, connect
 from outreachdb.db.queries import Queries
 from outreachdb.errors import Conflict, InvalidInput, NotFound
 
@@ -30,6 +35,10 @@ LOCK_MS = 300
 # How long a call waits in all: for locks, and for transactions that were open when it began.
 PATIENCE = 60.0
 LONGEST_PAUSE = 2.0
+# How long the session that keeps a detach half stays when its client is killed: far longer than the detach waits.
+HALF_SECONDS = 5.0
+# Such a detach always waits in vain; the months of a first run are many.
+HALF_LOCK_MS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +67,15 @@ async def detach(
     *,
     horizon: datetime | None = None,
     patience: float = PATIENCE,
+    dropping: str | None = None,
 ) -> str:
     """Detach a partition of a registered table, with the rows in it; its qualified name.
 
     ``horizon`` may be earlier than the table's retention, never later: a partition that can still receive rows stays.
     A partition of ``email_sends`` leaves only when every campaign in it is completed or cancelled and nothing in it is
     pending. Safe to call twice and from two places: who comes second gets NotFound, as the partition is one no more.
+    ``dropping`` is the URL for a second session, where ``ops.partition_drops`` says that the table is to go: the note
+    that it is apart then comes with the detach. Without it, such a record goes: somebody else wants the table.
 
     Raises NotFound, and Conflict where the partition may not leave yet or open transactions outlast ``patience``; in
     the latter case the next :func:`finalize_pending` goes on.
@@ -71,16 +83,27 @@ async def detach(
     async with _alone(connection, table, patience) as (found, deadline):
         await _finalize(connection, found, deadline)
         row = await _partition(connection, found, partition)
+        qualified = str(row["qualified"])
         await _check_default(connection, found)
         await _check_may_leave(connection, found, row, horizon)
-        await _detach(connection, found, str(row["qualified"]), deadline)
-        return str(row["qualified"])
+        if dropping is None:
+            await connection.execute(Q.keep, {"partition": qualified})
+        await _detach(connection, found, qualified, deadline, dropping)
+        return qualified
 
 
-async def _detach(connection: Connection, table: _Table, qualified: str, deadline: float) -> None:
+async def _detach(connection: Connection, table: _Table, qualified: str, deadline: float, dropping: str | None) -> None:
     statement = _alter(table, qualified, "CONCURRENTLY")
     pause = 0.05
-    while not await _attempt(connection, table, statement):
+    while True:
+        if dropping is None:
+            done = await _attempt(connection, table, statement)
+        else:
+            async with _kept_half(connection, dropping, table):
+                done = await _attempt(connection, table, statement)
+        if done:
+            await connection.execute(Q.note_detached, {"partition": qualified})
+            return
         if qualified in await _pending(connection, table):
             # The first half is done; only open transactions are in the way of the second.
             await _finalize(connection, table, deadline)
@@ -88,14 +111,56 @@ async def _detach(connection: Connection, table: _Table, qualified: str, deadlin
         pause = await _wait(pause, deadline, table, "locked by others")
 
 
+@asynccontextmanager
+async def _kept_half(connection: Connection, url: str, table: _Table) -> AsyncIterator[None]:
+    """Meanwhile a detach of the table gets no further than its first half, even when this process is killed.
+
+    A session looks at the table and sleeps: the second half waits for it, up to the lock limit. A sleeping session does
+    not notice that its client died; one that waits for its client does at once, and the detach would end unnoted.
+    """
+    async with await connect(url) as holder:
+        await holder.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(LOCK_MS * 10)))
+        await holder.execute("SET LOCAL statement_timeout = 0")
+        await holder.execute(_act_as(table.owner, local=True))
+        # Not its partitions: the detach needs the one.
+        await holder.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(sql.SQL(table.parent)))
+        sleeping = asyncio.create_task(holder.execute(Q.hold_half, {"seconds": HALF_SECONDS}))
+        try:
+            asleep = {"pid": holder.info.backend_pid}
+            while not sleeping.done() and not await _value(connection, Q.holder, asleep):  # noqa: ASYNC110 - the server
+                await asyncio.sleep(0.002)
+            await connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(HALF_LOCK_MS)))
+            yield
+        finally:
+            if not connection.closed:
+                await connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(LOCK_MS)))
+            await holder.cancel_safe()
+            with suppress(psycopg.Error):
+                await sleeping
+            await holder.rollback()
+
+
 async def _finalize(connection: Connection, table: _Table, deadline: float) -> list[str]:
     done = []
     for qualified in await _pending(connection, table):
         pause = 0.05
-        while not await _attempt(connection, table, _alter(table, qualified, "FINALIZE")):
+        while not await _attempt_finalize(connection, table, qualified):
             pause = await _wait(pause, deadline, table, f"half detached ({qualified}); open transactions still see it")
         done.append(qualified)
     return done
+
+
+async def _attempt_finalize(connection: Connection, table: _Table, qualified: str) -> bool:
+    """The second half, and the note that it is done where the table is to be dropped: both or none."""
+    try:
+        async with connection.transaction():
+            await connection.execute(_act_as(table.owner, local=True))
+            await connection.execute(_alter(table, qualified, "FINALIZE"))
+            await connection.execute(_act_as(OWNER, local=True))
+            await connection.execute(Q.note_detached, {"partition": qualified})
+    except (pg.LockNotAvailable, pg.DeadlockDetected):
+        return False
+    return True
 
 
 async def _attempt(connection: Connection, table: _Table, statement: sql.Composed) -> bool:
@@ -222,5 +287,5 @@ async def _value(connection: Connection, query: str, params: dict[str, Any]) -> 
     return next(iter(row.values())) if row else None
 
 
-def _act_as(role: str) -> sql.Composed:
-    return sql.SQL("SET ROLE {}").format(sql.Identifier(role))
+def _act_as(role: str, *, local: bool = False) -> sql.Composed:
+    return sql.SQL("SET LOCAL ROLE {}" if local else "SET ROLE {}").format(sql.Identifier(role))

@@ -15,6 +15,26 @@ WHERE %(name)s IN (p.qualified, p.partition_name, p.schema_name || '.' || p.part
 -- name: pending
 SELECT p.qualified FROM ops.partitions_of(%(parent)s) AS p WHERE p.detaching;
 
+-- name: note_detached
+-- In the transaction of the detach, or right after it: the version of the table's row in the catalogue that it made.
+UPDATE ops.partition_drops AS d
+SET detached_at = now(), detached_as = c.xmin::text::bigint
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE d.partition_name = %(partition)s AND d.detached_at IS NULL AND c.oid = d.relation::oid
+  AND format('%%I.%%I', n.nspname, c.relname) = d.partition_name;
+
+-- name: keep
+-- Somebody detaches it for a reason of theirs: what retention had in mind no longer holds.
+DELETE FROM ops.partition_drops AS d WHERE d.partition_name = %(partition)s;
+
+-- name: holder
+-- Whether the session that keeps a detach from ending is asleep by now: it takes this lock first.
+SELECT EXISTS (SELECT FROM pg_locks AS l WHERE l.pid = %(pid)s AND l.locktype = 'advisory' AND l.granted) AS asleep;
+
+-- name: hold_half
+SELECT pg_advisory_xact_lock(hashtextextended('outreachdb.half', pg_backend_pid())), pg_sleep(%(seconds)s);
+
 -- name: defaults
 SELECT p.qualified FROM ops.partitions_of(%(parent)s) AS p WHERE p.range_from IS NULL;
 

@@ -29,6 +29,22 @@ ORDER BY a.range_start;
 SELECT a.id, a.state FROM ops.partition_archives AS a
 WHERE a.table_name = %(table_name)s AND a.partition_name = %(partition)s AND a.state IN ('writing', 'verified');
 
+-- name: pk_archive_erasures
+-- as: trusted
+-- An erasure by its number: its rows are counted, its end is noted.
+SELECT e.done_at, e.rows_removed FROM ops.archive_erasures AS e WHERE e.id = %(id)s;
+
+-- name: ix_archive_erasures_open
+-- as: trusted
+-- Whom queries and restores of a workspace leave out, until the files have been rewritten.
+SELECT e.id, e.lead_ids, e.addresses FROM ops.archive_erasures AS e
+WHERE e.done_at IS NULL AND e.workspace_id = %(workspace_id)s;
+
+-- name: pk_partition_drops
+-- as: trusted
+-- What retention said of a table before it was detached.
+SELECT d.table_name, d.partition_name, d.detached_at FROM ops.partition_drops AS d WHERE d.relation = %(id)s;
+
 -- name: pk_retention_holds
 -- as: trusted
 -- A hold is released by its number.

@@ -11,11 +11,12 @@ from outreachdb.db.migrating.roles import OWNER
 from outreachdb.db.pools import Pools
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, Session, session
-from outreachdb.errors import NotFound
+from outreachdb.errors import Conflict, NotFound
 
 ARCHIVES = Queries("outreachdb.storage", "archives.sql")
 Q = Queries("outreachdb.storage", "retention.sql")
 # Delivery events are stored by their own instant, up to the horizon of email_events, and bring rows to these tables.
+FEEDING_ROLLUPS = frozenset({"email_events", "email_sends"})
 FED_BY_EVENTS = frozenset({"email_events", "lead_activities", "message_log", "email_sends"})
 
 
@@ -60,8 +61,18 @@ async def reasons_to_stay(pools: Pools, table: str, partition: Partition) -> lis
 
 
 async def freeze(pools: Pools, table: str, start: datetime, end: datetime, workspace_id: int | None = None) -> None:
-    """Let the rollups hold everything that the rows of a range say, compared and mended, before the rows leave."""
+    """Let the rollups hold everything that the rows of a range say, compared and mended, before the rows leave.
+
+    Raises Conflict where the rows are out of sight and nobody froze the range before: the rollups would be mended to
+    say nothing.
+    """
     given = {"table_name": table, "range_start": start, "range_end": end, "workspace_id": workspace_id}
+    async with session(pools, role=OWNER, workload="admin", doing="freezing rollups") as owner:
+        if table in FEEDING_ROLLUPS and not await owner.value(Q.in_sight, given):
+            raise Conflict(
+                f"rows of {table} from {start:%Y-%m-%d} on are out of sight, and the rollups were not frozen",
+                hint="outreachdb partitions maintain, attach the partition again, then outreachdb retention run",
+            )
     async with session(pools, role=TRUSTED_ROLE, workload="admin", doing="freezing rollups") as trusted:
         await trusted.execute(Q.freeze, given)
 

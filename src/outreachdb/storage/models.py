@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -87,6 +87,57 @@ class PartitionArchive(Base):
     dropped_at: Mapped[datetime | None]
     restored_at: Mapped[datetime | None]
     problem: Mapped[str | None]
+    # Which erasures the file has been through, and the file before the last, until it is removed.
+    erasures: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default=text("'{}'::bigint[]"))
+    replaced_file: Mapped[str | None]
+
+
+class ArchiveErasure(Base):
+    """People who are to be erased from archives; queries and restores leave them out from now on."""
+
+    __tablename__ = "archive_erasures"
+    __table_args__ = (
+        CheckConstraint("done_at IS NULL OR cardinality(addresses) = 0", name="addresses_forgotten"),
+        CheckConstraint(
+            "done_at IS NOT NULL OR cardinality(addresses) > 0 OR cardinality(lead_ids) > 0", name="somebody_named"
+        ),
+        Index("ix_archive_erasures_open", "workspace_id", postgresql_where=text("done_at IS NULL")),
+        OPS,
+    )
+
+    id: Mapped[SerialId]
+    workspace_id: Mapped[int]
+    lead_ids: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    # Lower-cased; gone when the last file has been rewritten.
+    addresses: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    requested_by: Mapped[str]
+    created_at: Mapped[CreatedAt]
+    done_at: Mapped[datetime | None]
+    rows_removed: Mapped[Counter]
+
+
+class PartitionDrop(Base):
+    """A partition that retention lets go without an archive: written before it is detached, gone with the table."""
+
+    __tablename__ = "partition_drops"
+    __table_args__ = (
+        CheckConstraint("(detached_at IS NULL) = (detached_as IS NULL)", name="detached_whole"),
+        OPS,
+    )
+
+    # The table itself (its oid): another one may get its name.
+    relation: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    table_name: Mapped[str]
+    partition_name: Mapped[str]
+    range_start: Mapped[datetime]
+    range_end: Mapped[datetime]
+    # Of a table that is archived only a partition without a row goes like this.
+    only_if_empty: Mapped[bool]
+    created_at: Mapped[CreatedAt]
+    detached_at: Mapped[datetime | None]
+    # Which version of the table's row in the catalogue our detach made: whoever attaches, detaches or renames it later
+    # makes another, and it is no longer ours to drop.
+    detached_as: Mapped[int | None]
 
 
 class RetentionHold(Base):

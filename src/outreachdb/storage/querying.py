@@ -9,7 +9,7 @@ a filter that the query can't take off, and DuckDB is closed to files and settin
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,12 +23,13 @@ from pyarrow import dataset
 from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import APP_ROLE, Tenant
 from outreachdb.errors import InvalidInput, UsageError
-from outreachdb.storage import archive_files
+from outreachdb.storage import archive_files, erasing
 from outreachdb.storage import columns as mapping
 from outreachdb.storage.archive_files import Folder
 from outreachdb.storage.archiving import Archive, Q, Stopping, columns_of_table, in_thread, opened
 from outreachdb.storage.columns import EXACT, Column
 from outreachdb.storage.copying import copy_out
+from outreachdb.storage.erasing import Erasure
 
 MEMORY = "512MB"
 
@@ -85,8 +86,9 @@ def _answer(url: str, statement: str, scope: _Scope, folder: Folder, stop: Stopp
         with opened(url, stop) as work:
             # One snapshot: a partition that leaves meanwhile is either live or archived, never both and never neither.
             work.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            erased = erasing.standing(work)
             for table in sorted(_registered(work) & wanted):
-                source = _Source(work, table, scope, folder)
+                source = _Source(work, table, scope, folder, erased)
                 live += source.load(duck, stop)
                 files += source.attach(duck)
         return _run(duck, statement, live, files)
@@ -145,7 +147,10 @@ def _registered(work: psycopg.Connection[Any]) -> set[str]:
 class _Source:
     """A table's live rows and archives."""
 
-    def __init__(self, work: psycopg.Connection[Any], table: str, scope: _Scope, folder: Folder) -> None:
+    def __init__(
+        self, work: psycopg.Connection[Any], table: str, scope: _Scope, folder: Folder, erased: Sequence[Erasure]
+    ) -> None:
+        self._erased = erased
         self._work, self._table, self._scope, self._folder = work, table, scope, folder
         parent = work.execute(Q.parent, {"table_name": table}).fetchone()
         assert parent is not None  # noqa: S101  (it is registered)
@@ -192,6 +197,9 @@ class _Source:
             found: Any = dataset.dataset(paths, schema=schema, format="parquet")
             if self._scope.workspace_id is not None:
                 found = found.filter(dataset.field("workspace_id") == self._scope.workspace_id)
+            theirs = erasing.expression(erasing.naming(self._table, schema.names), self._erased)
+            if theirs is not None:
+                found = found.filter(~theirs)
             duck.register(self._archived, found)
             parts.append(f"SELECT {self._listed(exact=some)} FROM {self._archived}{self._within()}")  # noqa: S608
         name = _quoted(self._table)
@@ -226,7 +234,9 @@ class _Source:
         self._act_as(self._owner)
         for each in self._leaving:
             # Detached and not archived yet: only the owner may read it, so the condition alone keeps tenants apart.
-            yield sql.SQL("{} AS r WHERE {}").format(sql.SQL(each), where)
+            names = erasing.naming(self._table, [column.name for column in self._columns])
+            theirs = erasing.condition(names, self._erased, "r")
+            yield sql.SQL("{} AS r WHERE {} AND NOT {}").format(sql.SQL(each), where, theirs)
 
     def _is_apart(self, qualified: str) -> bool:
         found = self._work.execute(Q.find_table, {"qualified": qualified}).fetchone()

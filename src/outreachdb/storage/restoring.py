@@ -21,7 +21,7 @@ from outreachdb.db.migrating.roles import OWNER
 from outreachdb.db.pools import Pools
 from outreachdb.errors import Conflict, InvalidInput, NotFound
 from outreachdb.progress import Progress, silent
-from outreachdb.storage import archive_files, fingerprints
+from outreachdb.storage import archive_files, erasing, fingerprints
 from outreachdb.storage.archive_files import Folder
 from outreachdb.storage.archiving import Archive, Q, Stopping, archives, columns_of_table, in_thread, opened
 from outreachdb.storage.columns import Column
@@ -34,7 +34,10 @@ ATTEMPTS = 120
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What came back: rows in the file, how many of them were there already, and the partition they are in now."""
+    """What came back: rows in the file, how many of them were there already, and the partition they are in now.
+
+    ``left_out`` are rows of people who are to be erased and whom the file still knows.
+    """
 
     archive_id: int
     table: str
@@ -42,6 +45,7 @@ class Restored:
     rows: int
     there_already: int
     seconds: float
+    left_out: int = 0
 
 
 async def restore(
@@ -83,36 +87,54 @@ class _Parent:
     target: str
     secured: bool
     of_workspaces: bool
+    options: str | None
 
 
 def _restore(url: str, record: Archive, folder: Folder, progress: Progress, stop: Stopping) -> Restored:
     began = time.monotonic()
-    path = folder.place(record.file)
-    with archive_files.open_file(path) as file:
-        said = archive_files.about(file)
-    kept = archive_files.columns_of(said)
     with opened(url, stop, autocommit=True) as work:
-        _alone(work, record)
+        record = _alone(work, record)
+        path = folder.place(record.file)
+        with archive_files.open_file(path) as file:
+            said = archive_files.about(file)
+        kept = archive_files.columns_of(said)
+        erased = erasing.standing(work)
         parent = _Parent(**_row(work, Q.parent, {"table_name": record.table_name}))
         columns = _fitting(columns_of_table(work, sql.SQL(parent.parent)), kept, record)
         loose = sql.Identifier(parent.target, f"{record.partition_name.partition('.')[2][:40]}_restoring_{record.id}")
         _step(work, parent.owner, lambda: _load(work, record, parent, loose, columns, path, progress, stop))
+        left_out = _step(work, parent.owner, lambda: _leave_out(work, record, loose, columns, erased))
         for key in work.execute(Q.foreign_keys, {"table": parent.parent}).fetchall():
             _add_key(work, parent, loose, key)
-        there = _take_place(work, record, parent, loose, columns)
+        there = _take_place(work, record, parent, loose, columns, (record.row_count or 0) - left_out)
         progress("restored", record.row_count or 0, record.row_count)
     return Restored(
         record.id, record.table_name, record.partition_name, record.row_count or 0, there,
-        round(time.monotonic() - began, 3),
+        round(time.monotonic() - began, 3), left_out,
     )  # fmt: skip
 
 
-def _alone(work: psycopg.Connection[Any], record: Archive) -> None:
-    """One restore of an archive at a time, by a session lock; and what it left behind goes."""
+def _alone(work: psycopg.Connection[Any], record: Archive) -> Archive:
+    """One restore of an archive at a time, by a session lock; the record as it is then: the file may be another."""
     key = f"outreachdb.archive.{record.id}"
     got = work.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0)) AS got", [key]).fetchone()
     if not (got and got["got"]):
         raise Conflict(f"somebody else restores {record.partition_name}")
+    given = {"table_name": record.table_name, "partition_name": record.partition_name}
+    found = [Archive(**row) for row in work.execute(Q.listed, given).fetchall() if row["id"] == record.id]
+    if not found or found[0].state != "dropped":
+        raise Conflict(f"somebody else restored {record.partition_name}")
+    return found[0]
+
+
+def _leave_out(
+    work: psycopg.Connection[Any], record: Archive, loose: sql.Identifier, columns: list[Column],
+    erased: Sequence[erasing.Erasure],
+) -> int:  # fmt: skip
+    """Who is to be erased does not come back."""
+    names = erasing.naming(record.table_name, [column.name for column in columns])
+    theirs = erasing.condition(names, erased, "r")
+    return work.execute(sql.SQL("DELETE FROM {} AS r WHERE {}").format(loose, theirs)).rowcount
 
 
 def _fitting(live: Sequence[Column], kept: Sequence[Column], record: Archive) -> list[Column]:
@@ -151,8 +173,8 @@ def _load(
     """The rows in a table apart, compared with what the archive said; its range is a rule: attaching needs no scan."""
     work.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(loose))
     work.execute(
-        sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL EXCLUDING IDENTITY EXCLUDING INDEXES)").format(
-            loose, sql.SQL(parent.parent)
+        sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL EXCLUDING IDENTITY EXCLUDING INDEXES){}").format(
+            loose, sql.SQL(parent.parent), sql.SQL(f" WITH ({parent.options})" if parent.options else "")
         )
     )
     if parent.secured and parent.target != "parts":
@@ -204,15 +226,16 @@ def _add_key(work: psycopg.Connection[Any], parent: _Parent, loose: sql.Identifi
 
 
 def _take_place(
-    work: psycopg.Connection[Any], record: Archive, parent: _Parent, loose: sql.Identifier, columns: list[Column]
-) -> int:
+    work: psycopg.Connection[Any], record: Archive, parent: _Parent, loose: sql.Identifier, columns: list[Column],
+    rows: int,
+) -> int:  # fmt: skip
     """Attach, or join what is there; how many rows were there already."""
     with suppress(pg.InvalidObjectDefinition):  # somebody made the range's partition this moment
         if not work.execute(Q.covering, _range(record)).fetchall():
             _step(work, parent.owner, lambda: _attach(work, record, parent, loose))
             _analyze(work, parent, record)
             return 0
-    there: int = _step(work, parent.owner, lambda: _join(work, record, parent, loose, columns))
+    there: int = _step(work, parent.owner, lambda: _join(work, record, parent, loose, columns, rows))
     return there
 
 
@@ -232,8 +255,9 @@ def _attach(work: psycopg.Connection[Any], record: Archive, parent: _Parent, loo
 
 
 def _join(
-    work: psycopg.Connection[Any], record: Archive, parent: _Parent, loose: sql.Identifier, columns: list[Column]
-) -> int:
+    work: psycopg.Connection[Any], record: Archive, parent: _Parent, loose: sql.Identifier, columns: list[Column],
+    rows: int,
+) -> int:  # fmt: skip
     """Rows join those that came late; one whose key is taken is there already: a redelivery made it again."""
     listed = sql.SQL(", ").join(sql.Identifier(column.name) for column in columns if not column.generated)
     moved = work.execute(
@@ -243,7 +267,7 @@ def _join(
     ).rowcount
     work.execute(sql.SQL("DROP TABLE {}").format(loose))
     _restored(work, record)
-    return (record.row_count or 0) - moved
+    return rows - moved
 
 
 def _restored(work: psycopg.Connection[Any], record: Archive) -> None:

@@ -22,7 +22,7 @@ from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Session, session
 from outreachdb.errors import Conflict, NotFound, OutreachDBError
 from outreachdb.progress import Progress, silent
-from outreachdb.storage import archiving, detaching
+from outreachdb.storage import archiving, dropping
 from outreachdb.storage.archive_files import Folder
 from outreachdb.storage.leaving import Partition, freeze, keepers, partitions_of
 
@@ -90,6 +90,7 @@ async def plan(pools: Pools, table: str | None = None) -> Plan:
     if table is not None and not tables:
         raise NotFound(f"{table} is not a partitioned table of ours", hint="outreachdb partitions list")
     steps = [_unfinished(each) for each in await archiving.under_way(pools, table)]
+    steps += [await _begun(pools, each) for each in await dropping.begun(pools, table)]
     begun = {step.partition for step in steps}
     for row in tables:
         partitions = [each for each in await partitions_of(pools, row["table_name"]) if each.name not in begun]
@@ -113,6 +114,7 @@ async def run(
     """
     done = Run()
     async with _alone(pools):
+        await dropping.forget_stale(pools)
         for step in (await plan(pools, table)).steps:
             if step.action == "keep":
                 done.kept.append(step)
@@ -135,8 +137,14 @@ async def _do(pools: Pools, step: Step, done: Run, folder: Folder | None, progre
             await archiving.archive(pools, step.table, step.partition, folder=folder, progress=progress)
         )
     elif step.action == "drop":
-        done.rows_dropped += await _drop(pools, step)
-        done.dropped.append(step.partition)
+        gone = await dropping.drop(
+            pools, step.table, step.partition, step.range_start, step.range_end, folder=folder, progress=progress
+        )
+        if isinstance(gone, archiving.Left):
+            done.archived.append(gone)
+        else:
+            done.rows_dropped += gone
+            done.dropped.append(step.partition)
     else:
         done.rows_deleted += await _delete(pools, step, progress)
 
@@ -175,6 +183,15 @@ def _unfinished(record: archiving.Archive) -> Step:
         "finish", record.table_name, record.partition_name, record.range_start, record.range_end, rows, size,
         reasons=(f"begun at {record.created_at:%Y-%m-%d %H:%M}", *([record.problem] if record.problem else [])),
     )  # fmt: skip
+
+
+async def _begun(pools: Pools, record: dropping.Drop) -> Step:
+    """A drop that was begun; it is told as kept where a hold or a longer policy came meanwhile."""
+    name, start, end = record.partition_name, record.range_start, record.range_end
+    keeping = await dropping.reasons_to_keep(pools, record.table_name, name, start, end)
+    note = f"begun at {record.created_at:%Y-%m-%d %H:%M}"
+    action: Action = "keep" if keeping else "drop"
+    return Step(action, record.table_name, name, start, end, record.rows, record.bytes, reasons=(*keeping, note))
 
 
 async def _old_rows(pools: Pools, policy: dict[str, Any], partitions: list[Partition]) -> list[Step]:
@@ -251,33 +268,9 @@ async def _delete(pools: Pools, step: Step, progress: Progress) -> int:
             return total
 
 
-async def _drop(pools: Pools, step: Step) -> int:
-    """Without an archive, as the registry says: detached beside writers, then dropped; how many rows."""
-    await freeze(pools, step.table, step.range_start, step.range_end)
-    connection = await connect(pools.url("admin"), autocommit=True)
-    async with connection:
-        qualified = await detaching.detach(connection, step.table, step.partition)
-        return await archiving.in_thread(lambda stop: _drop_table(pools.url("admin"), step, qualified, stop))
-
-
-def _drop_table(url: str, step: Step, qualified: str, stop: archiving.Stopping) -> int:
-    with archiving.opened(url, stop) as work:
-        name = sql.SQL(qualified)
-        archiving.act_as_owner_of(work, name)
-        work.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(name))
-        row = work.execute(sql.SQL("SELECT count(*) AS rows FROM {}").format(name)).fetchone()
-        rows = int(row["rows"]) if row else 0
-        if rows and "it is empty" in step.reasons:
-            raise Conflict(f"{qualified} was empty and has {rows} rows now", hint="it is detached; attach it again")
-        archiving.drop(work, name, step.table)
-        work.commit()
-    return rows
-
-
 @asynccontextmanager
 async def _alone(pools: Pools) -> AsyncIterator[None]:
-    connection = await connect(pools.url("admin"), autocommit=True)
-    async with connection:
+    async with await connect(pools.url("admin"), autocommit=True) as connection:
         query = "SELECT pg_try_advisory_lock(hashtextextended('outreachdb.retention', 0)) AS got"
         row = await (await connection.execute(query)).fetchone()
         if not (row and row["got"]):

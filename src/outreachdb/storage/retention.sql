@@ -111,6 +111,17 @@ JOIN outreach.campaigns AS c ON c.workspace_id = r.workspace_id AND c.id = r.cam
 WHERE r.workspace_id = {workspace} AND r.{key} < {cut} AND r.attempts > 0 AND {condition}
 ON CONFLICT (workspace_id, name, lead_id) DO NOTHING;
 
+-- name: in_sight
+-- Whether a partition that is attached holds the range, or the range was frozen before.
+SELECT EXISTS (
+    SELECT FROM ops.partitions_of(ops.partitioned_relation(%(table_name)s)) AS p
+    WHERE NOT p.detaching AND p.range_from <= %(range_start)s AND p.range_to >= %(range_end)s
+) OR EXISTS (
+    SELECT FROM analytics.rollup_freezes AS f
+    WHERE f.table_name = %(table_name)s AND f.workspace_id IN (0, %(workspace_id)s)
+      AND f.range_start <= %(range_start)s AND f.range_end >= %(range_end)s
+) AS in_sight;
+
 -- name: freeze
 SELECT f.buckets, f.repaired
 FROM outreach.freeze_rollups(%(table_name)s, %(range_start)s, %(range_end)s, %(workspace_id)s) AS f;

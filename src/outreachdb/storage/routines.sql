@@ -88,6 +88,30 @@ LANGUAGE sql
 STABLE
 RETURN date_trunc(p_interval, timezone('UTC', p_instant));
 
+-- The storage parameters of a table's newest partition, its TOAST table's too, as words for WITH; NULL where it has none. A
+-- partitioned table can have none itself: whoever sets them sets them on partitions, and those that follow take them over.
+CREATE OR REPLACE FUNCTION ops.partition_options(p_relation oid)
+RETURNS text
+LANGUAGE sql
+STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(format('%s = %L', split_part(o.option, '=', 1), split_part(o.option, '=', 2)), ', ' ORDER BY o.option)
+    FROM (
+        SELECT p.partition FROM ops.partitions_of(p_relation) AS p
+        WHERE p.range_from IS NOT NULL
+        ORDER BY p.range_to DESC
+        LIMIT 1
+    ) AS newest
+    JOIN pg_class AS c ON c.oid = newest.partition
+    LEFT JOIN pg_class AS t ON t.oid = c.reltoastrelid
+    CROSS JOIN LATERAL (
+        SELECT unnest(c.reloptions)
+        UNION ALL
+        SELECT 'toast.' || u.option FROM unnest(t.reloptions) AS u (option)
+    ) AS o (option)
+$$;
+
 -- Gives a partitioned table the partitions that a range needs and that are not there, named after p_name. What existing partitions of
 -- whatever size cover is left out, so that a changed interval, or a table that was taken over, has neither gaps nor overlaps.
 -- Each is made apart and attached: CREATE ... PARTITION OF would wait for every open reader of the parent. p_options are
@@ -106,10 +130,9 @@ DECLARE
 BEGIN
     SELECT c.oid::regclass::text AS name, c.relrowsecurity, pg_get_userbyid(c.relowner) AS owner, k.atttypid::regtype AS type,
            CASE n.nspname WHEN 'outreach' THEN 'parts' ELSE n.nspname END AS target,
-           (SELECT string_agg(format('%s = %L', split_part(o, '=', 1), split_part(o, '=', 2)), ', ')
-            FROM unnest(coalesce(p_options, (
-                SELECT s.reloptions FROM ops.partitions_of(c.oid) AS p JOIN pg_class AS s ON s.oid = p.partition
-                ORDER BY p.range_to DESC NULLS LAST LIMIT 1))) AS o) AS options
+           CASE WHEN p_options IS NULL THEN ops.partition_options(c.oid) ELSE (
+               SELECT string_agg(format('%s = %L', split_part(o, '=', 1), split_part(o, '=', 2)), ', ') FROM unnest(p_options) AS o
+           ) END AS options
     INTO STRICT parent
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace

@@ -118,8 +118,8 @@ BEGIN
         WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
           AND s.query ~* ('\m' || %L || '\M') AND s.query ~* '^\s*(select|with|update|delete|merge)'
     $query$, p_column, place, p_table);
-EXCEPTION WHEN object_not_in_prerequisite_state THEN
-    -- Created, but the library was not loaded at the server's start.
+EXCEPTION WHEN object_not_in_prerequisite_state OR insufficient_privilege THEN
+    -- Created, but the library was not loaded at the server's start; or in a schema that is closed to us.
     RETURN QUERY SELECT NULL::bigint, NULL::bigint;
 END
 $$;

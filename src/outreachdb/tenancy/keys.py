@@ -77,14 +77,24 @@ def hashed(secret: str) -> bytes:
 
 
 async def create(
-    tenant: Tenant, name: str, *, scopes: Sequence[str] = ("read",), days: int | None = DAYS, renew: bool = False
+    tenant: Tenant,
+    name: str,
+    *,
+    scopes: Sequence[str] = ("read",),
+    days: int | None = DAYS,
+    renew: bool = False,
+    by: str = "",
 ) -> NewKey:
-    """Make a key for ``days`` (None: for ever); with ``renew`` it is prolonged while it is in use."""
+    """Make a key for ``days`` (None: for ever); with ``renew`` it is prolonged while it is in use.
+
+    ``by`` is who asked for it, as the audit log tells it (empty: the database login); so below.
+    """
     _check(name, scopes, days)
     lifetime = int(timedelta(days=days).total_seconds()) if days else None
     async with tenant.trusted("web", doing="making an API key") as trusted:
+        await trusted.execute(Q.prepare_audit_month)
         return await _insert(
-            trusted, tenant, name, list(scopes), renew=renew and lifetime is not None, lifetime=lifetime
+            trusted, tenant, name, list(scopes), renew=renew and lifetime is not None, lifetime=lifetime, by=by
         )
 
 
@@ -94,23 +104,33 @@ async def listed(tenant: Tenant) -> list[ApiKey]:
         return [ApiKey(**row) for row in await trusted.all(Q.list_keys, {"workspace_id": tenant.workspace_id})]
 
 
-async def revoke(tenant: Tenant, key_id: int) -> ApiKey:
+async def revoke(tenant: Tenant, key_id: int, *, by: str = "") -> ApiKey:
     """End a key at once; raises NotFound, or Conflict where it is revoked already."""
     async with tenant.trusted("web", doing="revoking an API key") as trusted:
+        await trusted.execute(Q.prepare_audit_month)
         await _hold(trusted, tenant, key_id)
-        return await _end(trusted, tenant, key_id, 0)
+        return await _end(trusted, tenant, key_id, 0, by=by)
 
 
-async def rotate(tenant: Tenant, key_id: int, *, grace: timedelta = timedelta(hours=24)) -> NewKey:
+async def rotate(tenant: Tenant, key_id: int, *, grace: timedelta = timedelta(hours=24), by: str = "") -> NewKey:
     """Make a key in place of another, with its name, scopes and lifetime; the old one ends after ``grace``."""
     if grace < timedelta(0) or grace > timedelta(days=90):
         raise InvalidInput("a period of grace is 0 to 90 days")
     async with tenant.trusted("web", doing="rotating an API key") as trusted:
+        await trusted.execute(Q.prepare_audit_month)
         old = await _hold(trusted, tenant, key_id)
-        await _end(trusted, tenant, key_id, int(grace.total_seconds()))
-        return await _insert(
-            trusted, tenant, old["name"], old["scopes"], renew=old["renew"], lifetime=old["lifetime_seconds"]
+        made = await _insert(
+            trusted,
+            tenant,
+            old["name"],
+            old["scopes"],
+            renew=old["renew"],
+            lifetime=old["lifetime_seconds"],
+            by=by,
+            in_place_of=key_id,
         )
+        await _end(trusted, tenant, key_id, int(grace.total_seconds()), by=by, replaced_by=made.key.id)
+        return made
 
 
 async def authenticate(pools: Pools, secret: str) -> Identity:
@@ -134,7 +154,15 @@ def _check(name: str, scopes: Sequence[str], days: int | None) -> None:
 
 
 async def _insert(
-    trusted: Session, tenant: Tenant, name: str, scopes: list[str], *, renew: bool, lifetime: int | None
+    trusted: Session,
+    tenant: Tenant,
+    name: str,
+    scopes: list[str],
+    *,
+    renew: bool,
+    lifetime: int | None,
+    by: str,
+    in_place_of: int | None = None,
 ) -> NewKey:
     secret = MARK + secrets.token_urlsafe(32)
     given = {
@@ -145,6 +173,8 @@ async def _insert(
         "scopes": sorted(set(scopes)),
         "renew": renew,
         "lifetime_seconds": lifetime,
+        "by": by,
+        "in_place_of": in_place_of,
     }
     return NewKey(ApiKey(**(await trusted.one(Q.create_key, given) or {})), secret)
 
@@ -158,6 +188,8 @@ async def _hold(trusted: Session, tenant: Tenant, key_id: int) -> dict[str, Any]
     return row
 
 
-async def _end(trusted: Session, tenant: Tenant, key_id: int, grace_seconds: int) -> ApiKey:
+async def _end(
+    trusted: Session, tenant: Tenant, key_id: int, grace_seconds: int, *, by: str, replaced_by: int | None = None
+) -> ApiKey:
     given = {"workspace_id": tenant.workspace_id, "id": key_id, "grace_seconds": grace_seconds}
-    return ApiKey(**(await trusted.one(Q.end_key, given) or {}))
+    return ApiKey(**(await trusted.one(Q.end_key, given | {"by": by, "replaced_by": replaced_by}) or {}))

@@ -29,6 +29,7 @@ from outreachdb.errors import ServerError
 
 DATABASE = "outreachdb"
 LIBRARIES = ("pg_stat_statements", "auto_explain")
+EXTENSIONS = "extensions"  # not public: what stands there is found by whatever anybody calls
 START_SECONDS = 300.0  # only recovery after a crash takes long; a start takes one
 STOP_SECONDS = 120.0
 HOLD_SECONDS = 10.0  # a server that another starter left behind has shown its pid file long before
@@ -270,8 +271,11 @@ class EmbeddedServer:
             row = connection.execute("SELECT current_setting('server_version')").fetchone()
         with self._connect(DATABASE) as connection:  # health looks at what queries cost
             loaded = connection.execute("SELECT current_setting('shared_preload_libraries')").fetchone()
-            if loaded and "pg_stat_statements" in str(loaded[0]):
-                connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+            there = connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'pg_stat_statements'").fetchone()
+            if loaded and "pg_stat_statements" in str(loaded[0]) and there is None:
+                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {EXTENSIONS}")
+                connection.execute(f"GRANT USAGE ON SCHEMA {EXTENSIONS} TO PUBLIC")
+                connection.execute(f"CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA {EXTENSIONS}")
         return str(row[0]).split()[0] if row else ""
 
     def _stop_locked(self, number: signal.Signals) -> None:

@@ -11,9 +11,12 @@
 WITH late AS (
     SELECT
         p.table_name, p.name,
-        extract(epoch FROM now() - make_interval(months => r.retention_months::int) - p.upper) / 86400 AS days
+        extract(epoch FROM
+            now() - make_interval(months => r.retention_months::int, days => r.retention_days::int) - p.upper) / 86400 AS days
     FROM ops.partitioned_tables AS r
-    JOIN time_partitions AS p ON p.schema = 'outreach' AND p.table_name = r.table_name
+    -- The registry names a table as SQL writes it, a bare name standing in outreach.
+    JOIN time_partitions AS p
+        ON r.table_name = CASE p.schema WHEN 'outreach' THEN '' ELSE quote_ident(p.schema) || '.' END || quote_ident(p.table_name)
     -- An empty one keeps nothing too long.
     WHERE r.retention_months IS NOT NULL AND pg_relation_size(p.oid) > 0
 )

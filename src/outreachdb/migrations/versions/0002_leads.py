@@ -108,6 +108,13 @@ def upgrade() -> None:
         schema="outreach",
         postgresql_where=sa.text("source_key IS NOT NULL"),
     )
+    # Nearly every lead's are its own, so statistics of them say nothing; the planner knows addresses by email_key. Every import
+    # of 20,000 rows ends with an ANALYZE: it takes 0.3 of the time with these and without those of gin_leads_search.
+    op.execute(
+        "ALTER TABLE outreach.leads ALTER company_website SET STATISTICS 0, ALTER email SET STATISTICS 0,"
+        " ALTER linkedin_url SET STATISTICS 0, ALTER notes SET STATISTICS 0, ALTER phone SET STATISTICS 0,"
+        " ALTER phone_e164 SET STATISTICS 0, ALTER source_key SET STATISTICS 0"
+    )
     op.create_table(
         "lead_engagement",
         sa.Column("workspace_id", sa.BigInteger(), nullable=False),

@@ -82,6 +82,7 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "sentiment IN ('positive', 'neutral', 'negative')", name="ck_social_media_activity_sentiment_known"
         ),
+        sa.CheckConstraint("url ~ '^https?://'", name="ck_social_media_activity_url_format"),
         sa.ForeignKeyConstraint(
             ["workspace_id", "lead_id"],
             ["outreach.leads.workspace_id", "outreach.leads.id"],

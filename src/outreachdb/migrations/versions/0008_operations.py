@@ -75,6 +75,10 @@ def upgrade() -> None:
         sa.Column("dropped_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("restored_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("problem", sa.Text(), nullable=True),
+        sa.Column(
+            "erasures", postgresql.ARRAY(sa.BigInteger()), server_default=sa.text("'{}'::bigint[]"), nullable=False
+        ),
+        sa.Column("replaced_file", sa.Text(), nullable=True),
         sa.CheckConstraint(
             "state = 'writing' OR (row_count IS NOT NULL AND content_sha256 IS NOT NULL)",
             name="ck_partition_archives_content_known",
@@ -95,6 +99,49 @@ def upgrade() -> None:
         unique=True,
         schema="ops",
         postgresql_where=sa.text("state IN ('writing', 'verified')"),
+    )
+    op.create_table(
+        "archive_erasures",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("workspace_id", sa.BigInteger(), nullable=False),
+        sa.Column("lead_ids", postgresql.ARRAY(sa.BigInteger()), nullable=False),
+        sa.Column("addresses", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("requested_by", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("rows_removed", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.CheckConstraint(
+            "done_at IS NULL OR cardinality(addresses) = 0", name="ck_archive_erasures_addresses_forgotten"
+        ),
+        sa.CheckConstraint(
+            "done_at IS NOT NULL OR cardinality(addresses) > 0 OR cardinality(lead_ids) > 0",
+            name="ck_archive_erasures_somebody_named",
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_archive_erasures"),
+        schema="ops",
+    )
+    op.create_index(
+        "ix_archive_erasures_open",
+        "archive_erasures",
+        ["workspace_id"],
+        unique=False,
+        schema="ops",
+        postgresql_where=sa.text("done_at IS NULL"),
+    )
+    op.create_table(
+        "partition_drops",
+        sa.Column("relation", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("table_name", sa.Text(), nullable=False),
+        sa.Column("partition_name", sa.Text(), nullable=False),
+        sa.Column("range_start", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("range_end", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("only_if_empty", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("detached_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("detached_as", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint("(detached_at IS NULL) = (detached_as IS NULL)", name="ck_partition_drops_detached_whole"),
+        sa.PrimaryKeyConstraint("relation", name="pk_partition_drops"),
+        schema="ops",
     )
     op.create_table(
         "retention_holds",
@@ -220,7 +267,9 @@ def upgrade() -> None:
 
     for table in ("index_usage_stats", "health_snapshots", "maintenance_runs", "partition_archives", "retention_holds"):
         row_security.share(op, f"ops.{table}", trusted="SELECT, INSERT, UPDATE")
+    row_security.share(op, "ops.archive_erasures", trusted="SELECT, INSERT, UPDATE")
     row_security.share(op, "ops.partition_adoptions", trusted="SELECT")
+    row_security.share(op, "ops.partition_drops", trusted="SELECT")
     row_security.share(op, "ops.partitioned_tables", trusted="SELECT")
     row_security.share(op, "ops.workspace_retention")
     op.execute(
@@ -448,6 +497,8 @@ def downgrade() -> None:
     op.drop_table("index_usage_stats", schema="ops")
     op.drop_table("workspace_retention", schema="ops")
     op.drop_table("retention_holds", schema="ops")
+    op.drop_table("partition_drops", schema="ops")
+    op.drop_table("archive_erasures", schema="ops")
     op.drop_table("partition_archives", schema="ops")
     op.drop_table("partition_adoptions", schema="ops")
     op.drop_table("partitioned_tables", schema="ops")

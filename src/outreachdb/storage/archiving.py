@@ -50,6 +50,10 @@ DROP_ATTEMPTS = 120
 SPACE_SHARE = 0.5
 
 
+# Before a session with a lock ends: the server notices a closed connection a moment later, and who came at once met it.
+GIVE_BACK = "SELECT pg_advisory_unlock_all()"
+
+
 @dataclass(frozen=True, slots=True)
 class Archive:
     """A record of ``ops.partition_archives``: state is writing, verified, dropped or restored."""
@@ -223,6 +227,8 @@ class _alone:  # noqa: N801 - used as a function
 
     async def __aexit__(self, *_: object) -> None:
         if self._connection is not None:
+            with suppress(psycopg.Error):
+                await self._connection.execute(GIVE_BACK)
             await self._connection.close()
 
 
@@ -414,6 +420,9 @@ def opened(url: str, stop: Stopping | None = None, *, autocommit: bool = False) 
             stop.watch(connection)
         yield connection
     finally:
+        if autocommit:
+            with suppress(psycopg.Error):
+                connection.execute(GIVE_BACK)
         connection.close()
 
 

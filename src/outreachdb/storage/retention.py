@@ -9,11 +9,12 @@ before anything leaves.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+import psycopg
 from psycopg import sql
 
 from outreachdb.db.migrating.roles import OWNER
@@ -275,4 +276,8 @@ async def _alone(pools: Pools) -> AsyncIterator[None]:
         row = await (await connection.execute(query)).fetchone()
         if not (row and row["got"]):
             raise Conflict("another retention run is at work", hint="wait for it to end")
-        yield
+        try:
+            yield
+        finally:
+            with suppress(psycopg.Error):
+                await connection.execute(archiving.GIVE_BACK)

@@ -137,8 +137,8 @@ def _wal(given: Situation) -> Iterator[Fitted]:
     )
     yield Fitted(
         "min_wal_size",
-        size(min(largest // 4, 1 * GB) if given.alone else 256 * MB),
-        "files kept for the next burst instead of being made anew [wal]",
+        size(min(largest // 2, 2 * GB)),
+        "files kept for the next burst: made anew, each is written once more; at most half of max_wal_size [wal]",
     )
     yield Fitted(
         "wal_compression",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,29 @@ async def test_rollups_are_not_mended_by_rows_that_are_out_of_sight(ground: Grou
     done = await ground.run("email_events")
     assert "rollups were not frozen" in done.failed[0]
     assert ground.count(month) == 3
+
+
+async def test_a_month_leaves_while_writers_of_seconds_follow_each_other(ground: Ground) -> None:
+    name = ground.month()
+    await ground.say(name)
+    stop = asyncio.Event()
+
+    async def writes(first: float) -> int:
+        """Transactions of 1.2 s, each of which has written before it sleeps with a snapshot, as an import does."""
+        done = 0
+        async with await connect(ground.url, autocommit=True) as connection:
+            await asyncio.sleep(first)
+            while not stop.is_set():
+                async with connection.transaction():
+                    await connection.execute("INSERT INTO outreach.workspaces (name) VALUES (gen_random_uuid())")
+                    await connection.execute("SELECT pg_sleep(1.2)")
+                done += 1
+        return done
+
+    writers = [asyncio.create_task(writes(first)) for first in (0.0, 0.4, 0.8)]
+    await asyncio.sleep(1.5)
+    await ground.detach(name)
+    stop.set()
+    assert min(await asyncio.gather(*writers)) >= 1
+    assert ground.count(name) == 50, "it is apart, and not dropped yet"
+    assert [each.state for each in await dropping.begun(ground.pools)] == ["apart"]

@@ -116,6 +116,14 @@ async def _made(
             raise campaigns.refused(found.name, error) from None
     assert row is not None  # noqa: S101  (a function with one row)
     if row["scheduled"] >= LARGE:
+        await _renew_statistics(tenant, instant)
+    return Launch(found.id, row["scheduled"], row["excluded"], round(time.perf_counter() - started, 3))
+
+
+async def _renew_statistics(tenant: Tenant, instant: datetime | None) -> None:
+    """The sends are committed: what fails here is told in the log and fails no launch; autovacuum comes later."""
+    try:
         async with tenant.trusted(doing="renewing statistics") as session:
             await session.execute(Q.refresh_statistics, {"launched_at": instant})
-    return Launch(found.id, row["scheduled"], row["excluded"], round(time.perf_counter() - started, 3))
+    except OutreachDBError as error:
+        log.warning("statistics were not renewed after a launch", reason=error.detail)

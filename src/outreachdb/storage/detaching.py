@@ -35,6 +35,8 @@ LOCK_MS = 300
 # How long a call waits in all: for locks, and for transactions that were open when it began.
 PATIENCE = 60.0
 LONGEST_PAUSE = 2.0
+# How long attempts to end a detach share a snapshot.
+SAME_SNAPSHOT = 8.0
 # How long the session that keeps a detach half stays when its client is killed: far longer than the detach waits.
 HALF_SECONDS = 5.0
 # Such a detach always waits in vain; the months of a first run are many.
@@ -143,17 +145,41 @@ async def _kept_half(connection: Connection, url: str, table: _Table) -> AsyncIt
 async def _finalize(connection: Connection, table: _Table, deadline: float) -> list[str]:
     done = []
     for qualified in await _pending(connection, table):
-        pause = 0.05
-        while not await _attempt_finalize(connection, table, qualified):
-            pause = await _wait(pause, deadline, table, f"half detached ({qualified}); open transactions still see it")
+        await _finalize_one(connection, table, qualified, deadline)
         done.append(qualified)
     return done
+
+
+async def _finalize_one(connection: Connection, table: _Table, qualified: str, deadline: float) -> None:
+    """Try until the transactions that were open when it began have ended."""
+    state = f"half detached ({qualified}); open transactions still see it"
+    while not await _finalize_since_now(connection, table, qualified, deadline):
+        await _wait(0.05, deadline, table, state)
+
+
+async def _finalize_since_now(connection: Connection, table: _Table, qualified: str, deadline: float) -> bool:
+    """Attempts with one snapshot, for some seconds.
+
+    FINALIZE waits for all snapshots that are as old as its own. Where statements of seconds follow each other, as of
+    imports, one is always older than a new one, and attempts of 0.3 s with a new one each met no gap in a minute.
+    Not for ever with the same: where no transaction wrote when it was taken, later ones count as no younger.
+    """
+    pause, until = 0.05, min(time.monotonic() + SAME_SNAPSHOT, deadline)
+    async with connection.transaction():
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        await connection.execute("SELECT 1")
+        while not await _attempt_finalize(connection, table, qualified):
+            if time.monotonic() + pause > until:
+                return False
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+    return True
 
 
 async def _attempt_finalize(connection: Connection, table: _Table, qualified: str) -> bool:
     """The second half, and the note that it is done where the table is to be dropped: both or none."""
     try:
-        async with connection.transaction():
+        async with connection.transaction():  # a savepoint
             await connection.execute(_act_as(table.owner, local=True))
             await connection.execute(_alter(table, qualified, "FINALIZE"))
             await connection.execute(_act_as(OWNER, local=True))

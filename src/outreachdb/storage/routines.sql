@@ -357,15 +357,17 @@ RETURNS boolean
 LANGUAGE plpgsql
 SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '100ms'
+SET lock_timeout = '500ms'
 AS $$
 DECLARE
-    target regclass := CASE
+    target regclass;
+BEGIN
+    -- Not at the declaration: to look at partitions is to wait for one that is being detached, which must be no error either.
+    target := CASE
         WHEN p_instant IS NULL THEN to_regclass(format('outreach.%I', p_table))
         ELSE (SELECT p.partition::regclass FROM ops.partitions_of(ops.partitioned_relation(p_table)) AS p
               WHERE p.range_from <= p_instant AND p.range_to > p_instant)
     END;
-BEGIN
     IF target IS NULL THEN
         RAISE EXCEPTION 'no table named % to analyse', p_table USING ERRCODE = 'invalid_parameter_value';
     END IF;

@@ -75,6 +75,12 @@ async def test_a_tenant_makes_no_partitions(tenant: Tenant) -> None:
             await session_.execute(ENSURE, {"table": "email_sends", "first": at(2032, 1), "last": at(2032, 1)})
 
 
+OLDEST = """
+    SELECT p.qualified AS name FROM ops.partitions_of('outreach.email_sends'::regclass) AS p
+    ORDER BY p.range_from LIMIT 1
+"""
+
+
 async def test_statistics_are_there_after_a_bulk_load(own_database_url: str) -> None:
     refresh = "SELECT outreach.refresh_statistics('companies')"
     fill = "INSERT INTO outreach.companies (workspace_id, name) SELECT %s, 'c' || n FROM generate_series(1, 5000) AS n"
@@ -91,3 +97,10 @@ async def test_statistics_are_there_after_a_bulk_load(own_database_url: str) -> 
             await connection.execute("LOCK TABLE outreach.companies IN SHARE UPDATE EXCLUSIVE MODE")
             async with session(pools, role=TRUSTED_ROLE) as trusted:
                 assert await trusted.value(refresh) is False
+        async with pools.connection() as connection:
+            # A month that is being detached is not to be looked at, whichever month is meant.
+            old = await (await connection.execute(OLDEST)).fetchone()
+            assert old is not None
+            await connection.execute(f"LOCK TABLE {old['name']} IN ACCESS EXCLUSIVE MODE".encode())
+            async with session(pools, role=TRUSTED_ROLE) as trusted:
+                assert await trusted.value("SELECT outreach.refresh_statistics('email_sends', now())") is False

@@ -1791,7 +1791,7 @@ ALTER TABLE ONLY analytics.rollup_drifts
 ALTER TABLE ONLY analytics.rollup_freezes
     ADD CONSTRAINT pk_rollup_freezes PRIMARY KEY (workspace_id, table_name, range_start, range_end);
 ALTER TABLE ONLY analytics.rollups
-    ADD CONSTRAINT pk_rollups PRIMARY KEY (workspace_id, grain, key, kind, day);
+    ADD CONSTRAINT pk_rollups PRIMARY KEY (workspace_id, grain, key, kind, day) INCLUDE (total, mails, people);
 ALTER TABLE ONLY analytics.totals
     ADD CONSTRAINT pk_totals PRIMARY KEY (workspace_id, grain, key, kind);
 ALTER TABLE ONLY analytics.view_refreshes

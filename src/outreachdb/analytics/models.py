@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Annotated
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, PrimaryKeyConstraint, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, TIMESTAMP
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -22,6 +22,10 @@ class Rollup(Base):
 
     __tablename__ = "rollups"
     __table_args__ = (
+        # Reports read days that lie together in the key and anywhere in the table: the key answers alone.
+        PrimaryKeyConstraint(
+            "workspace_id", "grain", "key", "kind", "day", postgresql_include=["total", "mails", "people"]
+        ),
         one_of("grain", *GRAINS),
         CheckConstraint("people <= total", name="people_within_total"),
         CheckConstraint("mails <= total", name="mails_within_total"),

@@ -240,7 +240,15 @@ def _rollups() -> None:
         sa.CheckConstraint(GRAIN, name="ck_rollups_grain_known"),
         sa.CheckConstraint("people <= total", name="ck_rollups_people_within_total"),
         sa.CheckConstraint("mails <= total", name="ck_rollups_mails_within_total"),
-        sa.PrimaryKeyConstraint("workspace_id", "grain", "key", "kind", "day", name="pk_rollups"),
+        sa.PrimaryKeyConstraint(
+            "workspace_id",
+            "grain",
+            "key",
+            "kind",
+            "day",
+            name="pk_rollups",
+            postgresql_include=["total", "mails", "people"],
+        ),
         schema="analytics",
         postgresql_with={"fillfactor": "70"},
     )

@@ -89,6 +89,12 @@ class Conflict(OutreachDBError):
     http_status, code = 409, "conflict"
 
 
+class Busy(Conflict):
+    """Somebody else's transaction is in the way; the same call later does it, or goes on with what is begun."""
+
+    code = "busy"
+
+
 class TooCostly(Conflict):
     """It would take longer than the budget; ``context`` holds the ``estimate`` in milliseconds and the ``budget``."""
 
@@ -174,8 +180,9 @@ def from_database(error: psycopg.Error, *, doing: str) -> OutreachDBError:
         return kind(f"{doing}: {reason}", constraint=name, table=error.diag.table_name)
     if isinstance(error, pg.InsufficientPrivilege):
         return DatabaseUnsupported(f"{doing}: {_first_line(error)}", hint="the login lacks a privilege")
-    if isinstance(error, pg.QueryCanceled):
-        return Cancelled(f"{doing}: {_first_line(error)}")
+    if isinstance(error, pg.LockNotAvailable | pg.QueryCanceled):
+        other = Busy if isinstance(error, pg.LockNotAvailable) else Cancelled
+        return other(f"{doing}: {_first_line(error)}")
     if isinstance(error, pg.InvalidParameterValue | pg.RaiseException):
         pointer = error.diag.message_detail or ""
         context = {"path": pointer} if pointer.startswith("/") else {}

@@ -15,7 +15,7 @@ from outreachdb.config import Settings
 from outreachdb.db.pools import Pools, connect
 from outreachdb.db.tenant import session
 from outreachdb.errors import Conflict
-from outreachdb.storage import detaching, dropping, holds, leaving, retention
+from outreachdb.storage import archiving, detaching, dropping, holds, leaving, retention
 from outreachdb.storage.archive_files import Folder
 from outreachdb.storage.partitions import PartitionManager
 
@@ -193,3 +193,18 @@ async def test_a_month_leaves_while_writers_of_seconds_follow_each_other(ground:
     assert min(await asyncio.gather(*writers)) >= 1
     assert ground.count(name) == 50, "it is apart, and not dropped yet"
     assert [each.state for each in await dropping.begun(ground.pools)] == ["apart"]
+
+
+async def test_who_reads_the_table_makes_the_drop_wait_for_the_next_run(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiving, "DROP_ATTEMPTS", 2)
+    name = ground.month()
+    await ground.say(name)
+    await ground.detach(name)
+    with psycopg.connect(ground.url) as reader:
+        reader.execute(f"LOCK TABLE {name} IN ACCESS SHARE MODE".encode())
+        first = await ground.run()
+    assert (first.failed, first.dropped, [line.startswith(name) for line in first.waiting]) == ([], [], [True])
+    again = await ground.run()
+    assert (again.failed, again.waiting, again.dropped, ground.count(name)) == ([], [], [name], None)

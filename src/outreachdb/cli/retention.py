@@ -51,6 +51,8 @@ def run_(name: Table = None) -> None:
         f"{len(done.kept)} partitions stay though they are old",
     ]
     emit(asdict(done), "; ".join(lines))
+    for line in done.waiting:
+        typer.echo(f"outreachdb: {line}; the next run goes on", err=True)
     for line in done.failed:
         typer.echo(f"outreachdb: {line}", err=True)
     if done.failed:

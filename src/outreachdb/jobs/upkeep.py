@@ -50,7 +50,10 @@ async def maintain_partitions(pools: Pools) -> Done:
 
 
 async def retain(pools: Pools) -> Done:
-    """Let leave what is past its retention; a partition that can't leave fails the job and holds up no other."""
+    """Let leave what is past its retention; a partition that can't leave fails the job and holds up no other.
+
+    One that must wait for others' transactions fails nothing: the next run goes on; health tells what stays detached.
+    """
     from outreachdb.storage import retention  # with the archives' libraries: who lists the jobs starts without them
 
     done = await retention.run(pools)
@@ -58,7 +61,7 @@ async def retain(pools: Pools) -> Done:
         raise OutreachDBError(f"{len(done.failed)} partitions could not leave: {done.failed[0]}")
     rows = done.rows_dropped + done.rows_deleted + sum(each.rows for each in done.archived)
     details = {"archived": len(done.archived), "dropped": len(done.dropped), "kept": len(done.kept)}
-    return Done(rows, details)
+    return Done(rows, details | ({"waiting": done.waiting} if done.waiting else {}))
 
 
 async def verify_archives(pools: Pools) -> Done:

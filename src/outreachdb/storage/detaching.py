@@ -26,7 +26,7 @@ from psycopg import sql
 from outreachdb.db.migrating.roles import OWNER
 from outreachdb.db.pools import Connection, connect
 from outreachdb.db.queries import Queries
-from outreachdb.errors import Conflict, InvalidInput, NotFound
+from outreachdb.errors import Busy, Conflict, InvalidInput, NotFound
 
 Q = Queries("outreachdb.storage", "detaching.sql")
 
@@ -79,8 +79,8 @@ async def detach(
     ``dropping`` is the URL for a second session, where ``ops.partition_drops`` says that the table is to go: the note
     that it is apart then comes with the detach. Without it, such a record goes: somebody else wants the table.
 
-    Raises NotFound, and Conflict where the partition may not leave yet or open transactions outlast ``patience``; in
-    the latter case the next :func:`finalize_pending` goes on.
+    Raises NotFound, Conflict where the partition may not leave yet, and Busy where open transactions outlast
+    ``patience``; in the latter case the next :func:`finalize_pending` goes on.
     """
     async with _alone(connection, table, patience) as (found, deadline):
         await _finalize(connection, found, deadline)
@@ -204,7 +204,7 @@ async def _attempt(connection: Connection, table: _Table, statement: sql.Compose
 
 async def _wait(pause: float, deadline: float, table: _Table, state: str) -> float:
     if time.monotonic() + pause > deadline:
-        raise Conflict(
+        raise Busy(
             f"{table.name} is {state}", hint="end long transactions (pg_stat_activity), then run it again to go on"
         )
     await asyncio.sleep(pause)

@@ -21,7 +21,7 @@ from outreachdb.db.migrating.roles import OWNER
 from outreachdb.db.pools import Pools, connect
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Session, session
-from outreachdb.errors import Conflict, NotFound, OutreachDBError
+from outreachdb.errors import Busy, Conflict, NotFound, OutreachDBError
 from outreachdb.progress import Progress, silent
 from outreachdb.storage import archiving, dropping
 from outreachdb.storage.archive_files import Folder
@@ -73,7 +73,10 @@ class Plan:
 
 @dataclass(slots=True)
 class Run:
-    """What a run did; ``failed`` holds a line for each partition that could not leave, the others left."""
+    """What a run did; ``failed`` holds a line for each partition that could not leave, the others left.
+
+    ``waiting`` holds one for each that others' transactions were in the way of: the next run goes on with it.
+    """
 
     archived: list[archiving.Left] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
@@ -81,6 +84,7 @@ class Run:
     rows_deleted: int = 0
     kept: list[Step] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
 
 
 async def plan(pools: Pools, table: str | None = None) -> Plan:
@@ -122,6 +126,8 @@ async def run(
                 continue
             try:
                 await _do(pools, step, done, folder, progress)
+            except Busy as error:
+                done.waiting.append(f"{step.partition}: {error}")
             except OutreachDBError as error:
                 done.failed.append(f"{step.partition}: {error}")
     return done

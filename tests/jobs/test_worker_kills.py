@@ -32,6 +32,8 @@ from outreachdb.leads import importing
 from outreachdb.secrets import Keyring
 from outreachdb.segments import Action
 from outreachdb.sending import schedule
+from outreachdb.storage import archiving
+from outreachdb.storage.archive_files import Folder
 from outreachdb.tenancy import workspaces
 
 pytestmark = pytest.mark.slow
@@ -51,6 +53,7 @@ CREATE TABLE outreach.slow (n integer, filler text) WITH (autovacuum_enabled = f
 ALTER FUNCTION outreach.hole OWNER TO outreachdb_owner;
 ALTER TABLE outreach.slow OWNER TO outreachdb_owner;
 """
+OLD = "now() - interval '15 months'"
 ADVISORY = "SELECT pg_advisory_lock(4711)"
 
 
@@ -149,6 +152,18 @@ CASES: dict[str, Case] = {
         lock("ops.partition_archives", "EXCLUSIVE"),
         "SELECT NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'parts'::regnamespace AND relkind = 'r'"
         " AND relname ~ '^email_events' AND right(relname, 7) < to_char(now() - interval '14 months', 'YYYY_MM'))",
+    ),
+    "verify_archives": Case(
+        "UPDATE ops.partition_archives SET verified_at = now() - interval '1 month'",
+        lock("ops.partition_archives", "EXCLUSIVE"),
+        "SELECT count(*) = 1 AND bool_and(problem IS NULL AND verified_at > now() - interval '5 minutes')"
+        " FROM ops.partition_archives",
+    ),
+    "erase_from_archives": Case(
+        "INSERT INTO ops.archive_erasures (workspace_id, lead_ids, addresses, requested_by)"
+        f" SELECT {WS}, '{{1}}', '{{ada@x.example}}', 'ann'",
+        lock("ops.archive_erasures", "EXCLUSIVE"),
+        "SELECT count(*) = 1 AND bool_and(done_at IS NOT NULL AND addresses = '{}') FROM ops.archive_erasures",
     ),
     "prune_message_log": Case(
         "UPDATE ops.partitioned_tables SET archive = false; INSERT INTO outreach.message_log (workspace_id, created_at)"
@@ -294,6 +309,17 @@ async def prepared(tenant: Tenant, name: str, tmp_path: Path) -> None:
         file = tmp_path / "words.csv"
         file.write_text("email,first name,last name\nada@x.example,Augusta,Lovelace\n")
         await importing.import_file(tenant, file)
+    elif name == "verify_archives":
+        async with tenant.trusted() as session:
+            await session.execute(f"SELECT outreach.ensure_partitions('email_events', {OLD}, {OLD})")
+            await session.execute(
+                "INSERT INTO outreach.email_events (workspace_id, event_key, created_at, event, provider)"
+                f" SELECT %s, 'old' || n, {OLD}, 'opened', 'brevo' FROM generate_series(1, 50) AS n",
+                [tenant.workspace_id],
+            )
+            partition = await session.value("SELECT tableoid::regclass::text FROM outreach.email_events LIMIT 1")
+        folder = Folder(tmp_path / "home" / "archives")
+        await archiving.archive(tenant.pools, "email_events", partition, folder=folder)
 
 
 async def leads(tenant: Tenant, count: int) -> None:

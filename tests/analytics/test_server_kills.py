@@ -7,20 +7,18 @@ providers do. At the end the rollups say what a recount of everything says that 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import random
-import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 import pytest
 from recounting import Accepted, counted, summed, totalled, two_campaigns
+from server_kills import kill_and_start
 
 from outreachdb.analytics import rollups
 from outreachdb.config import Settings
@@ -108,20 +106,10 @@ class Storm:
         tasks += [asyncio.create_task(self._repeat(each)) for each in work]
         for _ in range(kills):
             await asyncio.sleep(self.chance.uniform(0.1, 1.5))
-            await asyncio.to_thread(self._kill)
+            await asyncio.to_thread(kill_and_start, self.server)
         await asyncio.sleep(0.5)
         self.over.set()
         await asyncio.gather(*tasks)
-
-    def _kill(self) -> None:
-        pid = int((self.server.home / "data" / "postmaster.pid").read_text().split()[0])
-        postmaster = psutil.Process(pid)
-        victims = [postmaster, *postmaster.children()]
-        for each in victims:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.send_signal(signal.SIGKILL)
-        psutil.wait_procs(victims, timeout=10)
-        self.server.start()
 
     async def _repeat(self, work: Callable[[], Awaitable[object]]) -> None:
         while not self.over.is_set():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import csv
 import json
 import os
@@ -18,9 +17,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil
 import psycopg
 import pytest
+from server_kills import kill_and_start
 
 import outreachdb
 from outreachdb.config import Settings
@@ -151,14 +150,7 @@ class Ground:
         return found
 
     def kill_server(self, *, with_backends: bool) -> None:
-        pid = int((self.server.home / "data" / "postmaster.pid").read_text().split()[0])
-        postmaster = psutil.Process(pid)
-        victims = [postmaster, *(postmaster.children() if with_backends else [])]
-        for each in victims:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.send_signal(signal.SIGKILL)
-        psutil.wait_procs(victims, timeout=10)
-        self.server.start()
+        kill_and_start(self.server, with_backends=with_backends)
 
 
 def _write(path: Path, first: int, rows: int, tag: str, source: random.Random) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
@@ -14,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import archive_child
-import psutil
 import psycopg
 import pytest
 from months import content, store_events, workspace
+from server_kills import kill_and_start
 
 import outreachdb
 from outreachdb.config import Settings
@@ -152,14 +151,7 @@ def test_a_server_that_is_killed_loses_nothing(ground: Ground, delay: float) -> 
                 break
             time.sleep(0.002)
     time.sleep(delay)
-    pid = int((ground.server.home / "data" / "postmaster.pid").read_text().split()[0])
-    postmaster = psutil.Process(pid)
-    victims = [postmaster, *postmaster.children()]
-    for each in victims:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            each.send_signal(signal.SIGKILL)
-    psutil.wait_procs(victims, timeout=10)
-    ground.server.start()
+    kill_and_start(ground.server)
     process.wait(timeout=120)
     assert ground.where()
     _finish(ground)

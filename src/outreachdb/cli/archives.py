@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Group
 
-from outreachdb.cli.context import app_call, options, settings, tenant_call
+from outreachdb.cli.context import app_call, options, settings, tenant_call, who
 from outreachdb.cli.output import emit, table
 from outreachdb.cli.progress import bar
 from outreachdb.errors import UsageError
@@ -140,18 +140,18 @@ def query(
 
 
 def erase(
-    who: Annotated[list[str], typer.Argument(metavar="ADDRESS|LEAD...", help="Addresses, and numbers of leads.")],
+    people: Annotated[list[str], typer.Argument(metavar="ADDRESS|LEAD...", help="Addresses, and numbers of leads.")],
     by: Annotated[str | None, typer.Option("--by", help="Who ordered it; default your login.")] = None,
     folder: FolderOption = None,
 ) -> None:
     """Erase people of the workspace from its archives: their files are rewritten without them. Live rows stay."""
     from outreachdb.storage import erasing
 
-    leads, addresses = [int(each) for each in who if each.isdigit()], [each for each in who if not each.isdigit()]
+    leads, addresses = [int(each) for each in people if each.isdigit()], [each for each in people if not each.isdigit()]
     with bar("erase") as progress:
         done = tenant_call(
             lambda tenant: erasing.erase(
-                tenant, leads=leads, addresses=addresses, by=by, folder=_place(folder), progress=progress
+                tenant, leads=leads, addresses=addresses, by=by or who(), folder=_place(folder), progress=progress
             )
         )
     lines = [f"{done.rows_removed:,} rows gone from {len(done.rewritten)} archives", *done.waiting]

@@ -9,7 +9,6 @@ what was archived.
 
 from __future__ import annotations
 
-import getpass
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -83,7 +82,7 @@ async def erase(
         raise InvalidInput(f"{wrong[0]!r} is no address" if wrong else "who is to be erased?")
     given = {
         "workspace_id": tenant.workspace_id, "lead_ids": sorted(set(leads)), "addresses": keys,
-        "requested_by": by or getpass.getuser(),
+        "requested_by": by or "",
     }  # fmt: skip
     async with tenant.trusted("admin", doing="asking for an erasure") as trusted:
         await trusted.execute(Q.ask, given)

@@ -16,7 +16,7 @@ SELECT %(workspace_id)s,
            WHERE l.workspace_id = %(workspace_id)s AND l.id = ANY (%(lead_ids)s::bigint[]) AND l.email_key IS NOT NULL
            ORDER BY 1
        ),
-       %(requested_by)s
+       coalesce(nullif(%(requested_by)s::text, ''), session_user)
 RETURNING id;
 
 -- name: standing

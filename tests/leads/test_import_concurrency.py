@@ -19,7 +19,7 @@ import outreachdb
 from outreachdb.db.tenant import TRUSTED_ROLE
 from outreachdb.errors import Conflict, InvalidInput, NotFound
 from outreachdb.leads import suppression
-from outreachdb.leads.importing import import_file, listed, resume, undo
+from outreachdb.leads.importing import import_file, listed, resume, runs, undo
 from outreachdb.leads.importing.merging import Merge
 
 CLIENT = """
@@ -290,3 +290,43 @@ async def test_cancelling_is_on_record(tenant, tmp_path):
     assert stopped.value.args[0].startswith(f"import {row['id']} was stopped; nothing of it is stored")
     assert (row["status"], row["error"]) == ("cancelled", "stopped by a person; nothing was stored")
     assert await leads(tenant) == []
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_cancelling_while_the_import_is_begun_is_on_record(tenant, tmp_path, monkeypatch, moment):
+    path = _file(tmp_path, "cancelled.csv", range(10), "Rome")
+    begin = runs.begin
+
+    async def begun(*given):
+        if moment == "before":
+            task.cancel()
+        claim = await begin(*given)
+        if moment == "after":  # the row is written, and its commit comes next
+            task.cancel()
+        return claim
+
+    monkeypatch.setattr(runs, "begin", begun)
+    task = asyncio.ensure_future(import_file(tenant, path))
+    with pytest.raises(asyncio.CancelledError, match="was stopped; nothing of it is stored"):
+        await task
+    (row,) = await listed(tenant)
+    assert (row["status"], row["error"]) == ("cancelled", "stopped by a person; nothing was stored")
+    assert (await resume(tenant, row["id"])).inserted == 10
+
+
+async def test_a_note_that_a_late_cancel_meets_is_made_again(tenant, tmp_path, monkeypatch):
+    path = _file(tmp_path, "cancelled.csv", range(10), "Rome")
+    fail, met = runs.fail, []
+
+    async def interrupted(*given, **more):
+        if not met:
+            met.append(given)
+            raise Conflict("the statement was cancelled")
+        return await fail(*given, **more)
+
+    monkeypatch.setattr(runs, "fail", interrupted)
+    task = asyncio.ensure_future(import_file(tenant, path, progress=lambda *_: task.cancel()))
+    with pytest.raises(asyncio.CancelledError, match="was stopped; nothing of it is stored"):
+        await task
+    assert len(met) == 1
+    assert [row["status"] for row in await listed(tenant)] == ["cancelled"]

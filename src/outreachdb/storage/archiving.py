@@ -203,9 +203,11 @@ async def _begin(pools: Pools, table: str, found: Partition, folder: Folder) -> 
                 "range_end": found.range_end, "file": file, "revision": revision,
             }  # fmt: skip
             number = await trusted.value(Q.begin, given)
+            # Read by who wrote it: a server that dies now, with synchronous_commit off, may forget the record.
+            rows = await trusted.all(Q.listed, {"table_name": table, "partition_name": found.name})
     except Conflict:
         raise Conflict(f"somebody else archives {found.name}") from None
-    return next(each for each in await archives(pools, table, found.name) if each.id == number)
+    return next(Archive(**row) for row in rows if row["id"] == number)
 
 
 class _alone:  # noqa: N801 - used as a function

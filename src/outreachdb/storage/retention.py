@@ -135,10 +135,9 @@ async def run(
 
 async def _do(pools: Pools, step: Step, done: Run, folder: Folder | None, progress: Progress) -> None:
     if step.action == "finish":
-        record = next(
-            each for each in await archiving.under_way(pools, step.table) if each.partition_name == step.partition
-        )
-        done.archived.append(await archiving.finish(pools, record, folder=folder, progress=progress))
+        for record in await archiving.under_way(pools, step.table):
+            if record.partition_name == step.partition:  # none: somebody else finished it since the plan was made
+                done.archived.append(await archiving.finish(pools, record, folder=folder, progress=progress))
     elif step.action == "archive":
         done.archived.append(
             await archiving.archive(pools, step.table, step.partition, folder=folder, progress=progress)

@@ -56,7 +56,7 @@ class Attempt:
 
     async def run(self, reader: RowReader, first: Block) -> tuple[Claim, Counts]:
         """Import for good."""
-        claim = await self._claim()
+        claim = await self._claim_whole()
         try:
             async with self._trusted() as session:
                 await runs.hold(session, self._work.tenant, claim)
@@ -95,6 +95,17 @@ class Attempt:
 
     def _trusted(self) -> AbstractAsyncContextManager[Session]:
         return self._work.tenant.trusted(doing=f"importing {self._work.source.name}")
+
+    async def _claim_whole(self) -> Claim:
+        """The claim; one that is stopped while it is committed is ended as what it may be by then: an import that runs."""
+        claiming = asyncio.create_task(self._claim())
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            await asyncio.wait([claiming], timeout=runs.NOTE_SECONDS)
+            if claiming.cancel() or claiming.cancelled() or claiming.exception():
+                raise
+            raise asyncio.CancelledError(await self._note_cancelled(claiming.result())) from None
 
     async def _claim(self) -> Claim:
         """The number to import under: the given one, that of the same import where it stopped, or a new one."""
@@ -181,6 +192,9 @@ class Attempt:
         """Best effort; the status since. If the database is gone, the next import or list marks the unlocked row."""
         try:
             async with asyncio.timeout(runs.NOTE_SECONDS):
-                return await runs.fail(self._work.tenant, claim, reason, cancelled=cancelled)
+                try:
+                    return await runs.fail(self._work.tenant, claim, reason, cancelled=cancelled)
+                except OutreachDBError:  # the request to cancel what ran before may come late and meet the note
+                    return await runs.fail(self._work.tenant, claim, reason, cancelled=cancelled)
         except (OutreachDBError, TimeoutError):
             return None

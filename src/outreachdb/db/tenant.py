@@ -57,6 +57,13 @@ class Session:
         row = await self.one(query, params)
         return next(iter(row.values())) if row else None
 
+    @asynccontextmanager
+    async def as_role(self, role: str, back: str) -> AsyncIterator[None]:
+        """Statements within the block run as ``role``, later ones as ``back``; an error ends the transaction."""
+        await self.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+        yield
+        await self.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(back)))
+
     async def connection(self) -> Connection:
         """The connection itself, role and workspace already set; for ``COPY`` and server-side cursors."""
         if self._preamble:

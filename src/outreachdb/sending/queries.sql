@@ -49,7 +49,9 @@ SELECT outreach.ensure_partitions('email_sends', %(launched_at)s, %(launched_at)
 SELECT outreach.refresh_statistics('email_sends', %(launched_at)s);
 
 -- name: claim_sends
-SELECT c.send_id, c.created_at, c.campaign_id, c.step, c.variant, c.lead_id, c.mailbox_id, c.recipient, c.verdict, c.reason, c.lead
+-- The columns after "reason" are those of ledger.Send, in its order.
+SELECT c.verdict, c.reason, c.send_id, c.created_at, c.campaign_id, c.step, c.variant, c.lead_id, c.mailbox_id, c.recipient,
+       c.lead::text AS lead_json
 FROM outreach.claim_sends(%(n)s, %(worker)s, %(lease)s, %(skip)s::bigint[]) AS c;
 
 -- name: begin_sends

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from outreachdb.analytics import views
@@ -197,8 +198,12 @@ def _known(by: str | None, words: Sequence[str]) -> None:
 async def _read(
     session: Session, grain: str, keys: Sequence[str], period: Period, columns: Sequence[str], *, by_day: bool = False
 ) -> list[Row]:
+    """``key`` and ``as_of`` with the columns of each row: a year of days is made into dicts once, of what is shown."""
     given = {"grain": grain, "keys": list(keys), "since": period.since, "until": period.until, "by_day": by_day}
-    return await session.all(Q.report, given | {"reputation": "reputation" in columns})
+    names, rows = await session.tuples(Q.report, given | {"reputation": "reputation" in columns})
+    wanted = ("key", "as_of", *(("day",) if by_day else ()), *columns)
+    chosen = itemgetter(*(names.index(name) for name in wanted))
+    return [dict(zip(wanted, chosen(row), strict=True)) for row in rows]
 
 
 async def _totals(
@@ -213,7 +218,9 @@ async def _totals(
 
 async def _days(session: Session, grain: str, key: str, period: Period, columns: Sequence[str]) -> list[dict[str, Any]]:
     rows = await _read(session, grain, [key], period, columns, by_day=True)
-    return [{name: row[name] for name in ("day", *columns)} for row in rows if row["key"] is not None]
+    for row in rows:
+        del row["as_of"]
+    return [row for row in rows if row.pop("key") is not None]
 
 
 async def _keyed(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -178,6 +179,29 @@ async def test_holds_and_policies_decide_for_their_rows_only(
         await holds.release(pools, hold.id)
     with pytest.raises(InvalidInput, match="reason"):
         await holds.add(pools, "  ")
+
+
+async def test_a_hold_looks_into_tables_of_others(pools: Pools, connection: psycopg.Connection[Any]) -> None:
+    """A table may belong to a role whose rows ours can't read: who plans acts as that role, and plans the rest too."""
+    acme, keeper = workspace(connection, "acme"), f"keeper_{uuid4().hex[:8]}"
+    first, second = (MONTH.format(months=months) for months in (15, 14))
+    for statement in (
+        f"CREATE ROLE {keeper}; CREATE SCHEMA shop AUTHORIZATION {keeper}; SET ROLE {keeper}",
+        "CREATE TABLE shop.orders (workspace_id bigint, at timestamptz NOT NULL) PARTITION BY RANGE (at); RESET ROLE",
+        "SELECT outreach.register_partitioned_table('shop.orders')",
+        f"SELECT ops.create_partitions('shop.orders', {first}, now())",
+        f"INSERT INTO shop.orders VALUES ({acme}, {first}), ({acme + 1}, {second}), ({acme}, now())",
+    ):
+        connection.execute(statement.encode())
+    await holds.add(pools, "case 11", workspace="acme")
+    plan = await retention.plan(pools)
+    ours = [step for step in plan.steps if step.table == "shop.orders" and step.reasons != ("it is empty",)]
+    assert [step.action for step in ours] == ["keep", "archive"]
+    assert "case 11" in ours[0].reasons[0]
+    assert {step.table for step in plan.steps} > {"shop.orders"}
+    with pytest.raises(InvalidInput, match="does not belong to workspaces"):
+        await holds.set_policy(pools, "acme", "shop.orders", 3)
+    connection.execute(f"DROP OWNED BY {keeper} CASCADE; DROP ROLE {keeper}".encode())
 
 
 async def test_pruning_by_sql_deletes_or_tells_what_is_due(pools: Pools, connection: psycopg.Connection[Any]) -> None:

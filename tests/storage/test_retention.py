@@ -16,7 +16,7 @@ from outreachdb.config import Settings
 from outreachdb.db.pools import Pools
 from outreachdb.errors import Conflict, InvalidInput, NotFound
 from outreachdb.jobs.registry import JOBS
-from outreachdb.storage import holds, retention
+from outreachdb.storage import holds, querying, retention
 from outreachdb.storage.archive_files import Folder
 from outreachdb.storage.partitions import PartitionManager
 
@@ -179,6 +179,24 @@ async def test_holds_and_policies_decide_for_their_rows_only(
         await holds.release(pools, hold.id)
     with pytest.raises(InvalidInput, match="reason"):
         await holds.add(pools, "  ")
+
+
+async def test_what_a_shorter_policy_lets_go_is_never_archived(
+    pools: Pools, connection: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """Also where the policy is younger than the month: its rows go before the file is written."""
+    acme, globex = (workspace(connection, name) for name in ("acme", "globex"))
+    partition = store_events(connection, acme, months=15, rows=40)
+    store_events(connection, globex, months=15, rows=30, tag="g")
+    connection.execute("ANALYZE outreach.email_events")
+    await holds.set_policy(pools, "globex", "email_events", 6)
+    plan = await retention.plan(pools, "email_events")
+    told = [(step.action, step.workspace_id, step.rows) for step in plan.steps if step.partition == partition]
+    assert told == [("delete", globex, 30), ("archive", None, 40)]
+    done = await retention.run(pools, "email_events", folder=Folder(tmp_path))
+    assert (done.failed, done.rows_deleted, [each.rows for each in done.archived]) == ([], 30, [40])
+    query = "SELECT DISTINCT workspace_id FROM email_events"
+    assert (await querying.query_all(pools, query, folder=Folder(tmp_path))).rows == [(acme,)]
 
 
 async def test_a_hold_looks_into_tables_of_others(pools: Pools, connection: psycopg.Connection[Any]) -> None:

@@ -6,11 +6,11 @@ import csv
 import io
 import sys
 from collections.abc import AsyncIterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -264,7 +264,10 @@ async def write_rejects(tenant: Tenant, import_id: int, path: Path) -> int:
     blank = [""] * (len(columns) - 1)
     count = 0
     try:
-        with nullcontext(sys.stdout) if path == STDIN else path.open("w", encoding="utf-8", newline="") as file:
+        opened: AbstractContextManager[TextIO] = (
+            nullcontext(sys.stdout) if path == STDIN else path.open("w", encoding="utf-8", newline="")
+        )
+        with opened as file:
             writer = csv.writer(file)
             writer.writerow([*columns, *REJECT_COLUMNS])
             async for row in rejects(tenant, import_id):

@@ -180,6 +180,14 @@ async def _campaign_among_kills(server: EmbeddedServer, sink: Sink, notes: Path)
             "WHERE workspace_id = %s",
             tenant.workspace_id,
         )
+        [delivered] = await rows(
+            tenant,
+            "SELECT count(*) AS events, count(DISTINCT send_id) AS sends, (SELECT count(s.delivered_at) "
+            "FROM outreach.email_sends AS s WHERE s.workspace_id = e.workspace_id) AS marked "
+            "FROM outreach.email_events AS e WHERE e.workspace_id = %s AND e.event = 'delivered' "
+            "GROUP BY e.workspace_id",
+            tenant.workspace_id,
+        )
         counted = await stats.campaign(tenant, made.id)
     told = f"{dict(kills)} kills in {time.monotonic() - began:.0f} s, {dict(by_status)}, {len(arrived)} arrived"
     assert max(arrived.values()) == 1, told
@@ -190,4 +198,7 @@ async def _campaign_among_kills(server: EmbeddedServer, sink: Sink, notes: Path)
     assert set(arrived) <= set(ledger), told
     assert set(ledger) - set(arrived) <= listed, told
     assert by_status["sent"] == counted.sent == log["n"] == log["people"], told
+    # Reported again and again by ingesters that were killed: each once in the ledger, and in the numbers.
+    assert delivered["events"] == delivered["sends"] == delivered["marked"] == counted.delivered > 0, told
+    assert delivered["events"] <= len(arrived), told
     sys.stderr.write(told + "\n")

@@ -26,12 +26,15 @@ INSERT INTO outreach.leads (workspace_id, email, status, email_status) VALUES
     (%(w)s, 'BLOCKED@example.org', 'new', 'valid'), (%(w)s, 'anybody@Blocked.example', 'new', 'valid'),
     (%(w)s, 'sub@sub.blocked.example', 'new', 'valid'), (%(w)s, 'un@example.org', 'unsubscribed', 'valid'),
     (%(w)s, 'bounced@example.org', 'bounced', 'valid'), (%(w)s, 'invalid@example.org', 'new', 'invalid'),
-    (%(w)s, 'old@example.org', 'archived', 'valid')
+    (%(w)s, 'old@example.org', 'archived', 'valid'), (%(w)s, 'left@example.org', 'unsubscribed', 'valid'),
+    (%(w)s, 'dead@example.org', 'bounced', 'valid'), (%(w)s, 'angry@example.org', 'unsubscribed', 'valid')
 """
 SUPPRESSIONS = """
-INSERT INTO outreach.suppressions (workspace_id, target, expires_at) VALUES
-    (%(w)s, 'blocked@example.org', NULL), (%(w)s, 'blocked.example', now() + interval '1 day'),
-    (%(w)s, 'expired@example.org', now() - interval '1 second')
+INSERT INTO outreach.suppressions (workspace_id, target, reason, expires_at) VALUES
+    (%(w)s, 'blocked@example.org', 'manual', NULL), (%(w)s, 'blocked.example', 'blocked', now() + interval '1 day'),
+    (%(w)s, 'expired@example.org', 'manual', now() - interval '1 second'),
+    (%(w)s, 'left@example.org', 'unsubscribed', NULL), (%(w)s, 'dead@example.org', 'bounced', NULL),
+    (%(w)s, 'angry@example.org', 'complained', NULL)
 """
 
 WAITS_FOR_US = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
@@ -49,9 +52,9 @@ async def test_each_lead_is_scheduled_or_left_out_with_a_reason(
     assert made.scheduled == 3
     assert made.excluded == {
         "no_address": 2,
-        "suppressed": 2,
-        "unsubscribed": 1,
-        "bounced": 1,
+        "suppressed": 3,
+        "unsubscribed": 2,
+        "bounced": 2,
         "invalid": 1,
         "archived": 1,
     }

@@ -90,6 +90,8 @@ BEGIN
             SELECT l.id, l.email, row_number() OVER () AS place, %4$s AS zone,
                    CASE WHEN l.email IS NULL THEN 'no_address'
                         %5$s
+                        -- Who bounced or unsubscribed is suppressed as well: the reason is told by its own name.
+                        WHEN coalesce(a.reason, d.reason) IN ('bounced', 'unsubscribed') THEN coalesce(a.reason, d.reason)
                         WHEN a.target IS NOT NULL OR d.target IS NOT NULL THEN 'suppressed'
                         WHEN l.status IN ('unsubscribed', 'bounced') THEN l.status
                         WHEN l.email_status = 'invalid' THEN 'invalid'

@@ -106,6 +106,23 @@ def test_refusals(run: Run, arguments: tuple[str, ...], status: int, said: str) 
     assert ended.err.count("\n") == 1
 
 
+@pytest.mark.slow
+def test_a_migration_for_a_database_that_nobody_named_is_still_read(run: Run, url: str, tmp_path: Path) -> None:
+    file = tmp_path / "m.sql"
+    file.write_text("CREATE INDEX i ON nobodys (a);\n")
+    ended = run("advise", "--review", str(file), "--json", "--fail-on", "warning")
+    rules = {each["rule"]: each["ddl"] for each in ended.document["findings"]}
+    assert ended.status == 1
+    assert rules["migration_require_concurrent_index_creation"] == "CREATE INDEX CONCURRENTLY i ON nobodys (a);"
+    assert "migration_lock" not in rules
+    (note,) = ended.document["notes"]
+    assert 'relation "nobodys" does not exist' in note
+    assert "give the URL" in note
+    asked = run("advise", url, "--review", str(file))
+    assert (asked.status, "fails on a clone" in asked.err) == (1, True)
+    assert run("advise", "--review", str(tmp_path / "none.sql")).status == 1
+
+
 def test_a_file_that_is_no_sql(run: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.sql").write_text("SELEC 1")
     assert "is not SQL" in run("advise", "--queries", str(tmp_path / "bad.sql")).err

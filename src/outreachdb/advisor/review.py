@@ -77,7 +77,7 @@ def review(what: str, url: str | None) -> list[Finding]:
 
     With a URL its statements run on a clone of that database's schema; without one only squawk reads it. ``ddl`` is the
     safe form, where there is one that needs no person. Blocks (use a thread). Errors: InvalidInput where the file can't
-    be read, MigrationError where the clone can't be made.
+    be read, or, with its ``statement``, where it can't run there; MigrationError where the clone can't be made.
     """
     name, text = _read(what)
     places = _places(text)
@@ -119,7 +119,9 @@ def _held(connection: psycopg.Connection[Any], statement: str, there: list[int])
             }
     except psycopg.Error as error:
         raise InvalidInput(
-            f"a statement fails on a clone of the schema: {str(error).splitlines()[0]}", hint=statement[:200]
+            f"a statement fails on a clone of the schema: {str(error).splitlines()[0]}",
+            hint=statement[:200],
+            statement=statement[:200],
         ) from error
     order = list(BLOCKS)
     strongest: dict[tuple[object, object], str] = {}

@@ -9,7 +9,7 @@
 WITH wrapped AS (
     -- A sub-select without FROM, with parentheses in it to four levels: what it calls is called once.
     SELECT replace(replace(
-        '\(\s*SELECT #*(?:\(@\)#*)*\)', '@', replace(replace(p, '@', p), '@', '[^()]*')),
+        '\(\s*SELECT #*(?:\(@\)#*)*\)', '@', replace(replace(replace(p, '@', p), '@', p), '@', '[^()]*')),
         '#', '(?:(?!\mFROM\M)[^()])') AS pattern
     FROM (VALUES ('[^()]*(?:\(@\)[^()]*)*')) AS inside (p)
 ),

@@ -137,6 +137,28 @@ async def test_hypothetical_indexes_promise_what_real_ones_keep() -> None:
         assert abs(promised - measured.findings[0].evidence["measured_gain_of_all"]) <= 0.3
 
 
+async def test_where_no_copy_can_be_made_the_rest_is_told(empty_database_url: str) -> None:
+    """A role that may read what the queries read, but not all that pg_dump would."""
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        if connection.execute("SELECT FROM pg_roles WHERE rolname = 'advisor_watcher'").fetchone() is None:
+            connection.execute("CREATE ROLE advisor_watcher LOGIN")
+        connection.execute(
+            "CREATE TABLE open (a int); CREATE TABLE closed (a int); GRANT SELECT ON open TO advisor_watcher;"
+            " INSERT INTO open SELECT generate_series(1, 5000); ANALYZE open"
+        )
+    report = await advise(
+        psycopg.conninfo.make_conninfo(empty_database_url, options="-c role=advisor_watcher"),
+        only=["missing_index", "table_without_primary_key"],
+        queries=Workload((Statement("SELECT * FROM open WHERE a = 7", 100, 9000),), "test"),
+        indexes=True,
+    )
+    assert {(each.rule, each.table) for each in report.findings} == {
+        ("table_without_primary_key", "closed"),
+        ("table_without_primary_key", "open"),
+    }
+    assert "no index was tried: pg_dump can't read the schema" in " ".join(report.notes)
+
+
 async def test_the_rule_has_a_name_like_the_others(empty_database_url: str) -> None:
     assert (await advise(empty_database_url, only=["missing_index"])).findings == []
     with pytest.raises(UsageError, match="there is no rule missing_indexes"):

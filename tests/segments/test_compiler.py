@@ -294,11 +294,12 @@ def conditions() -> list[dict[str, Any]]:
     return [*found, {"any": [{"not": found[0]}, {"all": [found[-1]]}]}]
 
 
-def replaced(node: Any, text: str) -> Iterator[Any]:
+def replaced(node: Any, text: Any) -> Iterator[Any]:
     """Copies with one key or one value replaced."""
     if isinstance(node, dict):
         for key, value in node.items():
-            yield {(text if each == key else each): value for each, value in node.items()}
+            if isinstance(text, str):
+                yield {(text if each == key else each): value for each, value in node.items()}
             yield from (node | {key: other} for other in replaced(value, text))
     elif isinstance(node, list):
         for place, value in enumerate(node):
@@ -326,6 +327,27 @@ def test_no_text_becomes_code_wherever_it_stands(connection: psycopg.Connection[
                 found = f"SELECT FROM outreach.leads AS l WHERE l.workspace_id = 987654 AND ({said[0]})"
                 assert connection.execute(found.encode()).rowcount == 0
     assert written > 80
+
+
+@pytest.mark.slow
+def test_no_value_of_another_type_is_more_than_an_error(connection: psycopg.Connection[Any]) -> None:
+    """Refused at its spot, or taken and then run without an error: no cast fails in the middle of a count."""
+    connection.execute("INSERT INTO outreach.workspaces (id, name) VALUES (987655, gen_random_uuid()::text)")
+    connection.execute(
+        "INSERT INTO outreach.leads (workspace_id, email, custom_fields, qualification_score)"
+        """ VALUES (987655, 'a@x.example', '{"x": {"y": "7"}}', 7), (987655, NULL, '{"x": "2026-01-31"}', NULL)"""
+    )
+    connection.execute("SET LOCAL app.workspace_id = '987655'")
+    wrong = (None, True, -1, 0.5, 1e36, 1e-300, 10**400, "", "9" * 40, [], {}, [None], [[1]], [1, "x", True], {"a": 1})
+    ran = 0
+    for condition in conditions():
+        for value in wrong:
+            for each in replaced(condition, value):
+                if (said := _compiled(connection, each)) is not None:
+                    found = f"SELECT FROM outreach.leads AS l WHERE l.workspace_id = 987655 AND ({said})"
+                    assert connection.execute(found.encode()).rowcount <= 2
+                    ran += 1
+    assert ran > 100
 
 
 def _compiled(connection: psycopg.Connection[Any], definition: Any) -> str | None:

@@ -155,8 +155,9 @@ def preview(
 
     def work(sure: bool) -> Callable[[Tenant], Awaitable[tuple[list[Row], dict[str, Any], Any]]]:
         async def looked(tenant: Tenant) -> tuple[list[Row], dict[str, Any], Any]:
-            found = await segments.preview(tenant, segment, rows=rows, after=after)
+            # What may cost too much comes first: it asks before anything runs.
             told = await segments.breakdown(tenant, segment, confirmed=sure) if counts else {}
+            found = await segments.preview(tenant, segment, rows=rows, after=after)
             meant = (await segments.find(tenant, segment)).definition if isinstance(segment, str) else segment
             return found, told, meant
 

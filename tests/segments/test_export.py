@@ -100,8 +100,8 @@ async def test_leads_pass_through_in_batches(tenant: Tenant, tmp_path: Path) -> 
         )
     told: list[tuple[str, int]] = []
 
-    def progress(what: str, done: int, whole: int | None = None) -> None:
-        told.append((what, done))
+    def progress(phase: str, done: int, total: int | None = None) -> None:
+        told.append((phase, done))
 
     await segments.export(tenant, {}, tmp_path / "all.parquet", progress=progress)
     assert told == [("leads", 5_000), ("leads", 10_000), ("leads", 12_000)]

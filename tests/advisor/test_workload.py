@@ -9,6 +9,7 @@ import pytest
 
 from outreachdb.advisor import Report, advise, catalogue
 from outreachdb.advisor.reports import html
+from outreachdb.advisor.workload.candidates import candidates
 from outreachdb.advisor.workload.queries import Access, understand
 from outreachdb.advisor.workload.source import Statement, Workload
 from outreachdb.db.embedded import throwaway
@@ -79,6 +80,36 @@ async def test_what_queries_ask(empty_database_url: str) -> None:
     assert list(understand(Statement("VACUUM"), known)) == []
     assert list(understand(Statement("SELECT 1 FROM nowhere WHERE a = 1"), known)) == []
     assert list(understand(Statement("not sql"), known)) == []
+
+
+async def test_every_kind_of_index_is_thought_of(empty_database_url: str) -> None:
+    """Equality, then a range or the order; covering, partial, BRIN, GIN, trigrams; not what is there already."""
+    _load(empty_database_url)
+    async with reading(empty_database_url) as connection:
+        known = await catalogue.read(connection)
+        await catalogue.read_details(connection, known)
+
+    def thought_of(text: str) -> set[str]:
+        found = candidates(understand(Statement(text), known), known)
+        return {each.definition("").strip().removeprefix("USING ") for each in found}
+
+    by_customer = thought_of("SELECT id, total FROM orders WHERE customer_id = 77")
+    assert by_customer == {"btree (customer_id)", "btree (customer_id) INCLUDE (id, total)"}
+    several = thought_of(
+        "SELECT * FROM orders WHERE created_at > now() - interval '1 day' AND customer_id = 7 AND status = 'done'"
+    )
+    # Few values first: among equal conditions that serves more queries; the range stands behind both.
+    assert {"btree (status, customer_id)", "btree (status, customer_id, created_at)", "brin (created_at)"} <= several
+    assert not [each for each in several if "created_at, " in each]
+    ordered = thought_of("SELECT * FROM orders WHERE customer_id = $1 ORDER BY created_at DESC, id LIMIT 5")
+    assert "btree (customer_id, created_at DESC, id)" in ordered
+    rare = thought_of("SELECT id FROM orders WHERE status = 'open' AND total > 990")
+    assert "btree (total) WHERE status = 'open'" in rare
+    often = thought_of("SELECT id FROM orders WHERE status = 'done' AND total > 990")
+    assert not [each for each in often if "WHERE" in each]
+    assert "gin (tags)" in thought_of("SELECT id FROM orders WHERE tags @> ARRAY['t77']")
+    assert "gin (note public.gin_trgm_ops)" in thought_of("SELECT id FROM orders WHERE note ILIKE '%abc%'")
+    assert thought_of("SELECT * FROM orders WHERE id = 7") == set()
 
 
 @pytest.mark.slow

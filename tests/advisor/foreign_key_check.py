@@ -2,7 +2,8 @@
 
 Independent of the rule: nothing here reads predicates, operator classes, collations or validity. Each index is left
 alone with the table (the others are marked invalid in a transaction that is rolled back), sequential scans are switched
-off, and the generic plan of the check's query must search the index by the key's columns, the first of it.
+off, and the generic plan of the check's query must search the index by the key's columns, the first of it. With all
+indexes there, any plan that reads an index, in whatever way, says that the key is not without one.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Served:
 
     keys: int
     unserved: frozenset[tuple[str, str, str]]  # schema, table, constraint
-    any_plan: int  # keys for which no index plan exists at all, however long it would run
+    without: frozenset[tuple[str, str, str]]  # of them, those without any index plan, however long
 
 
 def ask(connection: psycopg.Connection[Any], schemas: list[str]) -> Served:
@@ -64,16 +65,17 @@ def ask(connection: psycopg.Connection[Any], schemas: list[str]) -> Served:
     rows = connection.cursor(row_factory=psycopg.rows.dict_row).execute(KEYS, [schemas]).fetchall()
     connection.execute("SET enable_seqscan = off")
     connection.execute("SET plan_cache_mode = force_generic_plan")
-    unserved, without = set(), 0
+    unserved, without = set(), set()
     for key in rows:
         leaves = connection.execute(LEAVES, {"table": key["conrelid"]}).fetchall()
         connection.commit()
         # A partitioned table without partitions holds nothing to look through.
         if not all(_served(connection, key, name, oid) for name, oid in leaves):
             unserved.add((key["nspname"], key["relname"], key["conname"]))
-        without += not all(_index_nodes(_plan(connection, key, name)) for name, _ in leaves)
+        if not all(_index_nodes(_plan(connection, key, name)) for name, _ in leaves):
+            without.add((key["nspname"], key["relname"], key["conname"]))
         connection.rollback()
-    return Served(len(rows), frozenset(unserved), without)
+    return Served(len(rows), frozenset(unserved), frozenset(without))
 
 
 def _served(connection: psycopg.Connection[Any], key: dict[str, Any], leaf: str, oid: int) -> bool:
@@ -81,7 +83,7 @@ def _served(connection: psycopg.Connection[Any], key: dict[str, Any], leaf: str,
     for index, name, method, keys in connection.execute(INDEXES, [oid]).fetchall():
         connection.execute(ALONE, [oid, index])
         for node in _index_nodes(_plan(connection, key, leaf)):
-            if node["Index Name"] == name and method != "brin":
+            if node["Index Name"] == name and "Index Cond" in node and method != "brin":
                 found |= _leads(connection, key, node["Index Cond"], method, keys)
         connection.rollback()
         connection.execute("SET enable_seqscan = off")
@@ -124,11 +126,11 @@ def _plan(connection: psycopg.Connection[Any], key: dict[str, Any], leaf: str) -
 
 
 def _index_nodes(plan: Any) -> list[dict[str, Any]]:
-    """The nodes that search an index."""
+    """The nodes that read an index."""
     found, waiting = [], [plan[0]["Plan"]]
     while waiting:
         node = waiting.pop()
-        if "Index Cond" in node:
+        if "Index Name" in node:
             found.append(node)
         waiting += node.get("Plans", [])
     return found

@@ -120,6 +120,172 @@ FROM (
 ) AS g
 WHERE NOT g.cycle_option
 
+-- name: unserved_foreign_keys
+-- Foreign keys whose check can't go straight to the rows, for want of an index that begins with their columns. `walked`
+-- where the planner has an index all the same, in each partition: one of another kind, to walk through; `walk` is one.
+WITH keys AS (
+    SELECT
+        k.oid, k.conname, k.conrelid, k.confrelid, k.conkey, k.confkey, cardinality(k.conkey) AS n, t.quoted, t.name,
+        ARRAY(
+            SELECT a.attname FROM unnest(k.conkey) WITH ORDINALITY AS u (attnum, place)
+            JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.attnum ORDER BY u.place
+        ) AS columns,
+        -- The check asks `parent = child`; an index on the child is asked by the commutator.
+        ARRAY(
+            SELECT o.oprcom FROM unnest(k.conpfeqop) WITH ORDINALITY AS u (operator, place)
+            JOIN pg_operator AS o ON o.oid = u.operator ORDER BY u.place
+        ) AS operators
+    FROM pg_constraint AS k
+    JOIN tables AS t ON t.oid = k.conrelid
+    WHERE
+        k.contype = 'f' AND k.conparentid = 0
+        AND coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true)
+),
+
+parts AS (
+    SELECT k.oid, p.relid::oid AS leaf
+    FROM keys AS k
+    CROSS JOIN LATERAL pg_partition_tree(k.conrelid) AS p
+    WHERE p.isleaf
+    UNION
+    SELECT k.oid, k.conrelid FROM keys AS k WHERE NOT EXISTS (
+        SELECT FROM pg_inherits AS h JOIN pg_class AS c ON c.oid = h.inhrelid AND c.relispartition
+        WHERE h.inhparent = k.conrelid
+    )
+),
+
+-- A partition may hold its columns in another order: they are found by name.
+wanted AS (
+    SELECT
+        k.oid, p.leaf, a.attname, a.attnum, a.attcollation, u.operator, k.confkey[u.place] AS parent_attnum
+    FROM keys AS k
+    JOIN parts AS p ON p.oid = k.oid
+    CROSS JOIN LATERAL unnest(k.columns, k.operators) WITH ORDINALITY AS u (name, operator, place)
+    JOIN pg_attribute AS a ON a.attrelid = p.leaf AND a.attname = u.name
+),
+
+-- Indexes that hold every row of the check: a predicate says no more than that columns of the key are not null.
+usable AS (
+    SELECT w.oid, w.leaf, i.oid AS index, i.name, i.method, i.predicate, i.bytes, i.keys, i.classes, i.collations, i.indnkeyatts
+    FROM (
+        SELECT oid, leaf, string_agg(regexp_replace(quote_ident(attname), '([^\w"])', '\\\1', 'g'), '|') AS names
+        FROM wanted
+        GROUP BY oid, leaf
+    ) AS w
+    JOIN indexes AS i ON i.relation = w.leaf AND i.indisvalid AND i.indisready AND i.indislive
+    WHERE
+        i.predicate = ''
+        OR regexp_replace(
+            regexp_replace(i.predicate, '\(?(' || w.names || ') IS NOT NULL\)?', '', 'g'), '[() ]|AND|OR', '', 'g'
+        ) = ''
+),
+
+-- Where they hold columns of the key in a way that the check's operators can ask.
+places AS (
+    SELECT i.oid, i.leaf, i.index, i.method, p.place, w.attname, w.parent_attnum
+    FROM usable AS i
+    JOIN wanted AS w ON w.oid = i.oid AND w.leaf = i.leaf
+    CROSS JOIN LATERAL unnest(i.keys, i.classes, i.collations) WITH ORDINALITY AS p (attnum, class, collated, place)
+    JOIN pg_opclass AS c ON c.oid = p.class
+    WHERE
+        p.place <= i.indnkeyatts AND p.attnum = w.attnum AND p.collated IN (w.attcollation, 0)
+        AND EXISTS (SELECT FROM pg_amop AS o WHERE o.amopfamily = c.opcfamily AND o.amopopr = w.operator)
+),
+
+-- How many of the key's columns an index begins with; GIN knows no order, BRIN is always read from end to end.
+begins AS (
+    SELECT
+        p.oid, p.leaf, p.index,
+        count(*) FILTER (WHERE p.method = 'gin' OR p.place = p.nth) AS columns,
+        array_agg(p.parent_attnum) FILTER (WHERE p.method = 'gin' OR p.place = p.nth) AS parent_columns
+    FROM (
+        SELECT places.*, row_number() OVER (PARTITION BY oid, leaf, index ORDER BY place) AS nth
+        FROM places
+        WHERE method <> 'brin'
+    ) AS p
+    GROUP BY p.oid, p.leaf, p.index
+),
+
+served AS (
+    SELECT DISTINCT b.oid, b.leaf
+    FROM begins AS b
+    JOIN keys AS k ON k.oid = b.oid
+    WHERE
+        b.columns = k.n
+        -- Some of the columns are enough where they alone are unique in the parent.
+        OR EXISTS (
+            SELECT FROM pg_index AS u
+            WHERE
+                u.indrelid = k.confrelid AND u.indisunique AND u.indimmediate AND u.indisvalid
+                AND u.indpred IS NULL AND u.indexprs IS NULL
+                AND (u.indkey::int2[])[0 : u.indnkeyatts - 1] <@ b.parent_columns
+        )
+),
+
+-- What the planner is left with where nothing serves: an index that holds some of the key, or, but for hash, one whose
+-- predicate alone speaks of it.
+walks AS (
+    SELECT DISTINCT ON (i.oid, i.leaf) i.oid, i.leaf, i.name, i.method, i.bytes, p.place, p.held
+    FROM usable AS i
+    LEFT JOIN (
+        SELECT oid, leaf, index, min(place) AS place, string_agg(attname, ', ' ORDER BY place) AS held
+        FROM places
+        GROUP BY oid, leaf, index
+    ) AS p ON p.oid = i.oid AND p.leaf = i.leaf AND p.index = i.index
+    WHERE p.place IS NOT NULL OR (i.predicate <> '' AND i.method <> 'hash')
+    ORDER BY i.oid, i.leaf, p.place, i.bytes, i.name
+)
+
+SELECT
+    k.conrelid AS relation, k.columns::text[] AS columns, k.conname::text AS object, m.walked,
+    m.bytes < 10 * 1024 * 1024 OR coalesce(s.changes, 0) = 0 AS quiet,
+    k.confrelid::regclass::text AS parent, k.quoted, pg_size_pretty(m.bytes) AS size, f.casts,
+    w.name AS walk, w.method AS walk_method, w.place AS walk_place, w.held AS walk_held, w.bytes AS walk_bytes,
+    jsonb_strip_nulls(jsonb_build_object(
+        'references', k.confrelid::regclass::text, 'table_bytes', m.bytes, 'parent_changes', s.changes,
+        'partitions', CASE WHEN m.leaves > 1 THEN m.leaves END,
+        'partitions_without_index', CASE WHEN m.leaves > 1 THEN m.missing END,
+        'null_fraction', n.nulls
+    )) AS evidence,
+    CASE WHEN NOT f.casts THEN jsonb_strip_nulls(jsonb_build_object(
+        'kind', 'create_index',
+        'columns', (SELECT jsonb_agg(quote_ident(c) ORDER BY n) FROM unnest(k.columns) WITH ORDINALITY AS x (c, n)),
+        'where', CASE WHEN n.nulls >= 0.5 THEN quote_ident(k.columns[1]) || ' IS NOT NULL' END
+    )) END AS fix
+FROM keys AS k
+JOIN (
+    SELECT
+        p.oid, count(*) AS leaves, count(*) FILTER (WHERE s.oid IS NULL) AS missing,
+        bool_and(s.oid IS NOT NULL OR w.oid IS NOT NULL) AS walked,
+        sum(pg_relation_size(p.leaf)) AS bytes, min(p.leaf) FILTER (WHERE s.oid IS NULL) AS example
+    FROM parts AS p
+    LEFT JOIN served AS s ON s.oid = p.oid AND s.leaf = p.leaf
+    LEFT JOIN walks AS w ON w.oid = p.oid AND w.leaf = p.leaf
+    GROUP BY p.oid
+) AS m ON m.oid = k.oid AND m.missing > 0
+LEFT JOIN walks AS w ON w.oid = m.oid AND w.leaf = m.example
+CROSS JOIN LATERAL (
+    SELECT sum(pg_stat_get_tuples_updated(t.relid) + pg_stat_get_tuples_deleted(t.relid)) AS changes
+    FROM (SELECT k.confrelid UNION SELECT p.relid FROM pg_partition_tree(k.confrelid) AS p) AS t (relid)
+) AS s
+-- An index can't help where the check casts the column.
+CROSS JOIN LATERAL (
+    SELECT EXISTS (
+        SELECT
+        FROM unnest(k.conkey, k.operators) AS u (attnum, operator)
+        JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = u.attnum
+        JOIN pg_operator AS o ON o.oid = u.operator
+        JOIN pg_cast AS c ON c.castsource = a.atttypid AND c.casttarget = o.oprleft AND c.castmethod <> 'b'
+    ) AS casts
+) AS f
+LEFT JOIN (
+    SELECT t.oid, s.attname, max(s.null_frac) AS nulls
+    FROM pg_stats AS s
+    JOIN tables AS t ON t.schema = s.schemaname AND t.name = s.tablename
+    WHERE s.null_frac > 0
+    GROUP BY t.oid, s.attname
+) AS n ON n.oid = k.conrelid AND k.n = 1 AND n.attname = k.columns[1]
+
 -- name: time_partitions
 -- Partitions of tables that are partitioned by ranges of one column of time; instants without a zone are taken as UTC.
 SELECT

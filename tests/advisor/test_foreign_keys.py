@@ -44,7 +44,7 @@ async def _ours(url: str) -> Told:
 async def test_every_shape_of_index(planted_url: str) -> None:
     served = _planner(planted_url)
     assert await _ours(planted_url) == (served.without, served.unserved - served.without)
-    assert (served.keys, len(served.unserved), len(served.without)) == (0, 0, 0)
+    assert (served.keys, len(served.unserved), len(served.without)) == (50, 35, 29)
 
 
 async def test_the_products_own_keys(own_database_url: str) -> None:
@@ -73,7 +73,7 @@ def _load(url: str, text: str) -> None:
     """What pg_dump wrote, without its roles, and without extensions that this server does not have."""
     with psycopg.connect(url, autocommit=True) as connection:
         there = {name for (name,) in connection.execute("SELECT name FROM pg_available_extensions")}
-        for name in set(re.findall(r"EXTENSION (?:IF NOT EXISTS )?(\w+)", text)) - there:
+        for name in set(re.findall(r"EXTENSION (?:IF (?:NOT )?EXISTS )?(\w+)", text)) - there:
             text = re.sub(rf"^(CREATE|COMMENT ON) EXTENSION [^;]*\b{name}\b[^;]*;", "", text, flags=re.MULTILINE)
         text = re.sub(r"^(\\.*|(ALTER [^;]* OWNER TO|GRANT|REVOKE) [^;]*;)$", "", text, flags=re.MULTILINE)
         connection.execute(text.encode())

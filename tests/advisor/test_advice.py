@@ -93,6 +93,22 @@ def test_partitions_are_told_once(report: Report) -> None:
     assert all(each.table not in {"events_1", "events_2", "measured_1"} for each in report.findings)
 
 
+async def test_keys_that_partitions_declare_get_an_index_each(empty_database_url: str) -> None:
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE parent (id int PRIMARY KEY)")
+        connection.execute("CREATE TABLE paid (id int, parent_id int) PARTITION BY LIST (id)")
+        for number in (1, 2):
+            name = f"paid_{number}"
+            connection.execute(f"CREATE TABLE {name} PARTITION OF paid FOR VALUES IN ({number})".encode())
+            connection.execute(f"ALTER TABLE {name} ADD FOREIGN KEY (parent_id) REFERENCES parent".encode())
+        (paid,) = (await advise(empty_database_url, only=["foreign_key_without_index"])).findings
+        assert (paid.table, paid.evidence["partitions"]) == ("paid", 2)
+        _run(connection, paid.ddl)
+        assert (await advise(empty_database_url, only=["foreign_key_without_index"])).findings == []
+        _run(connection, paid.rollback)
+        assert connection.execute("SELECT count(*) FROM pg_indexes WHERE tablename ~ '^paid'").fetchone() == (0,)
+
+
 def test_an_unused_index_tells_how_much_its_count_is_worth(report: Report) -> None:
     """Statistics of a moment are no reason to drop anything, and each standby counts for itself."""
     found = [each for each in report.findings if each.rule == "unused_index"]

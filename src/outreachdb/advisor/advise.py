@@ -168,7 +168,8 @@ def _merged(raw: Iterable[Raw], known: Catalogue) -> list[Raw]:
             merged[key] = replace(each, evidence=evidence)
         else:
             evidence = first.evidence | {"partitions": first.evidence["partitions"] + 1}
-            merged[key] = replace(first, evidence=evidence, fixes=first.fixes + each.fixes)
+            fixes = tuple(fix | {"relation": each.relation} for fix in each.fixes)
+            merged[key] = replace(first, evidence=evidence, fixes=first.fixes + fixes)
     return list(merged.values())
 
 
@@ -184,7 +185,7 @@ def _finding(each: Raw, known: Catalogue, writer: Writer, drops: DropSet) -> Fin
             if not allowed:
                 evidence["not_dropped"] = reason
                 continue
-        change: Change = writer.change(own, fix)
+        change: Change = writer.change(known.relations.get(fix["relation"]) if "relation" in fix else own, fix)
         ddl += change.ddl
         rollback = [*change.rollback, *rollback]
     text = Change(tuple(ddl), tuple(rollback)).text()

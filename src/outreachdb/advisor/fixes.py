@@ -8,7 +8,7 @@ A rule's ``fix`` is one of::
     {"kind": "add_check", "name": ..., "expression": ...}
     {"kind": "statement", "do": [...], "undo": [...]}
 
-``keys`` may say what the name is made of.
+``keys`` may say what the name is made of; ``relation`` is there where it is another one than the finding's.
 ``columns`` are expressions as they stand in ``CREATE INDEX`` (quoted where they need it).
 Indexes are built CONCURRENTLY; on a partitioned table ``ON ONLY`` the parent, then each partition, then ATTACH.
 """

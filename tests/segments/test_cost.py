@@ -106,7 +106,7 @@ async def test_a_cancelled_request_cancels_its_query(mixed: Tenant, database_url
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 8
     while await running(database_url):
         assert time.monotonic() < deadline, "the query goes on"
         await asyncio.sleep(0.01)
@@ -124,7 +124,7 @@ async def test_a_workspace_has_a_time_limit(mixed: Tenant) -> None:
         ):
             with pytest.raises(Cancelled, match="statement timeout"):
                 await work
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20, "other workspaces have half a minute"
         # Only what people compose freely is limited.
         async with hurried.session() as session:
             assert await session.value("SHOW statement_timeout") == "0"

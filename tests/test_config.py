@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from outreachdb.config import SETTINGS, Settings
+from outreachdb.config import SETTINGS, WORKLOADS, Settings
 from outreachdb.errors import UsageError
 
 
@@ -12,6 +12,19 @@ def test_environment_then_argument_then_fallback() -> None:
     assert (settings.pool_max, settings.url("web"), settings.url("jobs")) == (3, "postgresql://b", "postgresql://c")
     assert Settings.load(environ, pool_max=5, database_url="postgresql://d").url("web") == "postgresql://d"
     assert Settings.load({}).url("web") is None
+
+
+def test_a_database_that_is_named_is_meant_for_every_workload() -> None:
+    """Else `outreachdb restore -d OTHER` writes to the database of a pool.env that was read into the shell."""
+    environ = {f"OUTREACHDB_{name.upper()}_URL": f"postgresql://pooler/{name}" for name in WORKLOADS}
+    named = Settings.load(environ, database_url="postgresql://other")
+    assert {named.url(workload) for workload in WORKLOADS} == {"postgresql://other"}
+    both = Settings.load(environ, database_url="postgresql://other", jobs_url="postgresql://jobs")
+    assert (both.url("jobs"), both.url("admin")) == ("postgresql://jobs", "postgresql://other")
+    # The environment's own database_url is what they fall back to, no more.
+    assert (
+        Settings.load(environ | {"OUTREACHDB_DATABASE_URL": "postgresql://d"}).url("web") == "postgresql://pooler/web"
+    )
 
 
 @pytest.mark.parametrize(

@@ -115,12 +115,19 @@ class Settings:
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
-        """Read the environment; keyword arguments win over it, ``None`` meaning "not given"."""
+        """Read the environment; keyword arguments win over it, ``None`` meaning "not given".
+
+        A ``database_url`` given here holds for every workload: the environment's URLs of workloads may be of another
+        database, and are passed over.
+        """
         environ = os.environ if environ is None else environ
+        passed_over = {f"{name}_url" for name in WORKLOADS} if overrides.get("database_url") is not None else set()
         values: dict[str, Any] = {}
         for setting in SETTINGS:
             given = overrides.pop(setting.name, None)
-            values[setting.name] = given if given is not None else _from_environment(setting, environ)
+            if given is None and setting.name not in passed_over:
+                given = _from_environment(setting, environ)
+            values[setting.name] = given
         if overrides:
             raise UsageError(f"unknown setting: {', '.join(sorted(overrides))}")
         values["database_url"] = values["database_url"] or environ.get("DATABASE_URL") or None

@@ -9,6 +9,7 @@ import pytest
 
 from outreachdb.advisor import Report, advise, catalogue
 from outreachdb.advisor.reports import html
+from outreachdb.advisor.workload.candidates import candidates
 from outreachdb.advisor.workload.queries import Access, understand
 from outreachdb.advisor.workload.source import Statement, Workload
 from outreachdb.db.embedded import throwaway
@@ -81,6 +82,36 @@ async def test_what_queries_ask(empty_database_url: str) -> None:
     assert list(understand(Statement("not sql"), known)) == []
 
 
+async def test_every_kind_of_index_is_thought_of(empty_database_url: str) -> None:
+    """Equality, then a range or the order; covering, partial, BRIN, GIN, trigrams; not what is there already."""
+    _load(empty_database_url)
+    async with reading(empty_database_url) as connection:
+        known = await catalogue.read(connection)
+        await catalogue.read_details(connection, known)
+
+    def thought_of(text: str) -> set[str]:
+        found = candidates(understand(Statement(text), known), known)
+        return {each.definition("").strip().removeprefix("USING ") for each in found}
+
+    by_customer = thought_of("SELECT id, total FROM orders WHERE customer_id = 77")
+    assert by_customer == {"btree (customer_id)", "btree (customer_id) INCLUDE (id, total)"}
+    several = thought_of(
+        "SELECT * FROM orders WHERE created_at > now() - interval '1 day' AND customer_id = 7 AND status = 'done'"
+    )
+    # Few values first: among equal conditions that serves more queries; the range stands behind both.
+    assert {"btree (status, customer_id)", "btree (status, customer_id, created_at)", "brin (created_at)"} <= several
+    assert not [each for each in several if "created_at, " in each]
+    ordered = thought_of("SELECT * FROM orders WHERE customer_id = $1 ORDER BY created_at DESC, id LIMIT 5")
+    assert "btree (customer_id, created_at DESC, id)" in ordered
+    rare = thought_of("SELECT id FROM orders WHERE status = 'open' AND total > 990")
+    assert "btree (total) WHERE status = 'open'" in rare
+    often = thought_of("SELECT id FROM orders WHERE status = 'done' AND total > 990")
+    assert not [each for each in often if "WHERE" in each]
+    assert "gin (tags)" in thought_of("SELECT id FROM orders WHERE tags @> ARRAY['t77']")
+    assert "gin (note public.gin_trgm_ops)" in thought_of("SELECT id FROM orders WHERE note ILIKE '%abc%'")
+    assert thought_of("SELECT * FROM orders WHERE id = 7") == set()
+
+
 @pytest.mark.slow
 async def test_the_promise_is_kept(empty_database_url: str) -> None:
     _load(empty_database_url)
@@ -135,6 +166,28 @@ async def test_hypothetical_indexes_promise_what_real_ones_keep() -> None:
         measured = await advise(url, only=["missing_index"], queries=PLAIN, indexes=True)
         assert {each.evidence["how"] for each in measured.findings} == {"measured on a sampled copy"}
         assert abs(promised - measured.findings[0].evidence["measured_gain_of_all"]) <= 0.3
+
+
+async def test_where_no_copy_can_be_made_the_rest_is_told(empty_database_url: str) -> None:
+    """A role that may read what the queries read, but not all that pg_dump would."""
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        if connection.execute("SELECT FROM pg_roles WHERE rolname = 'advisor_watcher'").fetchone() is None:
+            connection.execute("CREATE ROLE advisor_watcher LOGIN")
+        connection.execute(
+            "CREATE TABLE open (a int); CREATE TABLE closed (a int); GRANT SELECT ON open TO advisor_watcher;"
+            " INSERT INTO open SELECT generate_series(1, 5000); ANALYZE open"
+        )
+    report = await advise(
+        psycopg.conninfo.make_conninfo(empty_database_url, options="-c role=advisor_watcher"),
+        only=["missing_index", "table_without_primary_key"],
+        queries=Workload((Statement("SELECT * FROM open WHERE a = 7", 100, 9000),), "test"),
+        indexes=True,
+    )
+    assert {(each.rule, each.table) for each in report.findings} == {
+        ("table_without_primary_key", "closed"),
+        ("table_without_primary_key", "open"),
+    }
+    assert "no index was tried: pg_dump can't read the schema" in " ".join(report.notes)
 
 
 async def test_the_rule_has_a_name_like_the_others(empty_database_url: str) -> None:

@@ -104,6 +104,35 @@ async def test_a_freeze_mends_first_and_what_is_frozen_is_not_recounted(tenant: 
     assert await counted(tenant) == accepted.buckets()
 
 
+async def test_sends_that_sql_cleans_up_change_no_report(tenant: Tenant, keyring: Keyring) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    accepted = await two_campaigns(tenant, keyring, launched_at=(now - timedelta(days=75), now - timedelta(days=70)))
+    kinds = ("delivered", "opened", "opened", "clicked", "replied", "bounced")
+    events = [
+        accepted.event(number, kind, 60 * hour + number)
+        for number in range(len(accepted.sends))
+        for hour, kind in enumerate(kinds)
+    ]
+    await ingest(tenant, keyring, events)
+    for event in events:
+        accepted.take(event)
+    first, second = accepted.campaigns
+    closed = "UPDATE outreach.campaigns SET status = 'completed', completed_at = launched_at + interval '9 days'"
+    await execute(tenant, f"{closed} WHERE workspace_id = %(ws)s AND id = %(id)s", id=first.campaign_id)
+    cleanup = "SELECT deleted FROM outreach.cleanup_old_email_sends('45 days', %s, true)"
+    async with tenant.trusted() as session:
+        gone = [await session.value(cleanup, [limit]) for limit in (3, 1000, 1000)]
+    assert gone == [3, len(first.sends) - 3, 0]
+    # What a recount misses now is not taken for an error, and the other campaign is still compared.
+    assert (await rollups.reconcile(tenant, days=500, repair=True)).drifted == 0
+    assert await counted(tenant) == accepted.buckets()
+    assert await totalled(tenant) == summed(accepted.buckets())
+    spoil = "UPDATE analytics.rollups SET total = total + 1 WHERE workspace_id = %(ws)s AND grain = 'campaign'"
+    assert await execute(tenant, f"{spoil} AND key = %(key)s AND kind = 'opened'", key=str(second.campaign_id))
+    assert (await rollups.reconcile(tenant, days=500, repair=True)).drifted > 0
+    assert await counted(tenant) == accepted.buckets()
+
+
 async def test_tables_without_rollups_freeze_nothing_and_a_wrong_range_is_refused(tenant: Tenant) -> None:
     query = "SELECT * FROM outreach.freeze_rollups(%(table)s, %(first)s, %(next)s)"
     given = {"first": datetime(2020, 1, 1, tzinfo=UTC), "next": datetime(2020, 2, 1, tzinfo=UTC)}

@@ -80,6 +80,80 @@ async def test_every_view_is_exact_as_of_its_refresh_and_stays_in_its_workspace(
             await rows(tenant, f"SELECT * FROM analytics.{name}")
 
 
+# Rate -> what is counted in mails, and by what.
+SHARES = {
+    "delivery_rate": ("delivered", "sent"),
+    "open_rate": ("opened", "delivered"),
+    "click_rate": ("clicked", "delivered"),
+    "reply_rate": ("replied", "delivered"),
+    "bounce_rate": ("bounced", "sent"),
+}
+
+
+async def test_rates_are_those_of_a_recount_wherever_they_are_told(tenant: Tenant, keyring: Keyring) -> None:
+    accepted = await filled(tenant, keyring)
+    recount = accepted.buckets()
+
+    def mails(grain: str, key: str, kind: str) -> int:
+        return sum(counts[1] for bucket, counts in recount.items() if bucket[:3] == (grain, key, kind))
+
+    def rates(grain: str, key: str) -> dict[str, float]:
+        return {
+            name: pytest.approx(mails(grain, key, part) / mails(grain, key, whole), abs=6e-5)
+            for name, (part, whole) in SHARES.items()
+        }
+
+    for name in ("campaign_analytics", "campaign_performance", "email_deliverability_metrics"):
+        await views.refresh(tenant.pools, name)
+    for each in accepted.campaigns:
+        wanted = rates("campaign", key := str(each.campaign_id))
+        assert all(mails("campaign", key, kind) > 0 for kind, _ in SHARES.values()), "nothing to tell"
+        report = (await reports.campaign(tenant, each.campaign_id)).totals
+        [view] = await rows(tenant, "SELECT * FROM outreach.campaign_analytics WHERE campaign_id = %(id)s", id=int(key))
+        steps = await rows(
+            tenant,
+            "SELECT * FROM outreach.campaign_performance WHERE campaign_id = %(id)s AND variant = ''",
+            id=int(key),
+        )
+        assert {name: report[name] for name in SHARES} == wanted
+        assert {name: float(view[name]) for name in SHARES} == wanted
+        for step in steps:
+            assert float(step["open_rate"]) == rates("step", f"{key}:{step['step']}")["open_rate"]
+        [day] = [
+            row
+            for row in await rows(tenant, "SELECT * FROM outreach.get_campaign_analytics(%(id)s)", id=int(key))
+            if row["day"] == each.launched_at.date()
+        ]
+        assert day["sent_count"] == recount["campaign", key, "sent", day["day"]][0] > 0
+        delivered = recount.get(("campaign", key, "delivered", day["day"]), (0, 0, 0))[1]
+        assert float(day["delivery_rate"]) == pytest.approx(delivered / day["sent_count"], abs=6e-5)
+    senders = await rows(tenant, "SELECT * FROM outreach.email_deliverability_metrics WHERE scope = 'mailbox'")
+    for row in senders:
+        wanted = rates("mailbox", row["key"])
+        assert {name: float(row[name]) for name in ("delivery_rate", "bounce_rate")} == {
+            name: wanted[name] for name in ("delivery_rate", "bounce_rate")
+        }
+        complained = mails("mailbox", row["key"], "complained") / mails("mailbox", row["key"], "delivered")
+        assert float(row["complaint_rate"]) == pytest.approx(complained, abs=6e-6)
+
+
+async def test_usage_counts_the_artificial_help_of_thirty_days(tenant: Tenant, other_tenant: Tenant) -> None:
+    call = """INSERT INTO outreach.llm_api_calls (workspace_id, provider, endpoint, model, prompt_tokens,
+                  completion_tokens, total_tokens, latency_ms, cost_usd, success, created_at)
+              VALUES (%s, 'cerebras', 'chat', 'm', 10, %s, 10 + %s, 5, 0.25, true, now() - make_interval(days => %s))"""
+    run = """INSERT INTO outreach.agent_executions (workspace_id, agent, status, created_at)
+             VALUES (%s, 'writer', 'succeeded', now() - make_interval(days => %s))"""
+    async with tenant.trusted() as session:
+        for tokens, days in ((5, 0), (7, 29), (100, 31)):
+            await session.execute(call, [tenant.workspace_id, tokens, tokens, days])
+            await session.execute(run, [tenant.workspace_id, days])
+    await views.refresh(tenant.pools, "workspace_usage_analytics")
+    names = ("ai_calls_30_days", "ai_tokens_30_days", "ai_cost_usd_30_days", "agent_runs_30_days", "emails_sent")
+    for each, wanted in ((tenant, (2, 32, 0.5, 2, 0)), (other_tenant, (0, 0, 0, 0, 0))):
+        [row] = await rows(each, "SELECT * FROM outreach.workspace_usage_analytics")
+        assert tuple(float(row[name]) for name in names) == wanted
+
+
 async def test_refreshes_are_for_the_trusted_and_one_at_a_time(tenant: Tenant) -> None:
     with pytest.raises(OutreachDBError, match="permission denied"):
         await rows(tenant, "SELECT outreach.refresh_campaign_analytics()")

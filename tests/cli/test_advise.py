@@ -106,6 +106,88 @@ def test_refusals(run: Run, arguments: tuple[str, ...], status: int, said: str) 
     assert ended.err.count("\n") == 1
 
 
+@pytest.mark.slow
+def test_a_migration_for_a_database_that_nobody_named_is_still_read(run: Run, url: str, tmp_path: Path) -> None:
+    file = tmp_path / "m.sql"
+    file.write_text("CREATE INDEX i ON nobodys (a);\n")
+    ended = run("advise", "--review", str(file), "--json", "--fail-on", "warning")
+    rules = {each["rule"]: each["ddl"] for each in ended.document["findings"]}
+    assert ended.status == 1
+    assert rules["migration_require_concurrent_index_creation"] == "CREATE INDEX CONCURRENTLY i ON nobodys (a);"
+    assert "migration_lock" not in rules
+    (note,) = ended.document["notes"]
+    assert 'relation "nobodys" does not exist' in note
+    assert "give the URL" in note
+    asked = run("advise", url, "--review", str(file))
+    assert (asked.status, "fails on a clone" in asked.err) == (1, True)
+    assert run("advise", "--review", str(tmp_path / "none.sql")).status == 1
+
+
+MODELS = """
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Parent(Base):
+    __tablename__ = "parents"
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+class Child(Base):
+    __tablename__ = "children"
+    __table_args__ = (Index("one", "email"), Index("two", "email"))
+    id: Mapped[int] = mapped_column(primary_key=True)
+    parent_id: Mapped[int] = mapped_column(ForeignKey("parents.id"))
+    email: Mapped[str]
+    status: Mapped[str]
+    lead_score: Mapped[float]
+"""
+
+
+@pytest.mark.slow
+def test_a_migration_out(run: Run, url: str, tmp_path: Path) -> None:
+    chosen = ("--rule", "foreign_key_without_index", "--rule", "duplicate_index")
+    ended = run("advise", url, *chosen, "--write-migration", str(tmp_path / "sql"), "--sql", "--json")
+    assert {each["rule"] for each in ended.document["findings"]} == {chosen[1], chosen[3]}
+    down, up = sorted((tmp_path / "sql").iterdir())
+    assert (ended.status, ended.err.count("written: ")) == (0, 2)
+    assert str(up) in ended.err
+    assert "CREATE INDEX CONCURRENTLY ix_children_parent_id" in up.read_text()
+    assert "DROP INDEX CONCURRENTLY" in down.read_text()
+    (tmp_path / "versions").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "versions" / f"{name}.py").write_text(f"revision = {name!r}\ndown_revision = None\n")
+    broken = run("advise", url, *chosen, "--write-migration", str(tmp_path))
+    assert (broken.status, broken.out) == (1, "")
+    assert "it has 2 heads: a (a.py), b (b.py)" in broken.err
+    (tmp_path / "versions" / "b.py").write_text("revision = 'b'\ndown_revision = 'a'\n")
+    assert run("advise", url, *chosen, "--write-migration", str(tmp_path)).status == 0
+    (made,) = [each for each in (tmp_path / "versions").iterdir() if each.name not in {"a.py", "b.py"}]
+    assert "down_revision = 'b'" in made.read_text()
+    assert run("advise", url, "--sql").status == 2
+
+
+@pytest.mark.slow
+def test_models_without_a_database(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shop_models.py").write_text(MODELS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    document = run("advise", "--metadata", "shop_models:Base", "--json").document
+    found = {(each["rule"], each["table"], tuple(each["columns"])) for each in document["findings"]}
+    assert {
+        ("foreign_key_without_index", "children", ("parent_id",)),
+        ("duplicate_index", "children", ("email",)),
+        ("status_without_check", "children", ("status",)),
+        ("email_without_validation", "children", ("email",)),
+        ("score_without_range", "children", ("lead_score",)),
+    } <= found
+    assert not [rule for rule, _, _ in found if rule == "unused_index"], "models know nothing of use"
+
+
 def test_a_file_that_is_no_sql(run: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.sql").write_text("SELEC 1")
     assert "is not SQL" in run("advise", "--queries", str(tmp_path / "bad.sql")).err

@@ -37,6 +37,7 @@ def test_import_and_what_became_of_it(run: Run, workspace: str, path: Path, tmp_
     target = tmp_path / "rejects.csv"
     assert run("imports", "rejects", import_id, "--csv", str(target)).status == 0
     assert f"bad,Bo,,3,Email,{reason}" in target.read_text()
+    assert run("imports", "rejects", import_id, "--csv", "-").out.splitlines() == target.read_text().splitlines()
 
 
 def test_for_people(run: Run, workspace: str, path: Path) -> None:
@@ -58,6 +59,44 @@ def test_dry_run_says_how_the_file_was_understood(run: Run, workspace: str, path
     )  # fmt: skip
     assert document["mapping"] == {"Email": "email", "Name": "full_name", "Town": "city"}
     assert run("imports", "list", "--json").document == {"imports": []}
+
+
+def test_a_mapping_is_saved_found_by_its_columns_and_forgotten(run: Run, workspace: str, path: Path) -> None:
+    given = ("import", str(path), "--map", "Town=custom.Place", "--ignore", "Name", "--save-mapping", "fairs")
+    assert run(*given, "--dry-run").status == 0
+    assert run("imports", "mappings", "--json").document == {"mappings": []}
+    assert run(*given).status == 0
+    wanted = {"Email": "email", "Name": None, "Town": "custom.Place"}
+    found = run("import", str(path), "--dry-run", "--json").document
+    assert (found["saved_mapping"], found["mapping"]) == ("fairs", wanted)
+    assert "columns as saved in mapping fairs" in run("import", str(path), "--dry-run").out
+    anew = run("import", str(path), "--mapping", "none", "--dry-run", "--json").document
+    assert (anew["saved_mapping"], anew["mapping"]["Name"]) == (None, "full_name")
+    (saved,) = run("imports", "mappings", "--json").document["mappings"]
+    assert (saved["name"], saved["mapping"]) == ("fairs", wanted)
+    assert run("imports", "mappings", "--forget", "fairs", "--json").document == {"forgotten": "fairs"}
+    for arguments in (("imports", "mappings", "--forget", "fairs"), ("import", str(path), "--mapping", "fairs")):
+        ended = run(*arguments)
+        assert (ended.status, ended.out, "there is no mapping 'fairs'" in ended.err) == (1, "", True)
+
+
+def test_undo_takes_back_refuses_and_tells_what_it_kept(run: Run, workspace: str, path: Path) -> None:
+    first, later = str(run("import", str(path), "--json").document["import_id"]), path.with_name("later.csv")
+    later.write_text("Email,City\nann@example.com,Bern\nnew@example.com,Rome\n")
+    second = str(run("import", str(later), "--json").document["import_id"])
+    refused = run("imports", "undo", first)
+    assert (refused.status, refused.out, refused.err.count("\n")) == (1, "", 1)
+    assert f"were changed since by import {second} (undo import {second} first" in refused.err
+    document = run("imports", "undo", second, "--json").document
+    assert set(document) == {"import_id", "removed", "restored", "companies_removed", "kept", "seconds"}
+    assert (document["removed"], document["restored"], document["kept"]) == (1, 1, [])
+    again = run("imports", "undo", second)
+    assert (again.status, "it is undone already" in again.err) == (1, True)
+    third = str(run("import", str(later), "--json").document["import_id"])
+    told = run("imports", "undo", first, "--keep-changed").out
+    assert f"import {first} undone: 0 leads removed, 0 restored" in told
+    assert "1 leads not undone: changed since (leads " in told
+    assert run("imports", "undo", third, "--json").document["restored"] == 1
 
 
 def test_suppress(run: Run, workspace: str, path: Path, tmp_path: Path) -> None:

@@ -91,6 +91,19 @@ def test_explain_export_schema(run: Run, filled: str, tmp_path: Path) -> None:
     done = run("segment", "export", str(tmp_path / "x.csv"), "--where", SEATS, "--json").document
     assert (done["leads"], done["columns"][-2:]) == (1, ["custom.Plan", "custom.Seats"])
     assert "bo@b.example" in (tmp_path / "x.csv").read_text()
+    assert run("segment", "create", "seats", "--where", SEATS).status == 0
+    for way in (("seats", "y.csv"), ("y.csv", "--segment", "seats")):
+        given = [str(tmp_path / each) if each == "y.csv" else each for each in way]
+        assert run("segment", "export", *given, "--json").document["leads"] == 1
+        assert (tmp_path / "y.csv").read_text() == (tmp_path / "x.csv").read_text()
+        (tmp_path / "y.csv").unlink()
+    for wrong in (
+        ("seats", "z.csv", "more"),
+        ("seats", "z.csv", "--segment", "x"),
+        ("seats", "z.csv", "--where", "{}"),
+        ("z.csv",),
+    ):
+        assert run("segment", "export", *wrong).status == 2
     schema = json.loads(run("segment", "schema").out)
     assert schema == run("segment", "schema", "--json").document
     assert "country" in json.dumps(schema)

@@ -468,6 +468,15 @@ def brevo() -> Iterator[Case]:
     yield "epoch in seconds", _json(click), JSON, expected
     del click["ts_epoch"]
     yield "no epoch", _json(click), JSON, expected
+    # As documented for opens through a proxy: no other time than these two; the date is CET or CEST.
+    opened = {"email": ANN, "id": 1, "date": "2026-07-04 07:06:07", "message-id": "<b1@x.example>"}
+    proxied = opened | {"event": "proxy_open", "s_epoch": 1772600767123}
+    when = "2026-03-04T05:06:07.123000+00:00"
+    yield "proxy", _json(proxied), JSON, [("opened", None, ANN, when, "<b1@x.example>", None, None, None)]
+    summer = ("opened", None, ANN, "2026-07-04T05:06:07+00:00", "<b1@x.example>", None, None, None)
+    winter = opened | {"event": "unique_proxy_open", "date": "2026-03-04 06:06:07"}
+    both = [summer, (*summer[:3], "2026-03-04T05:06:07+00:00", *summer[4:])]
+    yield "date alone", _json([opened | {"event": "proxy_open"}, winter]), JSON, both
 
 
 # https://dev.mailjet.com/email/guides/webhooks/

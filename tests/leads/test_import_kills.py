@@ -32,7 +32,7 @@ from outreachdb.tenancy import workspaces
 T = TypeVar("T")
 
 SEED = 20_261
-CLIENT_KILLS, SERVER_KILLS, UNDO_KILLS = 30, 14, 9
+CLIENT_KILLS, SERVER_KILLS, UNDO_KILLS = 36, 14, 9
 ROWS, OLD_ROWS = 8_000, 3_000
 HEADER = ("email", "first name", "company", "website", "city", "tags", "score", "status", "Plan")
 # Where a statement that runs in the killed moment belongs.

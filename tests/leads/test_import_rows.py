@@ -14,7 +14,7 @@ import pytest
 from lead_rows import leads, value
 
 from outreachdb import OutreachDB
-from outreachdb.errors import Conflict, InvalidInput, UsageError
+from outreachdb.errors import Conflict, InvalidInput, NotFound, UsageError
 from outreachdb.leads.importing import import_file, import_rows, listed, rejects, resume, undo
 
 PEOPLE = [
@@ -131,6 +131,11 @@ async def test_db_leads(own_database_url, tmp_path: Path, monkeypatch):
         assert (await db.leads.resume_import(more.import_id, workspace=acme)).inserted == 1
         assert (await db.leads.undo_import(report.import_id, workspace="acme")).removed == 2
         assert await value(acme, "SELECT count(*) FROM outreach.leads") == 1
+        await db.leads.import_file(path, workspace="acme", mapping={"email": "email"}, save_mapping="mine")
+        again = await db.leads.import_file(path, workspace="acme", saved_mapping="mine", dry_run=True)
+        assert (again.saved_mapping, again.skipped) == ("mine", 2)
+        with pytest.raises(NotFound, match="no mapping 'other'"):
+            await db.leads.import_file(path, workspace="acme", saved_mapping="other")
     monkeypatch.setenv("OUTREACHDB_WORKSPACE", "acme")
     async with OutreachDB.open(own_database_url) as db:
-        assert (await db.leads.import_file(path)).inserted == 2
+        assert (await db.leads.import_file(path)).skipped == 2

@@ -19,6 +19,20 @@ from outreachdb.leads.importing import find, import_file, undo
 from outreachdb.leads.importing.undoing import _Undo
 from outreachdb.tenancy import workspaces
 
+SEND = """
+    WITH campaign AS (
+        INSERT INTO outreach.campaigns (workspace_id, name, status, launched_at)
+        VALUES (%(ws)s, 'spring', 'running', now()) RETURNING id, launched_at
+    ), mailbox AS (
+        INSERT INTO outreach.mailboxes (workspace_id, address, smtp_host)
+        VALUES (%(ws)s, 'us@sender.example', '127.0.0.1') RETURNING id
+    )
+    INSERT INTO outreach.email_sends (
+        workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, attempts, status, recipient, scheduled_at,
+        sent_at)
+    SELECT %(ws)s, c.launched_at, c.id, %(lead)s, m.id, 1, 1, 'sent', 'mailed@x.com', now(), now()
+    FROM campaign AS c, mailbox AS m
+"""
 HEAD = ("email", "first name", "company", "city", "tags", "score", "status", "Plan")
 
 
@@ -103,7 +117,7 @@ async def test_later_imports_are_undone_first(tenant, csv_file):
 
 
 async def test_used_leads_stay_whatever_uses_them(tenant, csv_file):
-    people = [f"{name}@x.com" for name in ("activity", "engaged", "event", "free", "profile")]
+    people = [f"{name}@x.com" for name in ("activity", "engaged", "event", "free", "mailed", "profile")]
     report = await import_file(tenant, csv_file(HEAD, *map(row, people)))
     ids = {lead["email_key"].split("@")[0]: lead["id"] for lead in await leads(tenant)}
     await write(tenant, "INSERT INTO outreach.lead_engagement (lead_id, workspace_id) VALUES (%s, %s)", ids["engaged"])
@@ -119,9 +133,12 @@ async def test_used_leads_stay_whatever_uses_them(tenant, csv_file):
         tenant, "INSERT INTO outreach.email_events (lead_id, event, event_key, provider, created_at, workspace_id)"
         " VALUES (%s, 'opened', 'k', 'test', now(), %s)", ids["event"],
     )  # fmt: skip
+    async with tenant.trusted() as session:
+        await session.execute(SEND, {"ws": tenant.workspace_id, "lead": ids["mailed"]})
     undone = await undo(tenant, report.import_id)
     assert undone.removed == 1
     assert {each.reason: each.sample for each in undone.kept} == {
+        "used in email_sends": (ids["mailed"],),
         "used in contact_social_profiles": (ids["profile"],),
         "used in email_events": (ids["event"],),
         "used in lead_activities": (ids["activity"],),

@@ -172,6 +172,17 @@ async def test_what_a_source_marks_arrives_suppressed(tenant, csv_file):
     assert (await by_address(tenant, "status"))["gone0@x.com"] == "unsubscribed"
 
 
+async def test_what_a_spreadsheet_writes_for_false_suppresses_nobody(tenant, csv_file):
+    words = {
+        "FALSE": False, "FALSCH": False, "FAUX": False, "FALSO": False, "ONWAAR": False, "FAŁSZ": False, "0": False,
+        "TRUE": True, "WAHR": True, "VRAI": True, "VERDADERO": True, "2024-05-01": True, "asked by phone": True,
+    }  # fmt: skip
+    rows = [(f"p{n}@x.com", word) for n, word in enumerate(words)]
+    await import_file(tenant, csv_file(("email", "Abgemeldet"), *rows))
+    statuses = await by_address(tenant, "status")
+    assert [statuses[f"p{n}@x.com"] == "unsubscribed" for n in range(len(words))] == list(words.values())
+
+
 async def test_marks_reach_leads_that_are_there_and_dry_runs_count_them(tenant, csv_file):
     await import_file(tenant, csv_file(("email",), ("a@x.com",), ("b@x.com",)))
     path = csv_file(("email", "Opted out"), ("a@x.com", "yes"), ("c@x.com", "yes"), ("b@x.com", ""), ("a@x.com", ""))

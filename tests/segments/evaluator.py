@@ -24,6 +24,11 @@ COMPANIES: dict[int, dict[str, Any]] = {
     3: {"name": "O'Hara % Co", "industry": "Retail", "renewal_month": None},
 }
 SUPPRESSED = "x.org"
+# Saved segments, one of them made of another.
+SAVED: dict[str, dict[str, Any]] = {
+    "o'pened": {"event": "opened", "at_least": 2},
+    "quiet in the US": {"all": [{"field": "country", "op": "equals", "value": "US"}, {"not": {"segment": "o'pened"}}]},
+}
 NUMBERS = {"id", "company_id", "qualification_latency_ms", "qualification_score"}
 
 
@@ -36,10 +41,26 @@ def matches(node: dict[str, Any], lead: dict[str, Any]) -> bool:
         return any(matches(part, lead) for part in node["any"])
     if "not" in node:
         return not matches(node["not"], lead)
+    if "event" in node:
+        return _did(node, lead["done"])
+    if "import" in node:
+        return bool(lead["imported"])
+    if "segment" in node:
+        return matches(SAVED[node["segment"]], lead)
     op = node["op"]
     if op in OPPOSITE:
         return not _test(node["field"], OPPOSITE[op], node.get("value"), lead)
     return _test(node["field"], op, node.get("value"), lead)
+
+
+def _did(node: dict[str, Any], done: list[dict[str, Any]]) -> bool:
+    times = sum(
+        one["event"] == node["event"]
+        and one["campaign"] == node.get("campaign", one["campaign"])
+        and one["days"] <= node.get("within_days", one["days"])
+        for one in done
+    )
+    return times >= node.get("at_least", 1)
 
 
 def _held(field: str | list[str], custom: dict[str, Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from evaluator import SAVED
 from hypothesis import strategies as st
 
 # Quotes, patterns, escapes, other scripts; no characters whose lower case differs between Python and PostgreSQL.
@@ -53,6 +54,18 @@ _inner = st.dictionaries(st.sampled_from(["y", "y.z", "o'clock", "0"]), _simple 
 custom_values = st.one_of(_simple, _lists, _inner, st.fixed_dictionaries({"y": _inner}), st.none())
 
 
+# What a lead was sent and did: when, in days ago; each campaign sends one mail.
+_days = st.sampled_from([0, 1, 5, 29, 30, 31])
+_sent = st.fixed_dictionaries({"event": st.just("sent"), "campaign": st.sampled_from([1, 2]), "days": _days})
+_event = st.fixed_dictionaries(
+    {
+        "event": st.sampled_from(["opened", "clicked", "replied", "bounced", "complained"]),
+        "campaign": st.sampled_from([1, 2, None]),
+        "days": _days,
+    }
+)
+
+
 def leads() -> st.SearchStrategy[list[dict[str, Any]]]:
     lead = st.fixed_dictionaries(
         {
@@ -69,6 +82,10 @@ def leads() -> st.SearchStrategy[list[dict[str, Any]]]:
             "company_id": st.none() | st.integers(1, 3),
             "engagement": st.sampled_from(["cold", "warm", "engaged", "hot"]),
             "email": st.none() | st.sampled_from(["Ann@x.org", "bob'o@y.example", "Ж@z.example"]),
+            "done": st.lists(_sent, max_size=2, unique_by=lambda one: one["campaign"]).flatmap(
+                lambda sends: st.lists(_event, max_size=3).map(lambda events: [*sends, *events])
+            ),
+            "imported": st.booleans(),
         }
     )
     return st.lists(lead, min_size=1, max_size=12)
@@ -143,6 +160,16 @@ condition = st.one_of(
     _levels,
     st.fixed_dictionaries({"field": st.just("suppressed"), "op": _EQUAL, "value": st.booleans()}),
     _leaf(st.sampled_from(NAMES), _custom),
+    st.fixed_dictionaries(
+        {"event": st.sampled_from(["sent", "opened", "clicked", "replied", "bounced", "complained", "delivered"])},
+        optional={
+            "campaign": st.sampled_from([1, 2]),
+            "at_least": st.integers(1, 3),
+            "within_days": st.sampled_from([1, 5, 30, 400]),
+        },
+    ),
+    st.just({"import": 7}),
+    st.fixed_dictionaries({"segment": st.sampled_from(sorted(SAVED))}),
 )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
-from evaluator import COMPANIES, SUPPRESSED, matches
+from evaluator import COMPANIES, SAVED, SUPPRESSED, matches
 from hypothesis import HealthCheck, given, settings
+from pglast import parser
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from strategies import definitions, leads
@@ -17,6 +19,7 @@ from outreachdb import segments
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import InvalidInput
 from outreachdb.segments import definition as definitions_module
+from outreachdb.segments import fields
 
 HOSTILE = [
     "' OR true --",
@@ -47,19 +50,50 @@ BESIDE = [
        SELECT %(w)s, c.id, c.name, c.industry, c.renewal_month
        FROM jsonb_populate_recordset(NULL::outreach.companies, %(companies)s) AS c""",
     "INSERT INTO outreach.suppressions (workspace_id, target) VALUES (%(w)s, %(suppressed)s)",
+    """INSERT INTO outreach.segments (workspace_id, name, definition)
+       SELECT %(w)s, s.key, s.value FROM jsonb_each(%(saved)s) AS s""",
+    """INSERT INTO outreach.campaigns (workspace_id, id, name, status, launched_at)
+       SELECT %(w)s, n, 'campaign ' || n, 'running', now() - interval '35 days' FROM generate_series(1, 2) AS n""",
+    """INSERT INTO outreach.mailboxes (workspace_id, id, address, smtp_host)
+       VALUES (%(w)s, 1, 'me@x.example', 'localhost')""",
+    "INSERT INTO outreach.imports (workspace_id, id, file_name) VALUES (%(w)s, 7, 'list.csv')",
 ]
-# A cold lead may have a row or none.
-LEVELS = """
-INSERT INTO outreach.lead_engagement (workspace_id, lead_id, level)
-SELECT %(w)s, id, level FROM unnest(%(ids)s::bigint[], %(levels)s::text[]) AS g (id, level)
-WHERE level <> 'cold' OR id %% 2 = 0
-"""
+DONE = "jsonb_to_recordset(%(done)s) AS d (lead_id bigint, event text, campaign bigint, days integer)"
+# What is known of the leads beside their rows. A cold lead that did nothing may have a row of engagement or none.
+KNOWN = [
+    f"""INSERT INTO outreach.lead_engagement (workspace_id, lead_id, level, sent_count, open_count, click_count,
+           reply_count, bounce_count, last_contacted_at, last_opened_at, last_clicked_at, last_replied_at)
+       SELECT %(w)s, id, level, count(*) FILTER (WHERE event = 'sent'), count(*) FILTER (WHERE event = 'opened'),
+              count(*) FILTER (WHERE event = 'clicked'), count(*) FILTER (WHERE event = 'replied'),
+              count(*) FILTER (WHERE event = 'bounced'),
+              now() - min(days) FILTER (WHERE event = 'sent') * interval '1 day',
+              now() - min(days) FILTER (WHERE event = 'opened') * interval '1 day',
+              now() - min(days) FILTER (WHERE event = 'clicked') * interval '1 day',
+              now() - min(days) FILTER (WHERE event = 'replied') * interval '1 day'
+       FROM unnest(%(ids)s::bigint[], %(levels)s::text[]) AS g (id, level)
+       LEFT JOIN {DONE} ON d.lead_id = g.id
+       GROUP BY id, level
+       HAVING level <> 'cold' OR id %% 2 = 0 OR count(event) > 0""",
+    f"""INSERT INTO outreach.email_sends (workspace_id, created_at, campaign_id, lead_id, mailbox_id, step, status,
+                                         recipient, scheduled_at, sent_at)
+       SELECT %(w)s, now() - interval '35 days', campaign, lead_id, 1, 1, 'sent', 'x@x.example', now(),
+              now() - days * interval '1 day'
+       FROM {DONE} WHERE event = 'sent'""",
+    f"""INSERT INTO outreach.email_events (workspace_id, event_key, created_at, event, provider, campaign_id, lead_id)
+       SELECT %(w)s, 'e' || row_number() OVER (), now() - days * interval '1 day', event, 'x', campaign, lead_id
+       FROM {DONE} WHERE event <> 'sent'""",
+    """INSERT INTO outreach.import_changes (workspace_id, import_id, lead_id, before)
+       SELECT %(w)s, 7, id, '{}' FROM unnest(%(imported)s::bigint[]) AS id""",
+]  # fmt: skip
 
 
 @pytest.fixture
 def connection(database_url: str) -> Any:
     """A connection whose work is rolled back."""
     with psycopg.connect(database_url, row_factory=dict_row) as opened:
+        for table in ("email_sends", "email_events"):
+            opened.execute("SELECT outreach.ensure_partitions(%s, now() - interval '40 days', now())", [table])
+        opened.commit()
         yield opened
         opened.rollback()
 
@@ -77,13 +111,18 @@ def test_compiler_agrees_with_a_plain_reading(
         assert workspace is not None
         given_leads = Jsonb(data, dumps=lambda value: json.dumps(value, default=str))
         companies = Jsonb([{"id": number} | company for number, company in COMPANIES.items()])
-        beside = {"w": workspace["id"], "companies": companies, "suppressed": SUPPRESSED}
+        beside = {"w": workspace["id"], "companies": companies, "suppressed": SUPPRESSED, "saved": Jsonb(SAVED)}
         for statement in BESIDE:
             connection.execute(statement, beside)
         rows = connection.execute(INSERT, {"workspace_id": workspace["id"], "leads": given_leads}).fetchall()
         levels = [lead["engagement"] for lead in data]
-        connection.execute(LEVELS, {"w": workspace["id"], "ids": [row["id"] for row in rows], "levels": levels})
-        rows = [row | {"engagement": level} for row, level in zip(rows, levels, strict=True)]
+        more = [{key: lead[key] for key in ("engagement", "done", "imported")} for lead in data]
+        rows = [row | known for row, known in zip(rows, more, strict=True)]
+        done = Jsonb([{"lead_id": row["id"]} | one for row in rows for one in row["done"]])
+        imported = [row["id"] for row in rows if row["imported"]]
+        known = {"w": workspace["id"], "ids": [row["id"] for row in rows], "levels": levels}
+        for statement in KNOWN:
+            connection.execute(statement, known | {"done": done, "imported": imported})
         connection.execute(f"SET LOCAL app.workspace_id = '{workspace['id']}'")
         connection.execute("SET LOCAL ROLE outreachdb_app")
         found = connection.execute(
@@ -183,6 +222,14 @@ async def test_hostile_text_is_only_text(three: Tenant, text: str) -> None:
         ({"field": "created_at", "op": "between", "value": ["2026-02-01"]}, "value: must be a list of two"),
         ({"field": "created_at", "op": "between", "value": ["2026-02-01", "noon"]}, "value[1]: must be a date"),
         ({"field": "created_at", "op": "within_last", "value": "soon"}, "value: must be a number of days"),
+        ({"field": "custom.since", "op": "between", "value": "2026-02-01"}, "value: must be a list of two"),
+        (
+            {"all": [{"field": "custom.x", "op": "between", "value": ["2026-02-01"] * 3}]},
+            "all[0].value: must be a list",
+        ),
+        ({"field": "custom.x", "op": "between", "value": 7}, "value: must be a list of two"),
+        ({"field": "qualification_score", "op": "gt", "value": 1e-60}, "value: must be a number below"),
+        ({"field": "qualification_score", "op": "in", "value": [1, 1e300]}, "value[1]: must be a number below"),
         ({"field": "tags", "op": "has_any", "value": []}, "value: must be a list with at least one item"),
         ({"field": "email", "op": "is_set", "value": "x"}, "value: is_set takes no value"),
         ({"field": "email", "op": "equals"}, "value: is missing"),
@@ -192,6 +239,128 @@ async def test_errors_of_the_compiler_point_at_the_spot(tenant: Tenant, definiti
     with pytest.raises(InvalidInput) as caught:
         await segments.count(tenant, definition)
     assert spot in str(caught.value)
+
+
+async def test_the_definition_that_the_requirements_show(three: Tenant) -> None:
+    shown: dict[str, Any] = {"all": [
+        {"field": "country", "op": "in", "value": ["US", "GB"]}, {"field": "tags", "op": "has_any", "value": ["vip"]},
+        {"any": [{"field": "title", "op": "contains", "value": "growth"},
+                 {"field": "custom.Employees", "op": "gte", "value": 1000}]},
+        {"not": {"field": "status", "op": "equals", "value": "unsubscribed"}},
+        {"event": "opened", "campaign": 12, "at_least": 2, "within_days": 30},
+    ]}  # fmt: skip
+    async with three.trusted() as session:
+        for statement in (
+            "INSERT INTO outreach.campaigns (workspace_id, id, name) VALUES (%(w)s, 12, 'twelve')",
+            "SELECT outreach.ensure_partitions('email_events', now(), now())",
+            """INSERT INTO outreach.email_events
+                   (workspace_id, event_key, created_at, event, provider, campaign_id, lead_id)
+               SELECT l.workspace_id, l.id || '-' || n, now(), 'opened', 'x', 12, l.id
+               FROM outreach.leads AS l, generate_series(1, 2) AS n WHERE l.workspace_id = %(w)s""",
+        ):
+            await session.execute(statement, {"w": three.workspace_id})
+    async with three.session() as session:
+        rows = await session.all("SELECT email FROM outreach.get_segmented_leads(%s, 10, NULL)", [Jsonb(shown)])
+    assert [row["email"] for row in rows] == ["Ann@Example.org"]
+    assert (await segments.count(three, shown)).count == 1
+
+
+# One condition of each kind with each operator; every key and value of it is replaced by hostile text in turn.
+KINDS = {
+    "title": "x", "id": 7, "qualification_score": 7, "created_at": "2026-01-31", "tags": "x", "company.name": "x",
+    "company.updated_at": "2 days ago", "company.renewal_month": 7, "country_code": "DE", "engagement": "hot",
+    "suppressed": True, "custom.x": "x", "custom.x.y": 7, "email": "x@y.example",
+}  # fmt: skip
+LISTED = {"in", "not_in", "has_any", "has_all", "has_none"}
+OTHERS: list[dict[str, Any]] = [
+    {"event": "opened", "campaign": 12, "at_least": 2, "within_days": 30},
+    {"event": "sent", "within_days": 30},
+    {"import": 7},
+    {"segment": "x"},
+    {"segment": 7},
+    {"random_percent": 10, "seed": "x"},
+    {"field": ["custom", "x", "y"], "op": "in", "value": ["x", 7, True]},
+    {"field": "title", "op": "matches", "value": "^(x|y)"},
+]
+
+
+def conditions() -> list[dict[str, Any]]:
+    found = [*OTHERS]
+    for field, value in KINDS.items():
+        for op in fields.operators(field) or ():
+            some = [value] if op in LISTED else [value, value] if op == "between" else value
+            some = "3 days" if op == "within_last" else 3 if op == "within_next_months" else some
+            found.append({"field": field, "op": op} | ({} if op.endswith("_set") else {"value": some}))
+    return [*found, {"any": [{"not": found[0]}, {"all": [found[-1]]}]}]
+
+
+def replaced(node: Any, text: Any) -> Iterator[Any]:
+    """Copies with one key or one value replaced."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if isinstance(text, str):
+                yield {(text if each == key else each): value for each, value in node.items()}
+            yield from (node | {key: other} for other in replaced(value, text))
+    elif isinstance(node, list):
+        for place, value in enumerate(node):
+            yield from ([*node[:place], other, *node[place + 1 :]] for other in replaced(value, text))
+    else:
+        yield text
+
+
+@pytest.mark.parametrize("text", ["') OR true; DROP TABLE leads; --", "\\' OR $$ \"%s%L$1{} /* E'\\x27"])
+def test_no_text_becomes_code_wherever_it_stands(connection: psycopg.Connection[Any], text: str) -> None:
+    """Asked of the compiler itself: what it writes differs from what it writes for a harmless word in literals only."""
+    connection.execute("INSERT INTO outreach.workspaces (id, name) VALUES (987654, gen_random_uuid()::text)")
+    connection.execute("SET LOCAL app.workspace_id = '987654'")
+    written = 0
+    for condition in conditions():
+        pairs = [*zip(replaced(condition, text), replaced(condition, "harmless"), strict=True)]
+        if str(condition.get("field")).startswith("custom."):
+            pairs.append((condition | {"field": f"custom.{text}"}, condition | {"field": "custom.harmless"}))
+        for hostile, harmless in pairs:
+            said = [_compiled(connection, each) for each in (hostile, harmless)]
+            if None not in said:
+                written += 1
+                shapes = [parser.fingerprint(f"SELECT FROM outreach.leads AS l WHERE {each}") for each in said]
+                assert shapes[0] == shapes[1], said[0]
+                found = f"SELECT FROM outreach.leads AS l WHERE l.workspace_id = 987654 AND ({said[0]})"
+                assert connection.execute(found.encode()).rowcount == 0
+    assert written > 80
+
+
+@pytest.mark.slow
+def test_no_value_of_another_type_is_more_than_an_error(connection: psycopg.Connection[Any]) -> None:
+    """Refused at its spot, or taken and then run without an error: no cast fails in the middle of a count."""
+    connection.execute("INSERT INTO outreach.workspaces (id, name) VALUES (987655, gen_random_uuid()::text)")
+    connection.execute(
+        "INSERT INTO outreach.leads (workspace_id, email, custom_fields, qualification_score)"
+        """ VALUES (987655, 'a@x.example', '{"x": {"y": "7"}}', 7), (987655, NULL, '{"x": "2026-01-31"}', NULL)"""
+    )
+    connection.execute("SET LOCAL app.workspace_id = '987655'")
+    wrong = (None, True, -1, 0.5, 1e36, 1e-300, 10**400, "", "9" * 40, [], {}, [None], [[1]], [1, "x", True], {"a": 1})
+    ran = 0
+    for condition in conditions():
+        for value in wrong:
+            for each in replaced(condition, value):
+                if (said := _compiled(connection, each)) is not None:
+                    found = f"SELECT FROM outreach.leads AS l WHERE l.workspace_id = 987655 AND ({said})"
+                    assert connection.execute(found.encode()).rowcount <= 2
+                    ran += 1
+    assert ran > 100
+
+
+def _compiled(connection: psycopg.Connection[Any], definition: Any) -> str | None:
+    """What the compiler writes; None where it refuses, naming the spot."""
+    spot = None
+    try:
+        with connection.transaction():
+            row = connection.execute("SELECT outreach.segment_condition(%s) AS it", [Jsonb(definition)]).fetchone()
+            return str(row["it"]) if row else None
+    except psycopg.errors.InvalidParameterValue as error:
+        spot = error.diag.message_detail
+    assert spot is not None, definition
+    return None
 
 
 async def test_limits_hold_for_direct_sql(tenant: Tenant) -> None:

@@ -90,6 +90,28 @@ async def test_parquet_holds_the_same_with_types(leads: Tenant, tmp_path: Path) 
     assert (empty.leads, pq.read_table(tmp_path / "none.parquet").num_rows) == (0, 0)
 
 
+async def test_leads_pass_through_in_batches(tenant: Tenant, tmp_path: Path) -> None:
+    """However many they are, no more than one batch is held."""
+    async with tenant.trusted() as session:
+        await session.execute(
+            "INSERT INTO outreach.leads (workspace_id, email) SELECT %s, 'p' || n || '@x.example'"
+            " FROM generate_series(1, 12000) AS n",
+            [tenant.workspace_id],
+        )
+    told: list[tuple[str, int]] = []
+
+    def progress(phase: str, done: int, total: int | None = None) -> None:
+        told.append((phase, done))
+
+    await segments.export(tenant, {}, tmp_path / "all.parquet", progress=progress)
+    assert told == [("leads", 5_000), ("leads", 10_000), ("leads", 12_000)]
+    assert pq.ParquetFile(tmp_path / "all.parquet").num_row_groups == len(told)
+    told.clear()
+    await segments.export(tenant, {}, tmp_path / "all.csv", progress=progress)
+    assert len(told) > 10
+    assert told == sorted(told)
+
+
 async def test_what_can_t_be_written_leaves_nothing(leads: Tenant, other_tenant: Tenant, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="csv or parquet"):
         await segments.export(leads, {}, tmp_path / "x.xlsx")

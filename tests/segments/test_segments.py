@@ -82,6 +82,7 @@ async def test_a_wrong_definition_is_not_saved(tenant: Tenant) -> None:
         ('{"field": "title", "op": "equals", "value": NaN}', "NaN is not JSON"),
         ('{"field": "title", "op": "equals", "value": "\\u0000"}', "NUL"),
         ('{"field": "title", "op": "equals", "value": "\\ud800"}', "no JSON"),
+        ('{"field": "id", "op": "gte", "value": ' + "1" * 5_000 + "}", "number that is too long"),
         ('{"op": "is_set"}', "field: is missing"),
         ('{"field": "title", "op": "is_set", "extra": 1}', "extra: unknown key"),
         ('{"all": [], "any": []}', "unknown key"),
@@ -156,7 +157,8 @@ def test_a_backslash_before_u0000_is_only_text() -> None:
 def test_definitions_are_read_from_files(tmp_path: Path) -> None:
     (tmp_path / "us.json").write_text('{"field": "country", "op": "equals", "value": "US"}', encoding="utf-8")
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
-    assert definition.load(f"@{tmp_path}/us.json") == US
+    (tmp_path / "windows.json").write_text('{"field": "country", "op": "equals", "value": "US"}', encoding="utf-8-sig")
+    assert definition.load(f"@{tmp_path}/us.json") == definition.load(f"@{tmp_path}/windows.json") == US
     for name in ("missing.json", "binary.json", ""):
         with pytest.raises(InvalidInput, match=str(tmp_path)):
             definition.load(f"@{tmp_path}/{name}")

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -34,7 +35,7 @@ WORKERS, INGESTERS = 3, 2
 # Both go on until they are killed; whatever the server does to them, they start again.
 COMMON = """
 import asyncio, json, sys, time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from outreachdb.config import Settings
 from outreachdb.db.pools import Pools
 from outreachdb.errors import OutreachDBError
@@ -75,7 +76,7 @@ async def work(tenant):
             line["at"] = 1
         chosen = [line for line in lines if "at" in line]
         events = [NormalEvent(event="delivered", recipient=line["recipient"], provider="sendgrid",
-                              timestamp=datetime(2026, 11, 1, tzinfo=UTC), message_id=line["message_id"],
+                              timestamp=datetime.fromisoformat(sys.argv[3]), message_id=line["message_id"],
                               event_id="d" + line["message_id"]) for line in chosen]
         if events:
             await ingest(tenant, KEYRING, events)
@@ -105,7 +106,9 @@ def kill_server(url: str, source: random.Random) -> None:
 async def _kill(url: str, notes: Path, source: random.Random) -> Counter[str]:
     """Let workers and ingesters run, and kill them and the server a hundred times."""
     workers = [await start(WORKER, url) for _ in range(WORKERS)]
-    ingesters = [await start(INGESTER, url, str(notes)) for _ in range(INGESTERS)]
+    # The same instant whoever tells of it, and never beyond the months that are kept.
+    ingester = (INGESTER, url, str(notes), datetime.now(UTC).isoformat())
+    ingesters = [await start(*ingester) for _ in range(INGESTERS)]
     kills: Counter[str] = Counter()
     while sum(kills.values()) < KILLS:
         await asyncio.sleep(source.uniform(0.2, 1.6))
@@ -114,7 +117,7 @@ async def _kill(url: str, notes: Path, source: random.Random) -> Counter[str]:
         if whom == "server":
             await asyncio.to_thread(kill_server, url, source)
             continue
-        crew, program = (workers, (WORKER, url)) if whom == "worker" else (ingesters, (INGESTER, url, str(notes)))
+        crew, program = (workers, (WORKER, url)) if whom == "worker" else (ingesters, ingester)
         place = source.randrange(len(crew))
         crew[place].kill()
         await crew[place].wait()
@@ -182,6 +185,14 @@ async def _campaign_among_kills(server: EmbeddedServer, sink: Sink, notes: Path)
             "WHERE workspace_id = %s",
             tenant.workspace_id,
         )
+        [delivered] = await rows(
+            tenant,
+            "SELECT count(*) AS events, count(DISTINCT send_id) AS sends, (SELECT count(s.delivered_at) "
+            "FROM outreach.email_sends AS s WHERE s.workspace_id = e.workspace_id) AS marked "
+            "FROM outreach.email_events AS e WHERE e.workspace_id = %s AND e.event = 'delivered' "
+            "GROUP BY e.workspace_id",
+            tenant.workspace_id,
+        )
         counted = await stats.campaign(tenant, made.id)
     told = f"{dict(kills)} kills in {time.monotonic() - began:.0f} s, {dict(by_status)}, {len(arrived)} arrived"
     assert max(arrived.values()) == 1, told
@@ -192,4 +203,7 @@ async def _campaign_among_kills(server: EmbeddedServer, sink: Sink, notes: Path)
     assert set(arrived) <= set(ledger), told
     assert set(ledger) - set(arrived) <= listed, told
     assert by_status["sent"] == counted.sent == log["n"] == log["people"], told
+    # Reported again and again by ingesters that were killed: each once in the ledger, and in the numbers.
+    assert delivered["events"] == delivered["sends"] == delivered["marked"] == counted.delivered > 0, told
+    assert delivered["events"] <= len(arrived), told
     sys.stderr.write(told + "\n")

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from mailing import add_leads, campaign_file, launched, rows, statuses
+from psycopg.conninfo import make_conninfo
 
 from outreachdb.campaigns import campaigns
-from outreachdb.db.tenant import Tenant
+from outreachdb.config import Settings
+from outreachdb.db.pools import Pools, connect
+from outreachdb.db.tenant import APP_ROLE, TRUSTED_ROLE, Tenant
 from outreachdb.errors import Conflict, OutreachDBError
 from outreachdb.secrets import Keyring
 from outreachdb.sending import schedule
@@ -21,13 +26,19 @@ INSERT INTO outreach.leads (workspace_id, email, status, email_status) VALUES
     (%(w)s, 'BLOCKED@example.org', 'new', 'valid'), (%(w)s, 'anybody@Blocked.example', 'new', 'valid'),
     (%(w)s, 'sub@sub.blocked.example', 'new', 'valid'), (%(w)s, 'un@example.org', 'unsubscribed', 'valid'),
     (%(w)s, 'bounced@example.org', 'bounced', 'valid'), (%(w)s, 'invalid@example.org', 'new', 'invalid'),
-    (%(w)s, 'old@example.org', 'archived', 'valid')
+    (%(w)s, 'old@example.org', 'archived', 'valid'), (%(w)s, 'left@example.org', 'unsubscribed', 'valid'),
+    (%(w)s, 'dead@example.org', 'bounced', 'valid'), (%(w)s, 'angry@example.org', 'unsubscribed', 'valid')
 """
 SUPPRESSIONS = """
-INSERT INTO outreach.suppressions (workspace_id, target, expires_at) VALUES
-    (%(w)s, 'blocked@example.org', NULL), (%(w)s, 'blocked.example', now() + interval '1 day'),
-    (%(w)s, 'expired@example.org', now() - interval '1 second')
+INSERT INTO outreach.suppressions (workspace_id, target, reason, expires_at) VALUES
+    (%(w)s, 'blocked@example.org', 'manual', NULL), (%(w)s, 'blocked.example', 'blocked', now() + interval '1 day'),
+    (%(w)s, 'expired@example.org', 'manual', now() - interval '1 second'),
+    (%(w)s, 'left@example.org', 'unsubscribed', NULL), (%(w)s, 'dead@example.org', 'bounced', NULL),
+    (%(w)s, 'angry@example.org', 'complained', NULL)
 """
+
+WAITS_FOR_US = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+MAY_SILENCE = "SELECT has_parameter_privilege(session_user, 'session_replication_role', 'SET')"
 
 
 async def test_each_lead_is_scheduled_or_left_out_with_a_reason(
@@ -41,9 +52,9 @@ async def test_each_lead_is_scheduled_or_left_out_with_a_reason(
     assert made.scheduled == 3
     assert made.excluded == {
         "no_address": 2,
-        "suppressed": 2,
-        "unsubscribed": 1,
-        "bounced": 1,
+        "suppressed": 3,
+        "unsubscribed": 2,
+        "bounced": 2,
         "invalid": 1,
         "archived": 1,
     }
@@ -149,3 +160,42 @@ async def test_another_workspace_s_campaign_can_t_be_launched(
     with pytest.raises(OutreachDBError, match="no campaign with the id"):
         async with other_tenant.session() as session:
             await session.execute("SELECT outreach.bulk_schedule_email_sends(%s, now())", [made.id])
+
+
+@pytest.fixture
+async def plain_tenant(tenant: Tenant, database_url: str) -> AsyncIterator[Tenant]:
+    """The same workspace by a login that may not silence foreign keys."""
+    name = f"plain_{tenant.workspace_id}"
+    async with await connect(database_url, autocommit=True) as connection:
+        await connection.execute(f"CREATE ROLE {name} LOGIN".encode())
+        await connection.execute(f"GRANT {APP_ROLE}, {TRUSTED_ROLE} TO {name}".encode())
+    try:
+        async with Pools(Settings.load({}, database_url=make_conninfo(database_url, user=name))) as pools:
+            yield replace(tenant, pools=pools)
+    finally:
+        async with await connect(database_url, autocommit=True) as connection:
+            await connection.execute(f"DROP ROLE {name}".encode())
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_a_lead_that_is_deleted_meanwhile_gets_no_send(
+    tenant: Tenant, plain_tenant: Tenant, keyring: Keyring, silent: bool
+) -> None:
+    await add_leads(tenant, 20)
+    made = await campaigns.create(tenant, keyring, campaign_file(25))
+    launcher = tenant if silent else plain_tenant
+    async with tenant.trusted() as session:
+        assert await session.value(
+            "DELETE FROM outreach.leads WHERE workspace_id = %s AND first_name = 'Name3' RETURNING true",
+            [tenant.workspace_id],
+        )
+        launching = asyncio.create_task(schedule.launch(launcher, made.id))
+        while not await session.value(WAITS_FOR_US):
+            assert not launching.done()
+            await asyncio.sleep(0.02)
+    with pytest.raises(Conflict, match="a lead of spring's segment was deleted while it was launched"):
+        await launching
+    async with launcher.trusted() as session:
+        assert await session.value(MAY_SILENCE) is silent, "both ways are tried"
+    assert await statuses(tenant) == {}
+    assert (await schedule.launch(launcher, made.id)).scheduled == 19

@@ -15,7 +15,7 @@ from outreachdb.events.ingest import ingest
 from outreachdb.events.normal import NormalEvent
 from outreachdb.leads import suppression
 from outreachdb.secrets import Keyring
-from outreachdb.sending import Happening, decide, dispatch, unknown, why
+from outreachdb.sending import Happening, Limits, decide, dispatch, set_limits, unknown, why
 from outreachdb.sending.ledger import Ledger
 
 LEASE = timedelta(minutes=5)
@@ -91,6 +91,48 @@ async def test_why_not(tenant: Tenant, other_tenant: Tenant, keyring: Keyring) -
         await why(tenant, "nobody@example.org", "spring")
     with pytest.raises(NotFound):
         await why(other_tenant, "lead2@example.org", "spring")
+
+
+async def test_what_holds_a_mail_up_is_named(tenant: Tenant, keyring: Keyring, sink: Sink) -> None:
+    """A window that is closed, the frequency cap, a mailbox that keeps its distance, a start that lies ahead."""
+
+    async def last(campaign: str) -> str:
+        return (await why(tenant, "lead1@example.org", campaign))[-1].what
+
+    await add_leads(tenant, 1)
+    smtp = {"host": "127.0.0.1", "port": sink.port, "security": "plain"}
+    boxes = [{"address": "slow@sender.example", "smtp": smtp, "min_spacing": 3600}]
+    # Two hours on a day that is neither today nor, by any clock, tomorrow or yesterday.
+    day = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")[(datetime.now(UTC).weekday() + 3) % 7]
+    window = {"from": "09:00", "to": "11:00", "days": [day], "timezone": "Asia/Tokyo"}
+    await launched(tenant, keyring, sink.port, name="shut", window=window)
+    assert (await last("shut")).endswith("UTC: by the clock of Asia/Tokyo the campaign's window is closed")
+    # Due, as one that was left over when the window closed.
+    async with tenant.trusted() as session:
+        await session.execute(
+            "UPDATE outreach.email_sends SET scheduled_at = now() WHERE workspace_id = %s", [tenant.workspace_id]
+        )
+    assert "by the clock of Asia/Tokyo" in await last("shut")
+    start = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    await launched(tenant, keyring, sink.port, name="later", start=start)
+    assert (await last("later")).endswith("UTC: the campaign begins then")
+
+    began = datetime.now(UTC)
+    await launched(tenant, keyring, sink.port, name="first", mailboxes=boxes)
+    await dispatch.run(tenant, keyring)
+    await launched(tenant, keyring, sink.port, name="second", mailboxes=boxes)
+    assert await last("second") == "step 1: it is due; the mailbox slow@sender.example keeps its distance between mails"
+    await set_limits(tenant, Limits(1, 7))
+    capped = await last("second")
+    assert capped.endswith("UTC: the lead has got as many mails lately as the workspace allows")
+    ends = {began + timedelta(days=7), datetime.now(UTC) + timedelta(days=7)}
+    assert any(capped.startswith(f"step 1: it waits until {each:%Y-%m-%d}") for each in ends)
+    await set_limits(tenant, None)
+    async with tenant.trusted() as session:
+        await session.execute(
+            "UPDATE outreach.mailboxes SET next_free_at = now() WHERE workspace_id = %s", [tenant.workspace_id]
+        )
+    assert await last("second") == "step 1: it is due and waits for a worker"
 
 
 async def test_putting_off_and_losing_a_worker_are_told(tenant: Tenant, keyring: Keyring, sink: Sink) -> None:

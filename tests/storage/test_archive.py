@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pyarrow as pa
 import pytest
-from months import content, store_events, workspace
+from months import MONTH, content, store_events, workspace
 from pyarrow import parquet
 
 from outreachdb.config import Settings
@@ -167,6 +168,46 @@ async def test_a_tenant_asks_about_its_own_rows_only(ground: Ground) -> None:
             [(0,)],
             [],
         ), name
+
+
+async def test_a_table_of_another_schema_and_owner_leaves_is_asked_about_and_comes_back(ground: Ground) -> None:
+    at = MONTH.format(months=15)
+    keeper = f"keeper_{uuid4().hex[:8]}"
+    for statement in (
+        f"CREATE ROLE {keeper}",
+        f"CREATE SCHEMA shop AUTHORIZATION {keeper}",
+        f"SET ROLE {keeper}",
+        """CREATE TABLE shop."Odd Orders" (
+            id bigint, taken_at timestamptz NOT NULL, price numeric(9, 2), PRIMARY KEY (id, taken_at))
+            PARTITION BY RANGE (taken_at)""",
+        "RESET ROLE",
+        """SELECT outreach.register_partitioned_table('shop."Odd Orders"')""",
+        f"""SELECT ops.create_partitions('shop."Odd Orders"', {at}, now())""",
+        f"""INSERT INTO shop."Odd Orders"
+            SELECT n, {at} + n * interval '1 hour', n * 1.5 FROM generate_series(1, 90) AS n""",
+        """INSERT INTO shop."Odd Orders" SELECT n, now(), 7 FROM generate_series(91, 100) AS n""",
+    ):
+        ground.connection.execute(statement.encode())
+    table, before = 'shop."Odd Orders"', ground.content('shop."Odd Orders"')
+    row = ground.connection.execute('SELECT min(tableoid::regclass::text) FROM shop."Odd Orders"').fetchone()
+    partition = str(row[0]) if row else ""
+    left = await archiving.archive(ground.pools, table, partition, folder=ground.folder)
+    assert (left.rows, ground.content(table)[0]) == (90, 10)
+    assert [each.problem for each in await checking.verify(ground.pools, table, folder=ground.folder)] == [None]
+    ground.events(months=1, rows=3)
+    for name in (table, 'SHOP."odd orders"', '"shop.""Odd Orders"""'):
+        query = f"SELECT count(*), sum(price)::DOUBLE, (SELECT count(*) FROM outreach.email_events) FROM {name}"
+        answer = await querying.query_all(ground.pools, query, folder=ground.folder)
+        assert (answer.rows, answer.archives) == ([(100, 90 * 91 / 2 * 1.5 + 70, 3)], 1), name
+    with pytest.raises(UsageError, match="does not belong to workspaces"):
+        await querying.query(ground.tenant("acme"), f"SELECT count(*) FROM {table}", folder=ground.folder)
+    (restored,) = await restoring.restore(ground.pools, table, partition, folder=ground.folder)
+    assert (restored.rows, ground.content(table), ground.state()) == (90, before, ["restored"])
+    owner = ground.connection.execute(
+        "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = %s::regclass", [partition]
+    )
+    assert owner.fetchone() == (keeper,)
+    ground.connection.execute(f"DROP OWNED BY {keeper} CASCADE; DROP ROLE {keeper}".encode())
 
 
 async def _full(_work: Any) -> None:

@@ -247,6 +247,16 @@ def test_the_commands(
     )
     assert status == 0
     assert json.loads(out)["retention"] == "90 days"
+    # What a change does not speak of stays as it was: a year less would let rows leave.
+    for name, change, wanted in (
+        ("public.measured", ("--no-archive",), ("day", 5, "90 days", False)),
+        ("public.measured", ("--retention", "forever"), ("day", 5, "for ever", False)),
+        ("public.measured", ("--ahead", "4"), ("day", 4, "for ever", False)),
+        ("outreach.audit_log", ("--ahead", "6"), ("month", 6, "24 months", True)),
+    ):
+        status, out, _ = run("register", name, *change, "--json")
+        told = json.loads(out)
+        assert (status, tuple(told[key] for key in ("interval", "ahead", "retention", "archive"))) == (0, wanted)
     status, out, _ = run("maintain", "--json")
     assert status == 0
     assert {each["table"]: each["created"] for each in json.loads(out)["tables"]}["public.measured"] == 0

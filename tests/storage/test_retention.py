@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -14,8 +15,10 @@ from months import MONTH, store_events, workspace
 from outreachdb.config import Settings
 from outreachdb.db.pools import Pools
 from outreachdb.errors import Conflict, InvalidInput, NotFound
-from outreachdb.storage import holds, retention
+from outreachdb.jobs.registry import JOBS
+from outreachdb.storage import holds, querying, retention
 from outreachdb.storage.archive_files import Folder
+from outreachdb.storage.partitions import PartitionManager
 
 SENDS = """
     WITH campaign AS (
@@ -178,12 +181,53 @@ async def test_holds_and_policies_decide_for_their_rows_only(
         await holds.add(pools, "  ")
 
 
+async def test_what_a_shorter_policy_lets_go_is_never_archived(
+    pools: Pools, connection: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """Also where the policy is younger than the month: its rows go before the file is written."""
+    acme, globex = (workspace(connection, name) for name in ("acme", "globex"))
+    partition = store_events(connection, acme, months=15, rows=40)
+    store_events(connection, globex, months=15, rows=30, tag="g")
+    connection.execute("ANALYZE outreach.email_events")
+    await holds.set_policy(pools, "globex", "email_events", 6)
+    plan = await retention.plan(pools, "email_events")
+    told = [(step.action, step.workspace_id, step.rows) for step in plan.steps if step.partition == partition]
+    assert told == [("delete", globex, 30), ("archive", None, 40)]
+    done = await retention.run(pools, "email_events", folder=Folder(tmp_path))
+    assert (done.failed, done.rows_deleted, [each.rows for each in done.archived]) == ([], 30, [40])
+    query = "SELECT DISTINCT workspace_id FROM email_events"
+    assert (await querying.query_all(pools, query, folder=Folder(tmp_path))).rows == [(acme,)]
+
+
+async def test_a_hold_looks_into_tables_of_others(pools: Pools, connection: psycopg.Connection[Any]) -> None:
+    """A table may belong to a role whose rows ours can't read: who plans acts as that role, and plans the rest too."""
+    acme, keeper = workspace(connection, "acme"), f"keeper_{uuid4().hex[:8]}"
+    first, second = (MONTH.format(months=months) for months in (15, 14))
+    for statement in (
+        f"CREATE ROLE {keeper}; CREATE SCHEMA shop AUTHORIZATION {keeper}; SET ROLE {keeper}",
+        "CREATE TABLE shop.orders (workspace_id bigint, at timestamptz NOT NULL) PARTITION BY RANGE (at); RESET ROLE",
+        "SELECT outreach.register_partitioned_table('shop.orders')",
+        f"SELECT ops.create_partitions('shop.orders', {first}, now())",
+        f"INSERT INTO shop.orders VALUES ({acme}, {first}), ({acme + 1}, {second}), ({acme}, now())",
+    ):
+        connection.execute(statement.encode())
+    await holds.add(pools, "case 11", workspace="acme")
+    plan = await retention.plan(pools)
+    ours = [step for step in plan.steps if step.table == "shop.orders" and step.reasons != ("it is empty",)]
+    assert [step.action for step in ours] == ["keep", "archive"]
+    assert "case 11" in ours[0].reasons[0]
+    assert {step.table for step in plan.steps} > {"shop.orders"}
+    with pytest.raises(InvalidInput, match="does not belong to workspaces"):
+        await holds.set_policy(pools, "acme", "shop.orders", 3)
+    connection.execute(f"DROP OWNED BY {keeper} CASCADE; DROP ROLE {keeper}".encode())
+
+
 async def test_pruning_by_sql_deletes_or_tells_what_is_due(pools: Pools, connection: psycopg.Connection[Any]) -> None:
     acme, globex = workspace(connection, "acme"), workspace(connection, "globex")
     for months in (14, 3):
         for ws in (acme, globex):
             connection.execute(MESSAGES.format(month=MONTH.format(months=months)).encode(), {"ws": ws, "rows": 48})
-    await holds.add(pools, "case 9", table="message_log", workspace="globex")
+    hold = await holds.add(pools, "case 9", table="message_log", workspace="globex")
     connection.execute("ANALYZE outreach.message_log")
     archived = connection.execute(
         "SELECT deleted, cardinality(due_partitions), due_rows FROM outreach.prune_message_log('365 days')"
@@ -200,6 +244,13 @@ async def test_pruning_by_sql_deletes_or_tells_what_is_due(pools: Pools, connect
         assert connection.execute("SELECT deleted FROM outreach.prune_message_log('30 days')").fetchone() == (0,)
     assert connection.execute("SELECT deleted FROM outreach.prune_message_log('30 days')").fetchone() == (48,)
     assert count(connection, "outreach.message_log", f"workspace_id = {globex}") == 96
+    # What the log's retention keeps is no older than it, whatever the job's year says.
+    job = next(each for each in JOBS if each.name == "prune_message_log").sql or ""
+    kept = "UPDATE ops.partitioned_tables SET retention_months = {} WHERE table_name = 'message_log'"
+    await holds.release(pools, hold.id)
+    for months, gone in (("NULL", 0), (24, 0), (1, 48)):
+        connection.execute(kept.format(months).encode())
+        assert connection.execute(job.encode()).fetchone() == (gone,), months
     for wrong in ("-1 day", None):
         connection.execute("UPDATE ops.partitioned_tables SET retention_months = NULL WHERE table_name = 'message_log'")
         with pytest.raises(psycopg.errors.InvalidParameterValue):
@@ -221,6 +272,27 @@ async def test_cleaning_up_sends_by_sql_keeps_the_ledger(connection: psycopg.Con
     assert done == (20, 1)
     assert count(connection, "outreach.email_sends", "status = 'scheduled'") == 20
     assert count(connection, "outreach.campaign_leads", "name = 'done'") == 20
+
+
+async def test_a_retention_of_days_is_one(pools: Pools, connection: psycopg.Connection[Any]) -> None:
+    """A registry that says 90 days has no month in it: nothing is older than no month."""
+    acme = workspace(connection, "acme")
+    manager = PartitionManager(pools.url("admin"))
+    for table in ("message_log", "email_sends", "email_events"):
+        await manager.register(table, retention="90 days", archive=table == "email_events")
+    for months in (1, 6):
+        connection.execute(MESSAGES.format(month=MONTH.format(months=months)).encode(), {"ws": acme, "rows": 10})
+        store_sends(connection, acme, f"done{months}", months=months, closed="4 days")
+    # Launched long ago, and closed so lately that events of it may still come.
+    store_sends(connection, acme, "lately", months=7, closed="6 months")
+    assert connection.execute("SELECT deleted FROM outreach.prune_message_log()").fetchone() == (10,)
+    assert connection.execute("SELECT deleted FROM outreach.cleanup_old_email_sends()").fetchone() == (20,)
+    left = connection.execute(
+        "SELECT c.name FROM outreach.campaigns AS c JOIN outreach.email_sends ON campaign_id = c.id"
+    )
+    assert {name for (name,) in left.fetchall()} == {"done1", "lately"}
+    kept = [step.reasons for step in (await retention.plan(pools, "email_sends")).steps if step.action == "keep"]
+    assert [["(lately)" in reason and "closed since" in reason for reason in reasons] for reasons in kept] == [[True]]
 
 
 async def test_two_runs_at_once_and_unknown_tables_are_refused(

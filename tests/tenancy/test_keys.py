@@ -24,6 +24,7 @@ async def run(pools: Pools, statement: str, **values: Any) -> Any:
 async def test_a_key_opens_its_workspace_and_is_stored_as_a_hash(pools: Pools, tenant: Tenant) -> None:
     made = await keys.create(tenant, "dashboard", scopes=["read", "write"], days=30)
     assert made.secret.startswith(made.key.prefix)
+    assert made.secret not in repr(made)
     who = await keys.authenticate(pools, made.secret)
     assert (who.tenant.workspace_id, who.scopes) == (tenant.workspace_id, {"read", "write"})
     who.require("read")

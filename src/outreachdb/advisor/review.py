@@ -44,6 +44,10 @@ TABLES = """
         ON n.oid = c.relnamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
     WHERE c.relkind IN ('r', 'p')
 """
+NAMES = """
+    SELECT n.nspname, c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.oid = ANY (%s)
+"""
 _LINE = re.compile(r"^(\d+):(\d+): (\w+): ([\w-]+) (.*)$")
 SAFE = {
     "adding-field-with-default": "add the column without the default, set the default, fill old rows in batches",
@@ -77,7 +81,7 @@ def review(what: str, url: str | None) -> list[Finding]:
 
     With a URL its statements run on a clone of that database's schema; without one only squawk reads it. ``ddl`` is the
     safe form, where there is one that needs no person. Blocks (use a thread). Errors: InvalidInput where the file can't
-    be read, MigrationError where the clone can't be made.
+    be read, or, with its ``statement``, where it can't run there; MigrationError where the clone can't be made.
     """
     name, text = _read(what)
     places = _places(text)
@@ -105,21 +109,12 @@ def _held(connection: psycopg.Connection[Any], statement: str, there: list[int])
         if "CONCURRENTLY" in statement.upper():
             connection.execute(statement.encode())
             return
-        files: dict[Any, Any] = dict(connection.execute(TABLES).fetchall())
-        with connection.transaction():
-            connection.execute(statement.encode())
-            rows = connection.execute(LOCKS, [list(BLOCKS), there]).fetchall()
-            after: dict[Any, Any] = dict(connection.execute(TABLES).fetchall())
-            rewritten = {oid for oid, node in after.items() if files.get(oid, node) != node}
-            named = {
-                row[0]
-                for row in connection.execute(
-                    "SELECT oid::regclass::text FROM pg_class WHERE oid = ANY (%s)", [list(rewritten)]
-                )
-            }
+        rows, rewritten = _locks(connection, statement, there)
     except psycopg.Error as error:
         raise InvalidInput(
-            f"a statement fails on a clone of the schema: {str(error).splitlines()[0]}", hint=statement[:200]
+            f"a statement fails on a clone of the schema: {str(error).splitlines()[0]}",
+            hint=statement[:200],
+            statement=statement[:200],
         ) from error
     order = list(BLOCKS)
     strongest: dict[tuple[object, object], str] = {}
@@ -128,7 +123,34 @@ def _held(connection: psycopg.Connection[Any], statement: str, there: list[int])
         if old is None or order.index(str(mode)) < order.index(old):
             strongest[schema, table] = str(mode)
     for (schema, table), mode in strongest.items():
-        yield Held(statement, str(schema), str(table), mode, bool({str(table), f"{schema}.{table}"} & named))
+        yield Held(statement, str(schema), str(table), mode, (schema, table) in rewritten)
+
+
+def _locks(
+    connection: psycopg.Connection[Any], statement: str, there: list[int]
+) -> tuple[list[tuple[str, str, str]], set[tuple[str, str]]]:
+    """Schema, table and mode of each lock that the statement holds to its end, and the tables that it writes anew."""
+    files: dict[Any, Any] = dict(connection.execute(TABLES).fetchall())
+    alone = False
+    try:
+        with connection.transaction():
+            connection.execute(statement.encode())
+            rows = connection.execute(LOCKS, [list(BLOCKS), there]).fetchall()
+            rewritten = _rewritten(connection, files)
+    except psycopg.errors.ActiveSqlTransaction:
+        alone = True
+    if alone:  # VACUUM and its like stand in no transaction: its locks are gone, but a new file tells of the strongest
+        connection.execute(statement.encode())
+        rewritten = _rewritten(connection, files)
+        rows = [(schema, table, "AccessExclusiveLock") for schema, table in sorted(rewritten)]
+    return rows, rewritten
+
+
+def _rewritten(connection: psycopg.Connection[Any], files: dict[Any, Any]) -> set[tuple[str, str]]:
+    """Tables that were there and have another file now."""
+    after: dict[Any, Any] = dict(connection.execute(TABLES).fetchall())
+    changed = [oid for oid, node in after.items() if files.get(oid, node) != node]
+    return set(connection.execute(NAMES, [changed]).fetchall())
 
 
 def _places(text: str) -> list[tuple[int, str]]:

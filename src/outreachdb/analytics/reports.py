@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from outreachdb.analytics import views
@@ -194,30 +195,39 @@ def _known(by: str | None, words: Sequence[str]) -> None:
         raise UsageError(f"can't tell it by {by}", hint=f"by one of: {', '.join(words)}")
 
 
-def _given(grain: str, keys: Sequence[str], period: Period, *, by_day: bool = False) -> dict[str, Any]:
-    return {"grain": grain, "keys": list(keys), "since": period.since, "until": period.until, "by_day": by_day}
+async def _read(
+    session: Session, grain: str, keys: Sequence[str], period: Period, columns: Sequence[str], *, by_day: bool = False
+) -> list[Row]:
+    """``key`` and ``as_of`` with the columns of each row: a year of days is made into dicts once, of what is shown."""
+    given = {"grain": grain, "keys": list(keys), "since": period.since, "until": period.until, "by_day": by_day}
+    names, rows = await session.tuples(Q.report, given | {"reputation": "reputation" in columns})
+    wanted = ("key", "as_of", *(("day",) if by_day else ()), *columns)
+    chosen = itemgetter(*(names.index(name) for name in wanted))
+    return [dict(zip(wanted, chosen(row), strict=True)) for row in rows]
 
 
 async def _totals(
     session: Session, grain: str, key: str, period: Period, columns: Sequence[str] = KEPT_COUNTS + RATES
 ) -> tuple[datetime, dict[str, Any]]:
     """One statement, so that a fold in between can't be seen half; zeros where nothing happened."""
-    (row,) = await session.all(Q.report, _given(grain, [key], period))
+    (row,) = await _read(session, grain, [key], period, columns)
     empty = row["key"] is None
     totals = {name: 0 if empty and name not in RATES and name != "reputation" else row[name] for name in columns}
     return row["as_of"], totals
 
 
 async def _days(session: Session, grain: str, key: str, period: Period, columns: Sequence[str]) -> list[dict[str, Any]]:
-    rows = await session.all(Q.report, _given(grain, [key], period, by_day=True))
-    return [{name: row[name] for name in ("day", *columns)} for row in rows if row["key"] is not None]
+    rows = await _read(session, grain, [key], period, columns, by_day=True)
+    for row in rows:
+        del row["as_of"]
+    return [row for row in rows if row.pop("key") is not None]
 
 
 async def _keyed(
     session: Session, grain: str, keys: Sequence[str], period: Period, columns: Sequence[str]
 ) -> list[dict[str, Any]]:
     """One row for each key that has counts, in the order of the keys."""
-    rows = await session.all(Q.report, _given(grain, keys, period))
+    rows = await _read(session, grain, keys, period, columns)
     found = {row["key"]: {"key": row["key"]} | {name: row[name] for name in columns} for row in rows if row["key"]}
     return [found[key] for key in keys if key in found]
 

@@ -220,7 +220,7 @@ def parse(data: Any, *, where: str = "campaign") -> CampaignFile:
 def schema() -> dict[str, Any]:
     """The JSON Schema of campaign files (draft 2020-12), for editors; :func:`parse` checks more than it can say."""
     made = CampaignFile.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "OutreachDB campaign"} | made
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | made | {"title": "OutreachDB campaign"}
 
 
 def load(path: str | Path) -> CampaignFile:

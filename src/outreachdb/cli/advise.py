@@ -99,7 +99,7 @@ def advise(  # noqa: PLR0913, PLR0917  (each is an option)
         target = url or configuration.url("admin") or await embedded_url(configuration)
         assert target is not None  # noqa: S101  (one of the three is there)
         if review is not None:
-            return await _review(review, target, known), None
+            return await _review(review, target, known, asked=url is not None), None
         with bar("advise") as progress:
             report = await advisor.advise(
                 target,
@@ -126,11 +126,17 @@ def advise(  # noqa: PLR0913, PLR0917  (each is an option)
         raise typer.Exit(1)
 
 
-async def _review(what: str, url: str, known: suppressions.Suppressions | None) -> advisor.Report:
-    """A migration's findings in the form of a report."""
+async def _review(what: str, url: str, known: suppressions.Suppressions | None, *, asked: bool) -> advisor.Report:
+    """A migration's findings in the form of a report; where nobody asked for that database, it need not fit there."""
     began = datetime.now(UTC)
-    found = await asyncio.to_thread(reviewing.review, what, url)
     notes: list[str] = []
+    try:
+        found = await asyncio.to_thread(reviewing.review, what, url)
+    except InvalidInput as error:
+        if asked or "statement" not in error.context:
+            raise
+        found = await asyncio.to_thread(reviewing.review, what, None)
+        notes.append(f"the locks that it takes: {error.detail}; give the URL of the database that it is for")
     kept, accepted = (known or suppressions.Suppressions()).apply(found, today=began.date(), notes=notes)
     seconds = (datetime.now(UTC) - began).total_seconds()
     return advisor.Report(what, "15 to 18", began, seconds, findings.ordered(kept), accepted, notes)

@@ -118,13 +118,16 @@ def show_import(import_id: Annotated[int, typer.Argument(metavar="ID")]) -> None
 @imports.command("rejects")
 def show_rejects(
     import_id: Annotated[int, typer.Argument(metavar="ID")],
-    target: Annotated[Path | None, typer.Option("--csv", help="Write all of them to this file.")] = None,
+    target: Annotated[
+        Path | None, typer.Option("--csv", help="Write all of them to this file; - for standard output.")
+    ] = None,
     limit: Limit = 100,
 ) -> None:
     """Show the rows that an import rejected, with row number and reason."""
     if target is not None:
         count = tenant_call(lambda tenant: importing.write_rejects(tenant, import_id, target))
-        emit({"import_id": import_id, "rejected": count, "file": str(target)}, f"{count} rejected rows in {target}")
+        if str(target) != "-":
+            emit({"import_id": import_id, "rejected": count, "file": str(target)}, f"{count} rejected rows in {target}")
         return
     rows = tenant_call(lambda tenant: _first_rejects(tenant, import_id, limit))
     columns = ("row_number", "column_name", "reason", "raw")

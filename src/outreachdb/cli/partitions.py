@@ -15,7 +15,7 @@ from outreachdb.cli.output import emit, table
 from outreachdb.cli.progress import bar
 from outreachdb.errors import UsageError
 from outreachdb.storage.adopting import Adoption
-from outreachdb.storage.partitions import Backend, Interval, PartitionManager, get_partition_manager
+from outreachdb.storage.partitions import Backend, Interval, PartitionManager, Registered, get_partition_manager
 
 T = TypeVar("T")
 commands = typer.Typer(help="Tables divided by time: what is there, what lies ahead.", no_args_is_help=True)
@@ -93,22 +93,37 @@ def registered(
     name: Annotated[
         str, typer.Argument(metavar="TABLE", help="A partitioned table: NAME (in outreach) or SCHEMA.NAME.")
     ],
-    interval: IntervalOption = "month",
-    ahead: AheadOption = 3,
-    retention: RetentionOption = "12 months",
-    archive: ArchiveOption = True,
+    interval: Annotated[
+        str | None, typer.Option(help="day, week, month (default) or quarter; in UTC, weeks from Monday.")
+    ] = None,
+    ahead: Annotated[
+        int | None, typer.Option(min=3, help="How many partitions are kept ahead of the current one; 3 by default.")
+    ] = None,
+    retention: Annotated[
+        str | None, typer.Option(help='How long rows stay, "12 months" by default, or "90 days"; "forever" keeps them.')
+    ] = None,
+    archive: Annotated[
+        bool | None, typer.Option("--archive/--no-archive", help="Archive a partition before it is dropped (default).")
+    ] = None,
     backend: Annotated[str | None, typer.Option(help="Who makes its partitions: native or partman.")] = None,
     forget: Annotated[bool, typer.Option("--forget", help="Forget the table instead; its partitions stay.")] = False,
 ) -> None:
-    """Let the partition manager care for a partitioned table, or change how."""
+    """Let the partition manager care for a partitioned table, or change how: what is not said stays as it was."""
     chosen = cast("Backend | None", _one_of("--backend", backend, BACKENDS))
-    every = cast("Interval", _one_of("--interval", interval, INTERVALS))
+    every = cast("Interval | None", _one_of("--interval", interval, INTERVALS))
 
     async def work(manager: PartitionManager) -> dict[str, object]:
         if forget:
             await manager.unregister(name)
             return {"table": name, "registered": False}
-        made = await manager.register(name, interval=every, ahead=ahead, retention=_kept(retention), archive=archive)
+        known = await _known(manager, name)
+        made = await manager.register(
+            name,
+            interval=every or known.interval,
+            ahead=ahead or known.ahead,
+            retention=_kept(retention or known.retention),
+            archive=known.archive if archive is None else archive,
+        )
         if chosen is not None and made.backend != chosen:
             await manager.hand_over(made.table, chosen)
             made = (await manager.tables(made.table))[0]
@@ -202,8 +217,15 @@ def _one_of(option: str, value: str | None, words: tuple[str, ...]) -> str | Non
     return value
 
 
+async def _known(manager: PartitionManager, name: str) -> Registered:
+    """What is registered of the table, else the defaults."""
+    plain = name.removeprefix("outreach.")
+    found = [each for each in await manager.tables() if each.table in {name, plain}]
+    return found[0] if found else Registered(plain, "month", 3, 12, 0, archive=True, backend="native")
+
+
 def _kept(retention: str | None) -> str | None:
-    return None if retention is None or retention == "forever" else retention
+    return None if retention is None or retention in {"forever", "for ever"} else retention
 
 
 def _lines(values: object) -> str:

@@ -155,8 +155,9 @@ def preview(
 
     def work(sure: bool) -> Callable[[Tenant], Awaitable[tuple[list[Row], dict[str, Any], Any]]]:
         async def looked(tenant: Tenant) -> tuple[list[Row], dict[str, Any], Any]:
-            found = await segments.preview(tenant, segment, rows=rows, after=after)
+            # What may cost too much comes first: it asks before anything runs.
             told = await segments.breakdown(tenant, segment, confirmed=sure) if counts else {}
+            found = await segments.preview(tenant, segment, rows=rows, after=after)
             meant = (await segments.find(tenant, segment)).definition if isinstance(segment, str) else segment
             return found, told, meant
 
@@ -192,8 +193,11 @@ def explain(name: Name = None, where: Where = None) -> None:
 
 @commands.command()
 def export(
-    target: Annotated[Path, typer.Argument(metavar="FILE", help="The file, by its name .csv or .parquet.")],
-    name: Annotated[str | None, typer.Option("--segment", help="A saved segment.")] = None,
+    given: Annotated[
+        list[str],
+        typer.Argument(metavar="[NAME] FILE", help="A saved segment, and the file, by its name .csv or .parquet."),
+    ],
+    name: Annotated[str | None, typer.Option("--segment", help="The saved segment, if not before the file.")] = None,
     where: Where = None,
     file_format: Annotated[Format | None, typer.Option("--format", help="csv or parquet.")] = None,
     spreadsheet_safe: Annotated[
@@ -203,7 +207,10 @@ def export(
     background: Background = False,
 ) -> None:
     """Write all leads of a segment with all their fields to a file."""
-    segment = chosen(name, where)
+    target = Path(given[-1])
+    if len(given) > 2 or (len(given) == 2 and name is not None):
+        raise UsageError("give the NAME of one segment, or --where, and one FILE")
+    segment = chosen(given[0] if len(given) == 2 else name, where)
     if background:
         from outreachdb.jobs import requests  # others start without it
 

@@ -48,6 +48,13 @@ class Session:
         """All rows."""
         return await (await self.execute(query, params)).fetchall()
 
+    async def tuples(self, query: Query, params: Params = None) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The columns' names and all rows as tuples: a third of the time of :meth:`all` where rows are many."""
+        cursor = await self.execute(query, params)
+        cursor.row_factory = psycopg.rows.tuple_row  # type: ignore[assignment]
+        rows: list[Any] = await cursor.fetchall()
+        return [each.name for each in cursor.description or ()], rows
+
     async def one(self, query: Query, params: Params = None) -> Row | None:
         """The first row, or ``None``."""
         return await (await self.execute(query, params)).fetchone()
@@ -56,6 +63,13 @@ class Session:
         """The first column of the first row, or ``None``."""
         row = await self.one(query, params)
         return next(iter(row.values())) if row else None
+
+    @asynccontextmanager
+    async def as_role(self, role: str, back: str) -> AsyncIterator[None]:
+        """Statements within the block run as ``role``, later ones as ``back``; an error ends the transaction."""
+        await self.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+        yield
+        await self.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(back)))
 
     async def connection(self) -> Connection:
         """The connection itself, role and workspace already set; for ``COPY`` and server-side cursors."""

@@ -6,7 +6,7 @@ import base64
 import binascii
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,12 +32,12 @@ class About:
 class Delivery:
     """A request: ``headers`` have lower-case names, ``url`` is the address that the provider called.
 
-    What it says of its own time must lie within ``window`` of ``now``.
+    What it says of its own time must lie within ``window`` of ``now``. Headers hold passwords, the address its token.
     """
 
-    headers: Mapping[str, str]
-    body: bytes
-    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    url: str = field(repr=False)
     now: datetime
     window: timedelta
 

@@ -260,9 +260,13 @@ JOBS: tuple[PeriodicJob, ...] = (
     PeriodicJob(
         "prune_message_log",
         "30 2 * * 0",
-        "Deletes messages older than 365 days where the log is not archived by whole months.",
+        "Deletes messages older than 365 days, or than the log's longer retention, where it is not archived by months.",
         2 * HOUR,
-        sql="SELECT coalesce(sum(deleted), 0)::bigint FROM outreach.prune_message_log('365 days', 1000000)",
+        sql="""SELECT coalesce(sum(p.deleted), 0)::bigint
+               FROM ops.partitioned_tables AS r
+               CROSS JOIN LATERAL outreach.prune_message_log(greatest(interval '365 days', make_interval(
+                   months => r.retention_months::integer, days => r.retention_days::integer)), 1000000) AS p
+               WHERE r.table_name = 'message_log' AND r.retention_months IS NOT NULL""",
         lock="partitions",
     ),
     PeriodicJob(

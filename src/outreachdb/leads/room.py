@@ -8,6 +8,7 @@ from pathlib import Path
 from outreachdb.db.tenant import Tenant
 from outreachdb.leads import importing
 from outreachdb.leads.importing import ImportReport, UndoReport
+from outreachdb.leads.importing.mappings import BY_HEADER
 from outreachdb.leads.importing.policy import OnConflict
 from outreachdb.leads.importing.streams import Rows
 from outreachdb.progress import Progress, silent
@@ -19,7 +20,7 @@ class Leads:
     def __init__(self, find: Callable[[str | Tenant | None], Awaitable[Tenant]]) -> None:
         self._find = find
 
-    async def import_file(
+    async def import_file(  # noqa: PLR0913 - each is a choice of its own, with a default
         self,
         path: str | Path,
         *,
@@ -29,12 +30,15 @@ class Leads:
         on_conflict: OnConflict = "update",
         dry_run: bool = False,
         progress: Progress = silent,
+        saved_mapping: str = BY_HEADER,
+        save_mapping: str | None = None,
     ) -> ImportReport:
         """Import a file; see :func:`outreachdb.leads.importing.import_file`."""
         tenant = await self._find(workspace)
         return await importing.import_file(
-            tenant, path, mapping=mapping, ignore=ignore, on_conflict=on_conflict, dry_run=dry_run, progress=progress
-        )
+            tenant, path, mapping=mapping, ignore=ignore, on_conflict=on_conflict, dry_run=dry_run, progress=progress,
+            saved_mapping=saved_mapping, save_mapping=save_mapping,
+        )  # fmt: skip
 
     async def import_rows(
         self,

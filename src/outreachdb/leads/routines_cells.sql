@@ -47,11 +47,11 @@ RETURN (
     FROM unnest(p_tags) WITH ORDINALITY AS t (tag, place));
 
 -- What a column such as "Unsubscribed" or "CLEAN_TIME" says: the reason where its cell holds a yes, a date, a cause; NULL
--- where it is empty or a no.
+-- where it is empty or a no. A spreadsheet writes FALSE in the language of whoever saved it.
 CREATE OR REPLACE FUNCTION outreach.mark_of_flag(p_cell text, p_reason text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN p_cell IS NULL OR lower(p_cell) IN ('0', 'false', 'f', 'no', 'n', 'off', 'nein', 'non', 'nee', 'nie', 'não', 'nao',
-    '-', '--', 'n/a', 'null', 'none', 'never', 'subscribed', 'not unsubscribed', 'no bounce', 'not bounced', 'unknown',
+    'falsch', 'faux', 'falso', 'onwaar', 'fałsz', '-', '--', 'n/a', 'null', 'none', 'never', 'subscribed', 'not unsubscribed', 'no bounce', 'not bounced', 'unknown',
     '0000-00-00', '0000-00-00 00:00:00') THEN NULL ELSE p_reason END;
 
 -- What a column such as "Status" says of mailing: the reason of a suppression, or NULL.

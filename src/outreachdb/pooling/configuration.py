@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,11 +94,11 @@ GRANT EXECUTE ON FUNCTION pooler.login(text) TO {login};
 class Upstream:
     """The server behind one pool: how to reach it, who logs in, what PgBouncer knows of the password."""
 
-    url: str
-    given: Mapping[str, Any]
+    url: str = field(repr=False)
+    given: Mapping[str, Any] = field(repr=False)
     login: str
-    password: str | None
-    secret: str | None
+    password: str | None = field(repr=False)
+    secret: str | None = field(repr=False)
     limits: Limits
 
     @property

@@ -51,10 +51,7 @@ async def estimate(
 
 
 async def guard(session: Session, tenant: Tenant, definition: Jsonb, *, confirmed: bool) -> None:
-    """Raise TooCostly where a segment would take longer than ``segment_budget_ms`` and nobody confirmed it.
-
-    The place where such a segment would go to the background instead, once there are jobs.
-    """
+    """Raise TooCostly where a segment would take longer than ``segment_budget_ms`` and nobody confirmed it."""
     budget = tenant.pools.settings.segment_budget_ms
     if confirmed:
         return

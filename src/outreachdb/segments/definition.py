@@ -241,6 +241,8 @@ def parse(text: str, *, where: str = "segment") -> dict[str, Any]:
             f"{where}: no JSON at line {error.lineno}, column {error.colno}: {error.msg}",
             hint='a definition looks like {"field": "country", "op": "equals", "value": "US"}',
         ) from None
+    except ValueError:  # Python reads no number of more than some thousand digits
+        raise InvalidInput(f"{where}: holds a number that is too long", hint="it has thousands of digits") from None
     except RecursionError:
         raise _too_deep() from None
 
@@ -253,7 +255,7 @@ def load(argument: str) -> dict[str, Any]:
     try:
         if path.is_file() and path.stat().st_size > MAX_BYTES:
             raise InvalidInput(f"{path}: is too large", hint="at most 256 kB")
-        return parse(path.read_text(encoding="utf-8"), where=str(path))
+        return parse(path.read_text(encoding="utf-8-sig"), where=str(path))
     except UnicodeDecodeError:
         raise InvalidInput(f"{path} is not UTF-8 text") from None
     except OSError as error:

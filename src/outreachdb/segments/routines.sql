@@ -69,8 +69,11 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF jsonb_typeof(p_value) IS DISTINCT FROM 'number' OR abs(p_value::numeric) >= 1e37 THEN
+    IF jsonb_typeof(p_value) IS DISTINCT FROM 'number' THEN
         PERFORM outreach.segment_error(p_path, 'must be a number');
+    -- What a real can't hold is no text of one either.
+    ELSIF abs(p_value::numeric) >= 1e37 OR (p_value::numeric <> 0 AND abs(p_value::numeric) < 1e-37) THEN
+        PERFORM outreach.segment_error(p_path, 'must be a number below 1e37, and no nearer to 0 than 1e-37');
     END IF;
     RETURN p_value::numeric;
 END

@@ -196,7 +196,7 @@ BEGIN
         -- A page: as search finds one, by walking first.
         RETURN QUERY
         SELECT l.*
-        FROM unnest(outreach.search_part(ws, condition, '', false, '{id}', false, ARRAY[after_id::text], max_rows))
+        FROM unnest(outreach.search_part(ws, condition, '', false, '{id}', false, ARRAY[coalesce(after_id, 0)::text], max_rows))
             WITH ORDINALITY AS f (id, n)
         CROSS JOIN LATERAL (SELECT * FROM outreach.leads AS e WHERE e.workspace_id = (SELECT ws) AND e.id = f.id OFFSET 0) AS l
         ORDER BY f.n;
@@ -204,7 +204,7 @@ BEGIN
     END IF;
     RETURN QUERY EXECUTE format(
         'SELECT l.* FROM outreach.leads AS l WHERE l.workspace_id = %s AND l.id > %L::bigint AND (%s) ORDER BY l.id LIMIT %L::integer',
-        ws, after_id, condition, max_rows);
+        ws, coalesce(after_id, 0), condition, max_rows);
 END
 $$;
 GRANT EXECUTE ON FUNCTION outreach.get_segmented_leads(jsonb, integer, bigint) TO outreachdb_app;

@@ -130,7 +130,8 @@ BEGIN
         RETURN format('lower(%s) LIKE %L', col, outreach.segment_like(p_op, p_value #>> '{}'));
     ELSIF p_op IN ('within_last', 'before', 'after')
         OR (p_op IN ('gt', 'gte', 'lt', 'lte') AND jsonb_typeof(p_value) = 'string')
-        OR (p_op = 'between' AND jsonb_typeof(p_value -> 0) = 'string' AND jsonb_array_length(p_value) = 2)
+        OR (p_op = 'between' AND CASE WHEN jsonb_typeof(p_value) = 'array'
+                                 THEN jsonb_array_length(p_value) = 2 AND jsonb_typeof(p_value -> 0) = 'string' END)
     THEN
         RETURN outreach.segment_custom_day(col, p_op, p_value, p_path);
     END IF;

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from email.utils import make_msgid
 from typing import Any
 
+from email_validator import EmailNotValidError, validate_email
+
 from outreachdb.campaigns import campaigns
 from outreachdb.campaigns.campaigns import secret_context
 from outreachdb.db.queries import Queries
@@ -92,9 +94,10 @@ async def send_test(
     """Send one message of a campaign to an address of one's own, outside the ledger: no lead is touched.
 
     It is rendered for ``lead`` (id or address; default: the first of the segment) and sent from the campaign's first
-    mailbox. Raises NotFound for an unknown step or lead, InvalidInput for a template that fails, OutreachDBError when
-    the server doesn't take it.
+    mailbox. Raises NotFound for an unknown step or lead, InvalidInput for a template that fails or a wrong address,
+    OutreachDBError when the server doesn't take it.
     """
+    to = _address(to)
     found = await campaigns.find(tenant, campaign)
     templates = await rendering.load(tenant, [found.id])
     choices = {key: each for key, each in templates.items() if key[1] == step and (variant or key[2]) == key[2]}
@@ -121,6 +124,13 @@ async def send_test(
         "response": outcome.reply,
         "sent_at": datetime.now(UTC),
     }
+
+
+def _address(text: str) -> str:
+    try:
+        return validate_email(text, check_deliverability=False, test_environment=True).normalized
+    except EmailNotValidError as error:
+        raise InvalidInput(f"{text[:80]!r} is no e-mail address: {error}") from None
 
 
 async def _sample(tenant: Tenant, campaign_id: int, lead: str | None) -> Row:

@@ -5,6 +5,27 @@ FROM outreach.bulk_schedule_email_sends(%(campaign_id)s, %(launched_at)s) AS s;
 -- name: add_leads
 SELECT s.scheduled, s.excluded FROM outreach.add_campaign_leads(%(campaign_id)s) AS s;
 
+-- name: hold_foreign_keys
+-- No foreign key and no trigger of email_sends appears while we hold this.
+LOCK TABLE ONLY outreach.email_sends IN ROW EXCLUSIVE MODE;
+
+-- name: only_known_foreign_keys
+-- Whether a launch fires no trigger but the sends' foreign keys, and the login may silence those: see schedule_members.
+SELECT has_parameter_privilege(session_user, 'session_replication_role', 'SET')
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_trigger AS t
+        JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname IN ('outreach', 'parts', 'analytics') AND NOT t.tgisinternal)
+    AND ARRAY(SELECT k.conname::text FROM pg_catalog.pg_constraint AS k
+              WHERE k.contype = 'f' AND k.conparentid = 0
+                AND k.conrelid IN ('outreach.email_sends'::regclass, 'outreach.send_exclusions'::regclass,
+                                   'outreach.mailboxes'::regclass, 'outreach.campaigns'::regclass,
+                                   'analytics.rollup_deltas'::regclass)
+              ORDER BY k.conname)
+        = ARRAY['fk_campaigns_segment', 'fk_campaigns_workspace', 'fk_email_sends_campaign_run', 'fk_email_sends_lead',
+                'fk_mailboxes_workspace', 'fk_send_exclusions_campaign'];
+
 -- name: next_run
 SELECT outreach.create_next_run(%(campaign_id)s);
 
@@ -28,7 +49,9 @@ SELECT outreach.ensure_partitions('email_sends', %(launched_at)s, %(launched_at)
 SELECT outreach.refresh_statistics('email_sends', %(launched_at)s);
 
 -- name: claim_sends
-SELECT c.send_id, c.created_at, c.campaign_id, c.step, c.variant, c.lead_id, c.mailbox_id, c.recipient, c.verdict, c.reason, c.lead
+-- The columns after "reason" are those of ledger.Send, in its order.
+SELECT c.verdict, c.reason, c.send_id, c.created_at, c.campaign_id, c.step, c.variant, c.lead_id, c.mailbox_id, c.recipient,
+       c.lead::text AS lead_json
 FROM outreach.claim_sends(%(n)s, %(worker)s, %(lease)s, %(skip)s::bigint[]) AS c;
 
 -- name: begin_sends

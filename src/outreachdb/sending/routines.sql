@@ -14,6 +14,22 @@ AS $$
       AND (c.status IN ('running', 'paused') OR c.completed_at > now() - make_interval(days => p_days::integer))
 $$;
 
+-- What the foreign key of email_sends asks of leads, for all at once: that they are there, and stay until the transaction ends.
+CREATE OR REPLACE FUNCTION outreach.hold_leads(p_workspace bigint, p_leads bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF cardinality(p_leads) <> (
+        SELECT count(*) FROM (SELECT FROM outreach.leads AS l
+                              WHERE l.workspace_id = p_workspace AND l.id = ANY (p_leads)
+                              ORDER BY l.id FOR KEY SHARE) AS held)
+    THEN
+        RAISE EXCEPTION 'a lead of the segment was deleted meanwhile' USING ERRCODE = 'foreign_key_violation';
+    END IF;
+END
+$$;
+
 -- Every member of the campaign's segment who is not in it yet gets its sends, or a recorded reason why not. One statement
 -- reads the members and writes both tables: two would see two states of the leads. Suppressions are joined by hash whatever
 -- the statistics say: a list imported a minute ago looks empty, and a loop over it takes hours. p_base is when the first
@@ -33,6 +49,9 @@ DECLARE
     v_mailboxes bigint[] := ARRAY(
         SELECT m.mailbox_id FROM outreach.campaign_mailboxes AS m
         WHERE m.workspace_id = v_campaign.workspace_id AND m.campaign_id = v_campaign.id ORDER BY m.mailbox_id);
+    -- A launch may silence the foreign keys and have them asked for at once instead; the campaign is held by the caller.
+    v_silent boolean := current_setting('session_replication_role') = 'replica';
+    v_leads bigint[];
     v_steps smallint[] := ARRAY(
         SELECT s.step FROM outreach.campaign_steps AS s
         WHERE s.workspace_id = v_campaign.workspace_id AND s.campaign_id = v_campaign.id ORDER BY s.step);
@@ -71,6 +90,8 @@ BEGIN
             SELECT l.id, l.email, row_number() OVER () AS place, %4$s AS zone,
                    CASE WHEN l.email IS NULL THEN 'no_address'
                         %5$s
+                        -- Who bounced or unsubscribed is suppressed as well: the reason is told by its own name.
+                        WHEN coalesce(a.reason, d.reason) IN ('bounced', 'unsubscribed') THEN coalesce(a.reason, d.reason)
                         WHEN a.target IS NOT NULL OR d.target IS NOT NULL THEN 'suppressed'
                         WHEN l.status IN ('unsubscribed', 'bounced') THEN l.status
                         WHEN l.email_status = 'invalid' THEN 'invalid'
@@ -114,7 +135,8 @@ BEGIN
             FROM members AS m GROUP BY 1
         )
         SELECT coalesce(sum(n) FILTER (WHERE reason IS NULL), 0),
-               coalesce(jsonb_object_agg(reason, n) FILTER (WHERE reason IS NOT NULL), '{}')
+               coalesce(jsonb_object_agg(reason, n) FILTER (WHERE reason IS NOT NULL), '{}'),
+               CASE WHEN $10 THEN ARRAY(SELECT m.id FROM members AS m WHERE m.reason IS NULL) END
         FROM counted
         $sql$,
         v_campaign.workspace_id, outreach.segment_condition(v_campaign.definition), v_joins,
@@ -122,9 +144,12 @@ BEGIN
         CASE WHEN p_adding THEN $q$WHEN mine.lead_id IS NOT NULL THEN 'in_it' $q$ ELSE '' END
         || CASE WHEN v_campaign.run > 1 THEN $q$WHEN before.lead_id IS NOT NULL THEN 'already_in_campaign'$q$ ELSE '' END,
         CASE WHEN v_since IS NOT NULL THEN $q$WHEN often.lead_id IS NOT NULL THEN 'frequency_cap'$q$ ELSE '' END)
-    INTO leads, excluded
+    INTO leads, excluded, v_leads
     USING v_campaign.launched_at, v_campaign.id, v_mailboxes, floor(random() * 1000)::bigint, p_base,
-          v_campaign.window_zone, v_campaign.window_from, v_campaign.window_to, v_campaign.window_days;
+          v_campaign.window_zone, v_campaign.window_from, v_campaign.window_to, v_campaign.window_days, v_silent;
+    IF v_silent THEN
+        PERFORM outreach.hold_leads(v_campaign.workspace_id, v_leads);
+    END IF;
 
     scheduled := leads * cardinality(v_steps);
     INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, mails, people)

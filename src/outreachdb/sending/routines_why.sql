@@ -266,15 +266,35 @@ AS $$
         WHEN p_before.status = 'sent' AND p_before.sent_at + make_interval(secs => p_delay) > greatest(now(), p_send.scheduled_at)
             THEN 'it waits until ' || to_char(timezone('UTC', p_before.sent_at + make_interval(secs => p_delay)),
                                               'YYYY-MM-DD HH24:MI') || ' UTC'
-        WHEN p_send.scheduled_at > now() THEN 'it waits until ' || to_char(timezone('UTC', p_send.scheduled_at), 'YYYY-MM-DD HH24:MI') || ' UTC'
+        WHEN greatest(p_send.scheduled_at, j.until) > now() THEN concat(
+            'it waits until ', to_char(timezone('UTC', greatest(p_send.scheduled_at, j.until)), 'YYYY-MM-DD HH24:MI'), ' UTC',
+            CASE WHEN o.mails >= f.frequency_sends THEN ': the lead has got as many mails lately as the workspace allows'
+                 WHEN (p_campaign.settings ->> 'start')::timestamptz > now() THEN ': the campaign begins then'
+                 WHEN NOT outreach.window_is_open(
+                     now(), z.zone, p_campaign.window_from, p_campaign.window_to, p_campaign.window_days)
+                     THEN ': by the clock of ' || z.zone || ' the campaign''s window is closed' END)
         WHEN outreach.mailbox_cap(p_mailbox, timezone('UTC', now())::date) IS NOT NULL AND NOT EXISTS (
             SELECT FROM outreach.mailboxes_room(p_send.workspace_id, ARRAY[p_send.mailbox_id], 1) AS r WHERE r.room > 0)
             THEN 'the mailbox ' || p_mailbox.address || ' has sent its '
                  || outreach.mailbox_cap(p_mailbox, timezone('UTC', now())::date) || ' of today'
+        WHEN p_mailbox.next_free_at > now() THEN 'it is due; the mailbox ' || p_mailbox.address || ' keeps its distance between mails'
         ELSE 'it is due and waits for a worker' END
     FROM (VALUES (true)) AS one (row)
+    LEFT JOIN outreach.sending_limits AS f ON f.workspace_id = p_send.workspace_id
+    LEFT JOIN LATERAL (
+        SELECT coalesce(outreach.oldest_run_within(p_send.workspace_id, f.frequency_days), '-infinity') AS at
+        WHERE f.workspace_id IS NOT NULL) AS since ON true
     LEFT JOIN LATERAL outreach.judge_send(
-        p_send.workspace_id, p_campaign, p_send.lead_id, p_send.step, p_send.recipient, NULL, NULL, NULL, 1) AS j ON true
+        p_send.workspace_id, p_campaign, p_send.lead_id, p_send.step, p_send.recipient, f.frequency_sends,
+        f.frequency_days::integer, since.at, 1) AS j ON true
+    LEFT JOIN LATERAL (
+        SELECT count(*) AS mails FROM outreach.email_sends AS e
+        WHERE e.workspace_id = p_send.workspace_id AND e.lead_id = p_send.lead_id AND e.created_at >= since.at
+          AND e.status IN ('sent', 'claimed', 'unknown')
+          AND coalesce(e.sent_at, e.begun_at, now()) > now() - make_interval(days => f.frequency_days::integer)) AS o ON true
+    LEFT JOIN LATERAL (
+        SELECT outreach.known_zone(l.timezone, p_campaign.window_zone) AS zone FROM outreach.leads AS l
+        WHERE l.workspace_id = p_send.workspace_id AND l.id = p_send.lead_id) AS z ON true
 $$;
 
 -- One timeline of all that concerns a lead in a campaign: whether it is in the segment, exclusion, schedule, claims, attempts,

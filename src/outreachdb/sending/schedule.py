@@ -10,8 +10,9 @@ import structlog
 from psycopg import errors as pg
 
 from outreachdb.campaigns import campaigns
+from outreachdb.db.foreign_keys import asked_at_once
 from outreachdb.db.queries import Queries
-from outreachdb.db.tenant import Tenant
+from outreachdb.db.tenant import APP_ROLE, TRUSTED_ROLE, Session, Tenant
 from outreachdb.errors import Conflict, InvalidInput, OutreachDBError
 from outreachdb.sending import checking
 
@@ -111,13 +112,29 @@ async def _made(
 ) -> Launch:
     async with tenant.session("jobs", doing=f"launching the campaign {found.name}") as session:
         try:
-            row = await session.one(statement, {"campaign_id": found.id, "launched_at": instant})
+            async with asked_at_once(session, await _may_ask_at_once(session), APP_ROLE):
+                row = await session.one(statement, {"campaign_id": found.id, "launched_at": instant})
         except pg.ObjectNotInPrerequisiteState as error:
             raise campaigns.refused(found.name, error) from None
+        except pg.ForeignKeyViolation:
+            raise Conflict(
+                f"a lead of {found.name}'s segment was deleted while it was launched; nothing was scheduled",
+                hint="try again",
+            ) from None
     assert row is not None  # noqa: S101  (a function with one row)
     if row["scheduled"] >= LARGE:
         await _renew_statistics(tenant, instant)
     return Launch(found.id, row["scheduled"], row["excluded"], round(time.perf_counter() - started, 3))
+
+
+async def _may_ask_at_once(session: Session) -> bool:
+    """Whether the sends' foreign keys may be silent: schedule_members then asks for all leads at once.
+
+    Two foreign keys cost 4.9 of the 13.1 s in which 1M sends are inserted, all leads at once 0.8 s.
+    """
+    async with session.as_role(TRUSTED_ROLE, APP_ROLE):
+        await session.execute(Q.hold_foreign_keys)
+        return bool(await session.value(Q.only_known_foreign_keys))
 
 
 async def _renew_statistics(tenant: Tenant, instant: datetime | None) -> None:

@@ -12,7 +12,11 @@ ORDER BY a.attnum;
 SELECT v.version_num AS revision FROM ops.alembic_version AS v;
 
 -- name: registered
-SELECT r.table_name FROM ops.partitioned_tables AS r ORDER BY r.table_name;
+-- A bare name stands in our own schema.
+SELECT r.table_name, CASE cardinality(w.words) WHEN 1 THEN 'outreach' ELSE w.words[1] END AS schema, w.words[cardinality(w.words)] AS name
+FROM ops.partitioned_tables AS r
+CROSS JOIN LATERAL parse_ident(r.table_name) AS w (words)
+ORDER BY r.table_name;
 
 -- name: partitions
 -- Those with a range; an end that is open comes as infinity, which no datetime holds: such a partition is left alone.

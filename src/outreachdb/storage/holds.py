@@ -116,5 +116,6 @@ async def _known(pools: Pools, table: str, *, of_workspaces: bool = False) -> No
         if await trusted.one(Q.registered_table, {"table_name": table}) is None:
             raise NotFound(f"{table} is not a partitioned table of ours", hint="outreachdb partitions list")
         parent = await trusted.one(ARCHIVES.parent, {"table_name": table})
-        if of_workspaces and not (parent and parent["of_workspaces"]):
-            raise InvalidInput(f"{table} has no column workspace_id", hint="set its retention for all")
+        # Whose rows are whose is known of our own tables alone.
+        if of_workspaces and ("." in table or not (parent and parent["of_workspaces"])):
+            raise InvalidInput(f"{table} does not belong to workspaces", hint="set its retention for all")

@@ -20,6 +20,7 @@ import psycopg
 from psycopg import sql
 from pyarrow import dataset
 
+from outreachdb.db.migrating.roles import OWNER
 from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import APP_ROLE, Tenant
 from outreachdb.errors import InvalidInput, UsageError
@@ -32,6 +33,7 @@ from outreachdb.storage.copying import copy_out
 from outreachdb.storage.erasing import Erasure
 
 MEMORY = "512MB"
+OURS = "outreach"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ async def query(
     tenant: Tenant, statement: str, *, since: datetime | None = None, until: datetime | None = None,
     folder: Folder | None = None,
 ) -> Answer:  # fmt: skip
-    """Ask about one workspace, in DuckDB's SQL; tables have the names of the registry.
+    """Ask about one workspace, in DuckDB's SQL; tables have the names of the registry, ours with their schema or not.
 
     ``since`` and ``until`` limit what is looked at by the partition key: give them where you can, live rows are copied.
     Raises InvalidInput with DuckDB's words where the query is wrong or wants more than these tables.
@@ -87,8 +89,8 @@ def _answer(url: str, statement: str, scope: _Scope, folder: Folder, stop: Stopp
             # One snapshot: a partition that leaves meanwhile is either live or archived, never both and never neither.
             work.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             erased = erasing.standing(work)
-            for table in sorted(_registered(work) & wanted):
-                source = _Source(work, table, scope, folder, erased)
+            for place in _asked(work, wanted):
+                source = _Source(work, place, scope, folder, erased)
                 live += source.load(duck, stop)
                 files += source.attach(duck)
         return _run(duck, statement, live, files)
@@ -112,8 +114,8 @@ def _duck() -> Iterator[duckdb.DuckDBPyConnection]:
         duck.close()
 
 
-def _tables(duck: duckdb.DuckDBPyConnection, statement: str) -> set[str]:
-    """The tables that a query names, by DuckDB's own parser; none of them needs to be there yet."""
+def _tables(duck: duckdb.DuckDBPyConnection, statement: str) -> set[tuple[str, str]]:
+    """Schema (or none) and name of the tables in a query, by DuckDB's own parser; none needs to be there yet."""
     try:
         statements = duck.extract_statements(statement)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
@@ -129,34 +131,58 @@ def _tables(duck: duckdb.DuckDBPyConnection, statement: str) -> set[str]:
     return set(_named(tree))
 
 
-def _named(node: Any) -> Iterator[str]:
+def _named(node: Any) -> Iterator[tuple[str, str]]:
     if isinstance(node, dict):
         if node.get("type") == "BASE_TABLE":
-            schema = node.get("schema_name")
-            yield f"{schema}.{node['table_name']}" if schema else node["table_name"]
+            yield str(node.get("schema_name") or "").lower(), str(node["table_name"]).lower()
         node = list(node.values())
     if isinstance(node, list):
         for each in node:
             yield from _named(each)
 
 
-def _registered(work: psycopg.Connection[Any]) -> set[str]:
-    return {str(row["table_name"]) for row in work.execute(Q.registered).fetchall()}
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A registered table: as the registry names it, and where it stands."""
+
+    table_name: str
+    schema: str
+    name: str
+
+    @property
+    def bare(self) -> str:
+        """What it is called without a schema; a table that is not ours only by its whole name, in double quotes."""
+        return self.name if self.schema == OURS else self.table_name
+
+
+def _asked(work: psycopg.Connection[Any], wanted: set[tuple[str, str]]) -> list[_Place]:
+    places = [_Place(**row) for row in work.execute(Q.registered).fetchall()]
+    return [
+        place
+        for place in places
+        if (place.schema.lower(), place.name.lower()) in wanted or ("", place.bare.lower()) in wanted
+    ]
 
 
 class _Source:
     """A table's live rows and archives."""
 
     def __init__(
-        self, work: psycopg.Connection[Any], table: str, scope: _Scope, folder: Folder, erased: Sequence[Erasure]
+        self, work: psycopg.Connection[Any], place: _Place, scope: _Scope, folder: Folder, erased: Sequence[Erasure]
     ) -> None:
+        table = place.table_name
+        self._place = place
         self._erased = erased
         self._work, self._table, self._scope, self._folder = work, table, scope, folder
+        self._act_as(OWNER)
         parent = work.execute(Q.parent, {"table_name": table}).fetchone()
         assert parent is not None  # noqa: S101  (it is registered)
         self._parent = sql.SQL(parent["parent"])
         self._key, self._owner = str(parent["key"]), str(parent["owner"])
+        # Its schema may be closed to us.
+        self._act_as(self._owner)
         self._columns = columns_of_table(work, self._parent)
+        self._act_as(OWNER)
         names = {column.name for column in self._columns}
         if scope.workspace_id is not None and "workspace_id" not in names:
             raise UsageError(f"{table} does not belong to workspaces", hint="ask about it with --all-workspaces")
@@ -202,8 +228,10 @@ class _Source:
                 found = found.filter(~theirs)
             duck.register(self._archived, found)
             parts.append(f"SELECT {self._listed(exact=some)} FROM {self._archived}{self._within()}")  # noqa: S608
-        name = _quoted(self._table)
-        duck.execute(f"CREATE TEMP VIEW {name} AS {' UNION ALL '.join(parts)}")
+        bare, place = _quoted(self._place.bare), self._place
+        duck.execute(f"CREATE TEMP VIEW {bare} AS {' UNION ALL '.join(parts)}")
+        duck.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(place.schema)}")
+        duck.execute(f"CREATE VIEW {_quoted(place.schema)}.{_quoted(place.name)} AS SELECT * FROM temp.{bare}")  # noqa: S608 - names that were quoted
         return len(chosen)
 
     @property

@@ -100,11 +100,13 @@ def _restore(url: str, record: Archive, folder: Folder, progress: Progress, stop
         kept = archive_files.columns_of(said)
         erased = erasing.standing(work)
         parent = _Parent(**_row(work, Q.parent, {"table_name": record.table_name}))
-        columns = _fitting(columns_of_table(work, sql.SQL(parent.parent)), kept, record)
+        live = _step(work, parent.owner, lambda: columns_of_table(work, sql.SQL(parent.parent)))
+        columns = _fitting(live, kept, record)
         loose = sql.Identifier(parent.target, f"{record.partition_name.partition('.')[2][:40]}_restoring_{record.id}")
         _step(work, parent.owner, lambda: _load(work, record, parent, loose, columns, path, progress, stop))
         left_out = _step(work, parent.owner, lambda: _leave_out(work, record, loose, columns, erased))
-        for key in work.execute(Q.foreign_keys, {"table": parent.parent}).fetchall():
+        given = {"table": parent.parent}
+        for key in _step(work, parent.owner, lambda: work.execute(Q.foreign_keys, given).fetchall()):
             _add_key(work, parent, loose, key)
         there = _take_place(work, record, parent, loose, columns, (record.row_count or 0) - left_out)
         progress("restored", record.row_count or 0, record.row_count)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -100,13 +100,20 @@ async def plan(pools: Pools, table: str | None = None) -> Plan:
     for row in tables:
         partitions = [each for each in await partitions_of(pools, row["table_name"]) if each.name not in begun]
         whole = await _whole(pools, row, partitions)
-        steps += whole
-        leaving = {step.partition for step in whole if step.action != "keep"}
-        rest = [each for each in partitions if each.name not in leaving]
+        dropped = {step.partition for step in whole if step.action == "drop"}
+        rest = [each for each in partitions if each.name not in dropped]
+        promised: list[Step] = []
         for policy in policies:
             if policy["table_name"] == row["table_name"]:
-                steps += await _old_rows(pools, policy, rest)
+                promised += await _old_rows(pools, policy, rest)
+        # First of all, so that no archive takes what a workspace does not keep.
+        steps += promised
+        steps += [replace(step, rows=max(0, step.rows - _rows_of(promised, step.partition))) for step in whole]
     return Plan(steps)
+
+
+def _rows_of(steps: list[Step], partition: str) -> int:
+    return sum(step.rows for step in steps if step.partition == partition)
 
 
 async def run(
@@ -118,17 +125,22 @@ async def run(
     other.
     """
     done = Run()
+    undone: set[str] = set()
     async with _alone(pools):
         await dropping.forget_stale(pools)
         for step in (await plan(pools, table)).steps:
             if step.action == "keep":
                 done.kept.append(step)
                 continue
+            if step.action == "archive" and step.partition in undone:
+                continue
             try:
                 await _do(pools, step, done, folder, progress)
             except Busy as error:
+                undone.add(step.partition)
                 done.waiting.append(f"{step.partition}: {error}")
             except OutreachDBError as error:
+                undone.add(step.partition)
                 done.failed.append(f"{step.partition}: {error}")
     return done
 

@@ -5,7 +5,8 @@ WHERE r.table_name = %(table_name)s;
 -- name: may_receive
 -- The month is not over; or delivery events of it are still taken (outreach.batch_update_email_status has the same horizon).
 SELECT %(range_end)s::timestamptz > now() - CASE WHEN %(fed)s::boolean
-    THEN make_interval(months => coalesce(e.retention_months, 120)::integer, days => e.retention_days::integer) ELSE interval '0' END
+    THEN make_interval(months => coalesce(e.retention_months, 120)::integer, days => coalesce(e.retention_days, 0)::integer)
+    ELSE interval '0' END
 FROM (SELECT) AS one
 LEFT JOIN ops.partitioned_tables AS e ON e.table_name = 'email_events';
 
@@ -17,7 +18,8 @@ FROM outreach.campaigns AS c
 LEFT JOIN ops.partitioned_tables AS e ON e.table_name = 'email_events'
 WHERE c.launched_at >= %(range_start)s AND c.launched_at < %(range_end)s
   AND (c.status NOT IN ('completed', 'cancelled')
-       OR c.completed_at > now() - make_interval(months => coalesce(e.retention_months, 120)::integer))
+       OR c.completed_at > now() - make_interval(
+           months => coalesce(e.retention_months, 120)::integer, days => coalesce(e.retention_days, 0)::integer))
 ORDER BY c.workspace_id, c.id
 LIMIT 20;
 

@@ -31,7 +31,8 @@ DECLARE
     before timestamptz;
 BEGIN
     SELECT r.* INTO entry FROM ops.partitioned_tables AS r WHERE r.table_name = p_table;
-    before := now() - coalesce(p_older_than, make_interval(months => entry.retention_months::integer));
+    before := now() - coalesce(
+        p_older_than, make_interval(months => entry.retention_months::integer, days => entry.retention_days::integer));
     IF before IS NULL THEN
         RAISE EXCEPTION 'the rows of % stay for ever', p_table
             USING ERRCODE = 'invalid_parameter_value', HINT = 'say older than what';
@@ -85,8 +86,8 @@ REVOKE EXECUTE ON FUNCTION outreach.prune_message_log(interval, integer, boolean
 GRANT EXECUTE ON FUNCTION outreach.prune_message_log(interval, integer, boolean) TO outreachdb_trusted;
 
 -- The same for sends, by the ledger's rules: a row goes only with its campaign's run closed for longer than p_older_than and the send
--- done, and who was mailed is written into the ledger that outlives the sends (campaign_leads). open_campaigns counts runs that
--- were launched before the cut and are not closed that long: their sends stay.
+-- done, and who was mailed is written into the ledger that outlives the sends (campaign_leads). Rollups are frozen before: reports say
+-- afterwards what they said. open_campaigns counts runs that were launched before the cut and are not closed that long: their sends stay.
 CREATE OR REPLACE FUNCTION outreach.cleanup_old_email_sends(
     p_older_than interval DEFAULT NULL, p_limit integer DEFAULT 100000, p_without_archive boolean DEFAULT false)
 RETURNS TABLE (deleted bigint, due_partitions text[], due_rows bigint, open_campaigns bigint)
@@ -97,10 +98,28 @@ AS $$
 DECLARE
     ws constant bigint := outreach.current_workspace();
     plan record;
+    leaving record;
     gone bigint := 0;
 BEGIN
     SELECT * INTO plan FROM ops.retention_cut('email_sends', p_older_than);
     IF p_without_archive OR NOT plan.archived THEN
+        -- A later recount would miss these rows, and mend the reports by what is left.
+        FOR leaving IN
+            SELECT c.workspace_id, min(c.launched_at) AS first, max(c.launched_at) AS last
+            FROM outreach.campaigns AS c
+            WHERE c.launched_at < plan.cut AND c.status IN ('completed', 'cancelled') AND c.completed_at < plan.cut
+              AND (ws IS NULL OR c.workspace_id = ws)
+              AND NOT ops.row_is_kept('email_sends', c.workspace_id, c.launched_at)
+              AND EXISTS (
+                  SELECT FROM outreach.email_sends AS s
+                  WHERE s.workspace_id = c.workspace_id AND s.campaign_id = c.id AND s.created_at = c.launched_at
+                    AND s.status NOT IN ('scheduled', 'claimed') AND s.created_at < plan.cut)
+            GROUP BY c.workspace_id
+            ORDER BY c.workspace_id
+        LOOP
+            PERFORM outreach.freeze_rollups(
+                'email_sends', leaving.first, leaving.last + interval '1 microsecond', leaving.workspace_id);
+        END LOOP;
         WITH closed AS MATERIALIZED (
             SELECT c.workspace_id, c.id, c.launched_at, c.name
             FROM outreach.campaigns AS c

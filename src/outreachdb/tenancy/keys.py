@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -49,7 +49,7 @@ class NewKey:
     """A key that was just made; ``secret`` is the key itself and is nowhere else."""
 
     key: ApiKey
-    secret: str
+    secret: str = field(repr=False)
 
     def document(self) -> dict[str, Any]:
         """As JSON shows it, once."""

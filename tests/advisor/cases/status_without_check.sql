@@ -1,7 +1,9 @@
 -- finds: orders(status)
+-- finds: "Tickets"("Status")
 CREATE TABLE orders (status text);
 INSERT INTO orders SELECT CASE WHEN n % 3 = 0 THEN 'it''s done' ELSE 'open' END FROM generate_series(1, 300) AS n;
 ANALYZE orders;
+CREATE TABLE "Tickets" ("Status" text);
 
 -- finds nothing
 CREATE TYPE mood AS ENUM ('good', 'bad');

@@ -1,7 +1,7 @@
 -- title: Index that another one begins with
 -- severity: info
 -- group: indexes
--- uses: indexes
+-- uses: indexes reset
 -- why: An index on (a) answers nothing that one on (a, b) of the same order can't. It costs a write per row. It is smaller,
 --   though: keep it where queries on it alone are frequent and the longer one is much larger.
 -- fix: Drop the shorter one. Neither unique indexes nor those that back a constraint or a foreign key are proposed, and of
@@ -15,16 +15,17 @@ WITH usable AS (
 
 SELECT
     a.relation, NULL::text AS schema, a.columns::text[] AS columns, a.name::text AS object, NULL::text AS severity,
-    jsonb_build_object(
+    jsonb_strip_nulls(jsonb_build_object(
         'summary', format('%s begins with the same columns', string_agg(b.name, ', ' ORDER BY b.indnkeyatts DESC, b.name)),
         'covered_by', jsonb_agg(b.name ORDER BY b.indnkeyatts DESC, b.name), 'index_bytes', a.bytes, 'scans', a.scans,
-        'covering_bytes', max(b.bytes)
-    ) AS evidence,
+        'covering_bytes', max(b.bytes), 'statistics_since', r.stats_reset, 'statistics_days', r.days, 'standbys', r.standbys
+    )) AS evidence,
     jsonb_build_object(
         'kind', 'drop_index', 'schema', a.schema, 'name', a.name, 'definition', pg_get_indexdef(a.oid),
         'partitioned', a.relkind = 'I', 'instead', jsonb_agg(b.name ORDER BY b.indnkeyatts DESC, b.name)
     ) AS fix
 FROM usable AS a
+CROSS JOIN reset AS r
 JOIN usable AS b
     ON b.relation = a.relation AND b.oid <> a.oid
     AND (
@@ -48,5 +49,6 @@ JOIN usable AS b
 WHERE
     NOT a.attached AND NOT a.backs AND NOT a.indisunique AND NOT a.indisexclusion AND NOT a.indisreplident
     AND NOT a.indisclustered
-GROUP BY a.oid, a.relation, a.schema, a.name, a.columns, a.bytes, a.relkind, a.scans, a.indnkeyatts
+GROUP BY a.oid, a.relation, a.schema, a.name, a.columns, a.bytes, a.relkind, a.scans, a.indnkeyatts, r.stats_reset, r.days,
+    r.standbys
 ORDER BY a.indnkeyatts DESC, a.name

@@ -6,14 +6,23 @@
 --   it runs once per query.
 -- fix: Write (SELECT f()) instead of f().
 -- sources: https://www.postgresql.org/docs/current/ddl-rowsecurity.html https://github.com/supabase/splinter
-WITH said AS (
+WITH wrapped AS (
+    -- A sub-select without FROM, with parentheses in it to four levels: what it calls is called once.
+    SELECT replace(replace(
+        '\(\s*SELECT #*(?:\(@\)#*)*\)', '@', replace(replace(replace(p, '@', p), '@', p), '@', '[^()]*')),
+        '#', '(?:(?!\mFROM\M)[^()])') AS pattern
+    FROM (VALUES ('[^()]*(?:\(@\)[^()]*)*')) AS inside (p)
+),
+
+said AS (
     SELECT
         p.polrelid, p.polname,
         regexp_replace(
             concat_ws(' ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)),
-            '\(\s*SELECT [^()]*(\([^()]*\)[^()]*)*\)', '', 'g'
+            w.pattern, '', 'g'
         ) AS bare
     FROM pg_policy AS p
+    CROSS JOIN wrapped AS w
 )
 
 SELECT

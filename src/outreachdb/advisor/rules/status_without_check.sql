@@ -24,7 +24,7 @@ FROM columns AS c
 LEFT JOIN pg_stats AS s
     ON s.schemaname = c.schema AND s.tablename = c.table_name AND s.attname = c.name AND s.inherited = (c.relkind = 'p')
 WHERE
-    c.name ~ '(^|_)(status|stage|phase|lifecycle|severity)$|_(state|kind)$|^kind$'
+    c.name ~* '(^|_)(status|stage|phase|lifecycle|severity)$|_(state|kind)$|^kind$'
     AND c.base IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype)
     AND c.attgenerated = ''
     AND NOT EXISTS (SELECT FROM checked AS k WHERE k.relation = c.relation AND k.attnum = c.attnum)

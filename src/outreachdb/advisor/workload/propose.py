@@ -14,7 +14,8 @@ from outreachdb.advisor.fixes import Writer, qualified
 from outreachdb.advisor.workload.candidates import Candidate, candidates
 from outreachdb.advisor.workload.queries import Query, understood
 from outreachdb.advisor.workload.source import Workload
-from outreachdb.advisor.workload.trial import Hypothetical, Sampled, Trial, sampled
+from outreachdb.advisor.workload.trial import LIMITS, Hypothetical, Sampled, Trial, sampled
+from outreachdb.errors import MigrationError, ServerError
 
 RULE = "missing_index"
 WORTH = 0.10  # of the workload's time, all indexes together
@@ -55,6 +56,7 @@ def propose(url: str, workload: Workload, known: Catalogue, notes: list[str]) ->
         with psycopg.connect(url) as connection:
             connection.read_only = True
             connection.prepare_threshold = None
+            connection.execute(LIMITS)
             return _findings(Hypothetical(connection, known.hypopg_schema, known), wanted, queries, known)
     used = {access.relation.oid for query in queries for access in query.accesses}
     relations = [known.relations[oid] for oid in used]
@@ -64,8 +66,13 @@ def propose(url: str, workload: Workload, known: Catalogue, notes: list[str]) ->
             "(GRANT SELECT, or pg_read_all_data; or CREATE EXTENSION hypopg)"
         )
         return []
-    with sampled(url, known, relations) as copy:
-        return _findings(copy, copy.build(wanted), queries, known)
+    try:
+        with sampled(url, known, relations) as copy:
+            return _findings(copy, copy.build(wanted), queries, known)
+    except (MigrationError, ServerError, psycopg.Error) as error:
+        # An extension that the copy's server lacks, a table that may not be read, a lock that lasts: the rest is told.
+        notes.append(f"no index was tried: {str(error).splitlines()[0]}")
+        return []
 
 
 def _findings(trial: Trial, wanted: Sequence[Candidate], queries: Sequence[Query], known: Catalogue) -> list[Finding]:

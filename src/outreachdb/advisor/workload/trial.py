@@ -20,6 +20,11 @@ from outreachdb.advisor.workload.candidates import Candidate
 SAMPLE = 200_000  # rows of one table that are copied
 REPEATS = 3
 LIMIT_MS = 10_000
+LARGE = (
+    256 * 1024**2
+)  # bytes of a table from which whole pages are sampled: rows by themselves would mean reading it all
+# For each statement in the database that is looked at: it is somebody's at work.
+LIMITS = "SET statement_timeout = '60s'; SET lock_timeout = '1s'"
 COLUMNS = """
     SELECT a.attname FROM pg_attribute AS a
     WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
@@ -156,6 +161,7 @@ def sampled(url: str, known: Catalogue, relations: Sequence[Relation]) -> Iterat
     """A throw-away server with the schema and a sample of these tables."""
     with cloned(url) as target, psycopg.connect(url) as source, psycopg.connect(target, autocommit=True) as copy:
         source.read_only = True
+        source.execute(LIMITS)
         copy.execute("SET session_replication_role = replica")
         shares = {each.oid: _copy(source, copy, each) for each in relations}
         copy.prepare_threshold = None
@@ -167,7 +173,8 @@ def _copy(source: psycopg.Connection[Any], copy: psycopg.Connection[Any], relati
     table = qualified(relation.schema, relation.name)
     share = min(1.0, SAMPLE / relation.rows) if relation.rows else 1.0
     columns = sql.SQL(", ").join(sql.Identifier(row[0]) for row in source.execute(COLUMNS, [table]).fetchall())
-    sample = f" TABLESAMPLE BERNOULLI ({share * 100:.6f}) REPEATABLE (1)" if share < 1 else ""
+    method = "SYSTEM" if relation.bytes > LARGE else "BERNOULLI"
+    sample = f" TABLESAMPLE {method} ({share * 100:.6f}) REPEATABLE (1)" if share < 1 else ""
     reading = sql.SQL("COPY (SELECT {} FROM {}{}) TO STDOUT").format(columns, sql.SQL(table), sql.SQL(sample))
     writing = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.SQL(table), columns)
     with source.cursor().copy(reading) as rows, copy.cursor().copy(writing) as target:

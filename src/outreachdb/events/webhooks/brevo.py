@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from outreachdb.errors import InvalidInput
 from outreachdb.events.delivery import About, check_secret, must_have_password
@@ -50,6 +51,7 @@ EVENTS: dict[str, tuple[str, Severity | None]] = {
     "unsubscribed": ("unsubscribed", None),
     "listaddition": ("subscribed", None),
 }
+_PARIS = ZoneInfo("Europe/Paris")
 _MILLISECONDS_FROM = 10**11  # as seconds this is the year 5138
 check_key = check_secret
 verify = must_have_password
@@ -84,12 +86,21 @@ def _normalise(item: dict[str, Any]) -> list[NormalEvent]:
 
 
 def _when(item: dict[str, Any]) -> datetime:
-    """``ts_epoch`` is in milliseconds, in some examples in seconds; ``ts`` may be in the account's own time zone."""
-    for name in ("ts_epoch", "ts_event", "ts"):
+    """The most exact of its times.
+
+    ``ts_epoch`` is in milliseconds, in some examples in seconds, and documented as ``s_epoch`` with opens through a
+    proxy; ``ts`` may be in the account's own time zone; ``date`` is Paris time.
+    """
+    for name in ("ts_epoch", "s_epoch", "ts_event", "ts"):
         if item.get(name) is not None:
             value = item[name]
-            if name == "ts_epoch" and isinstance(value, int) and abs(value) >= _MILLISECONDS_FROM:
+            if name.endswith("_epoch") and isinstance(value, int) and abs(value) >= _MILLISECONDS_FROM:
                 seconds, milliseconds = divmod(value, 1000)
                 return instant_of(seconds) + timedelta(milliseconds=milliseconds)
             return instant_of(value)
+    if isinstance(item.get("date"), str):
+        try:
+            return datetime.strptime(item["date"], "%Y-%m-%d %H:%M:%S").replace(tzinfo=_PARIS).astimezone(UTC)
+        except ValueError:
+            raise InvalidInput(f"date is not a time: {item['date'][:40]!r}") from None
     raise InvalidInput("no timestamp")

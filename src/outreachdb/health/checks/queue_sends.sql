@@ -7,7 +7,7 @@
 -- given: minutes=15
 -- why: Sends whose time came over minutes ago and that nobody took: the senders are too few, stopped, or held by limits.
 --   Counted no further than red.
--- advice: Run outreachdb send run (or more workers); outreachdb campaign check tells of windows and limits.
+-- advice: Run outreachdb send run (or more workers); outreachdb campaign forecast tells which limit holds up.
 -- sources: R0 R2
 SELECT
     count(*) AS value,

@@ -42,7 +42,8 @@ SELECT
             ELSE format('in the %s days that statistics count', r.days) END,
             CASE
                 WHEN r.standby THEN 'this is a standby: look at the primary and the others too'
-                WHEN r.standbys > 0 THEN format('%s standbys keep counts of their own: look there', r.standbys)
+                WHEN r.standbys = 1 THEN 'a standby keeps counts of its own: look there'
+                WHEN r.standbys > 1 THEN format('%s standbys keep counts of their own: look there', r.standbys)
                 WHEN coalesce(r.days, 0) < 30 THEN 'that is too short to drop it'
                 ELSE 'standbys, if there are any, keep counts of their own'
             END

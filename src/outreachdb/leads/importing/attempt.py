@@ -97,7 +97,7 @@ class Attempt:
         return self._work.tenant.trusted(doing=f"importing {self._work.source.name}")
 
     async def _claim_whole(self) -> Claim:
-        """The claim; one that is stopped while it is committed ends as what it may be by then: an import that runs."""
+        """The claim; who is stopped while it is committed notes that, as the import may be on record by then."""
         claiming = asyncio.create_task(self._claim())
         try:
             return await asyncio.shield(claiming)

@@ -10,12 +10,12 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from outreachdb.db.foreign_keys import asked_at_once
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Session
 from outreachdb.leads.importing import judging, policy
 from outreachdb.leads.importing.cells import Cells
 from outreachdb.leads.importing.fields import ColumnMap
-from outreachdb.leads.importing.foreign_keys import asked_before
 from outreachdb.leads.importing.policy import OnConflict
 from outreachdb.progress import Progress, silent
 
@@ -203,7 +203,7 @@ class Merge:
             keys = (await self._counted())["keys"]
             missing = keys - inserted - await self._value("count_matched")
             if missing:
-                async with asked_before(self._session, await self._references_held()):
+                async with asked_at_once(self._session, await self._references_held()):
                     inserted += await self._insert_once(missing)
             if inserted + await self._value("count_matched") >= keys:
                 break

@@ -56,7 +56,7 @@ async def import_file(  # noqa: PLR0913 - each is a choice of its own, all but t
     takes every filled cell, "fill" only what the lead lacks, "skip" leaves them. ``dry_run`` changes nothing.
     ``saved_mapping`` names the saved mapping to read the file by: "auto" takes the one that was saved for exactly these
     columns, if any, "none" takes none; ``mapping`` and ``ignore`` go before it. ``save_mapping`` keeps how the columns
-    were mapped under that name, also in a dry run.
+    were mapped under that name; a dry run keeps nothing.
     The same call again after it was stopped goes on with the import that it began.
     Raises InvalidInput for a file that can't be imported, UsageError for a wrong mapping.
     """

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -22,7 +24,7 @@ from outreachdb.leads.importing.detection import Dialect
 from outreachdb.leads.importing.fields import REJECT_COLUMNS, ColumnMap
 from outreachdb.leads.importing.merging import Counts
 from outreachdb.leads.importing.records import NOT_JSON
-from outreachdb.leads.importing.sources import is_stream
+from outreachdb.leads.importing.sources import STDIN, is_stream
 
 Q = Queries("outreachdb.leads")
 PAGE = 5000
@@ -255,14 +257,17 @@ async def write_rejects(tenant: Tenant, import_id: int, path: Path) -> int:
 
     The last three columns tell row, column and reason; an import leaves them out, so the file can be corrected and
     imported again. Cells that a row has beyond the header are joined in its last column; a line that is no JSON stands
-    in the first.
+    in the first. ``-`` is standard output.
     """
     found = await find(tenant, import_id)
     columns, delimiter = list(found["mapping"]), found["delimiter"] or ","
     blank = [""] * (len(columns) - 1)
     count = 0
     try:
-        with path.open("w", encoding="utf-8", newline="") as file:
+        opened: AbstractContextManager[TextIO] = (
+            nullcontext(sys.stdout) if path == STDIN else path.open("w", encoding="utf-8", newline="")
+        )
+        with opened as file:
             writer = csv.writer(file)
             writer.writerow([*columns, *REJECT_COLUMNS])
             async for row in rejects(tenant, import_id):

@@ -10,11 +10,11 @@ from typing import Any, LiteralString
 
 from psycopg import sql
 
+from outreachdb.db.foreign_keys import asked_at_once
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Row, Session, Tenant
 from outreachdb.errors import Conflict, NotFound, OutreachDBError
 from outreachdb.leads.importing import policy, runs
-from outreachdb.leads.importing.foreign_keys import asked_before
 from outreachdb.leads.importing.merging import M, page_step
 from outreachdb.progress import Progress, silent
 
@@ -180,7 +180,7 @@ class _Undo:
         total = await self._unkept("created")
         asked = bool(total) and await self._session.value(U.nothing_else_refers)
         removed = 0
-        async with asked_before(self._session, asked):
+        async with asked_at_once(self._session, asked):
             for part in parts:
                 self._progress("removing", removed, total)
                 if part["first_created"] is not None:

@@ -109,6 +109,23 @@ async def test_keys_that_partitions_declare_get_an_index_each(empty_database_url
         assert connection.execute("SELECT count(*) FROM pg_indexes WHERE tablename ~ '^paid'").fetchone() == (0,)
 
 
+def test_an_index_to_walk_through_is_named_with_its_place(report: Report) -> None:
+    found = [each for each in report.findings if each.rule == "foreign_key_in_later_column"]
+    told = {
+        each.columns: (each.severity, each.evidence["index"], each.evidence.get("place"))
+        for each in found
+        if each.schema == "yes_foreign_key_in_later_column"
+    }
+    assert told == {
+        ("late_id",): ("info", "orders_pkey", 2),
+        ("brin_id",): ("info", "orders_brin_id_idx", 1),
+        ("noted_id",): ("info", "orders_at_idx", None),
+        ("a", "b"): ("info", "orders_a_idx", 1),
+        ("parent_id",): ("info", "events_2_pkey", 2),
+    }
+    assert all("CREATE INDEX" in (each.ddl or "") for each in found)
+
+
 def test_an_unused_index_tells_how_much_its_count_is_worth(report: Report) -> None:
     """Statistics of a moment are no reason to drop anything, and each standby counts for itself."""
     found = [each for each in report.findings if each.rule == "unused_index"]
@@ -120,27 +137,30 @@ def test_an_unused_index_tells_how_much_its_count_is_worth(report: Report) -> No
 
 
 async def test_a_key_without_index_weighs_by_size_and_by_what_happens_to_the_parent(own_database_url: str) -> None:
-    """An error only where deletes look through a large table; at any size the key is told."""
+    """An error only where deletes look through a large table, one less for its index; at any size the key is told."""
     with psycopg.connect(own_database_url, autocommit=True) as connection:
-        for name, rows in (("small", 100), ("quiet", 40_000), ("busy", 40_000)):
+        for name, rows in (("small", 100), ("quiet", 40_000), ("busy", 40_000), ("walked", 40_000)):
+            key = "parent_id" if name == "walked" else "filler"
             connection.execute(
                 f"CREATE TABLE public.{name}_parents (id int PRIMARY KEY);"
-                f"CREATE TABLE public.{name}_children (id int PRIMARY KEY, filler text DEFAULT repeat('x', 300),"
-                f" parent_id int REFERENCES public.{name}_parents);"
+                f"CREATE TABLE public.{name}_children (id int, filler text DEFAULT repeat('x', 300),"
+                f" parent_id int REFERENCES public.{name}_parents, PRIMARY KEY (id, {key}));"
                 f"INSERT INTO public.{name}_parents SELECT generate_series(1, 100);"
                 f"INSERT INTO public.{name}_children (id, parent_id)"
                 f" SELECT n, 1 + n % 50 FROM generate_series(1, {rows}) AS n; ANALYZE public.{name}_children".encode()
             )
         connection.execute("DELETE FROM public.small_parents WHERE id = 99")
         connection.execute("DELETE FROM public.busy_parents WHERE id = 99")
+        connection.execute("DELETE FROM public.walked_parents WHERE id = 99")
         connection.execute("SELECT pg_stat_force_next_flush()")
         connection.execute("SELECT 1")
-    found = await advise(own_database_url, only=["foreign_key_without_index"])
+    found = await advise(own_database_url, only=["foreign_key_in_later_column", "foreign_key_without_index"])
     weighed = {each.table: (each.severity, each.evidence["parent_changes"]) for each in found.findings}
     assert weighed == {
         "small_children": ("warning", 1),
         "quiet_children": ("warning", 0),
         "busy_children": ("error", 1),
+        "walked_children": ("warning", 1),
     }
 
 

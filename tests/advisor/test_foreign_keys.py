@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+from collections.abc import Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,29 +29,27 @@ def _planner(url: str) -> Served:
 class Told(NamedTuple):
     """What the two rules say, each as schema, table, constraint."""
 
-    without: set[tuple[str | None, str | None, str | None]]
-    later: set[tuple[str | None, str | None, str | None]]
+    without: Set[tuple[str | None, str | None, str | None]]
+    later: Set[tuple[str | None, str | None, str | None]]
 
 
 async def _ours(url: str) -> Told:
     report = await advise(url, only=["foreign_key_in_later_column", "foreign_key_without_index"])
-    found = Told(set(), set())
-    for each in report.findings:
-        told = found.without if each.rule == "foreign_key_without_index" else found.later
-        told.add((each.schema, each.table, each.object))
-    return found
+    told = {(each.rule, (each.schema, each.table, each.object)) for each in report.findings}
+    without = {key for rule, key in told if rule == "foreign_key_without_index"}
+    return Told(without, {key for rule, key in told if rule == "foreign_key_in_later_column"})
 
 
 async def test_every_shape_of_index(planted_url: str) -> None:
     served = _planner(planted_url)
-    assert await _ours(planted_url) == (served.without, served.unserved - served.without)
+    assert await _ours(planted_url) == Told(served.without, served.unserved - served.without)
     assert (served.keys, len(served.unserved), len(served.without)) == (50, 35, 29)
 
 
 async def test_the_products_own_keys(own_database_url: str) -> None:
     served = _planner(own_database_url)
     assert served.keys > 20
-    assert await _ours(own_database_url) == (set(), set())
+    assert await _ours(own_database_url) == Told(set(), set())
     assert served.unserved == set()
 
 
@@ -140,4 +139,4 @@ async def test_schemas_that_nobody_designed(empty_database_url: str, seed: int) 
     served = _planner(empty_database_url)
     assert served.keys > 25
     assert len(served.unserved) > len(served.without) > 5
-    assert await _ours(empty_database_url) == (served.without, served.unserved - served.without)
+    assert await _ours(empty_database_url) == Told(served.without, served.unserved - served.without)

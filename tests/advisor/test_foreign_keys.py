@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,8 +29,8 @@ def _planner(url: str) -> Served:
 class Told(NamedTuple):
     """What the two rules say, each as schema, table, constraint."""
 
-    without: Set[tuple[str | None, str | None, str | None]]
-    later: Set[tuple[str | None, str | None, str | None]]
+    without: AbstractSet[tuple[str | None, str | None, str | None]]
+    later: AbstractSet[tuple[str | None, str | None, str | None]]
 
 
 async def _ours(url: str) -> Told:

@@ -109,6 +109,8 @@ class Plan:
             task = asyncio.ensure_future(work)  # type: ignore[call-overload]
             while not task.done() and not await (await holder.execute(WAITING)).fetchall():
                 await asyncio.sleep(0.005)
+                # Else its transaction would see no session that began after its first look.
+                await holder.execute("SELECT pg_stat_clear_snapshot()")
             await holder.execute(KILL)
             try:
                 await task

@@ -70,7 +70,7 @@ def test_what_would_never_end_is_refused_at_once(source: str) -> None:
     began = time.monotonic()
     with pytest.raises(InvalidInput):
         StepTemplates("s", source, None).render(sample_lead())
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 def test_sizes_are_bounded() -> None:

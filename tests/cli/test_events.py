@@ -142,7 +142,7 @@ async def test_the_server_takes_webhooks_and_stops_in_good_order(
     try:
         assert server.stdout is not None
         url = json.loads(await server.stdout.readline())["url"]
-        async with httpx.AsyncClient(base_url=url) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
             assert (await client.get("/health")).json()["status"] == "ok"
             answer = await client.post(hook["path"], content=body, headers=provider.headers(body))
     finally:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 from commands import Run
 
@@ -71,11 +72,18 @@ def test_a_bar_with_rate_and_time_left(run: Run, workspace: str, database_url: s
 def test_a_stopped_import_says_what_is_true(
     run: Run, workspace: str, database_url: str, path: Path, number: signal.Signals
 ) -> None:
-    process = _start(["import", str(path)], database_url, workspace, subprocess.PIPE)
-    while process.poll() is None and not run("imports", "list", "--json").document["imports"]:
-        time.sleep(0.02)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    with psycopg.connect(database_url) as other:
+        # However late it is stopped it can't be done by then: it waits for another import of the workspace.
+        other.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('outreachdb.import', w.id))"
+            " FROM outreach.workspaces AS w WHERE w.name = %s",
+            [workspace],
+        )
+        process = _start(["import", str(path)], database_url, workspace, subprocess.PIPE)
+        while process.poll() is None and not run("imports", "list", "--json").document["imports"]:
+            time.sleep(0.02)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
     (row,) = run("imports", "list", "--json").document["imports"]
     assert (process.returncode, out) == (1, "")
     assert f"import {row['id']} was stopped; nothing of it is stored" in err

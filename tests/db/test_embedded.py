@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -77,7 +78,7 @@ def server_process(server: EmbeddedServer) -> psutil.Process:
 def kill_server(server: EmbeddedServer) -> None:
     process = server_process(server)
     process.kill()
-    assert processes.wait_until(lambda: not processes.alive(process), 5)
+    assert processes.wait_until(lambda: not processes.alive(process), 60)
 
 
 def as_other_user(function: Callable[[], object]) -> object:
@@ -181,13 +182,13 @@ def test_killed_server_starts_again_with_its_data(made: EmbeddedServer) -> None:
         thread = threading.Thread(target=_run_for_long, args=(connection,))
         thread.start()
         assert processes.wait_until(
-            lambda: query(made, f"SELECT state FROM pg_stat_activity WHERE pid = {busy}") == "active", 5
+            lambda: query(made, f"SELECT state FROM pg_stat_activity WHERE pid = {busy}") == "active", 60
         )
         kill_server(made)
         assert not made.status().running
 
         assert made.start().running
-        thread.join(10)
+        thread.join(60)
     assert not thread.is_alive()
     assert not processes.lives(busy)
     assert query(made, "SELECT count(*) FROM kept") == 1000
@@ -210,7 +211,7 @@ def test_server_outlives_its_starter(made: EmbeddedServer) -> None:
 
 def test_starter_killed_while_it_makes_the_cluster(server: EmbeddedServer) -> None:
     process = starter(server.home)
-    assert processes.wait_until(lambda: bool(list(server.home.glob("new-*/data/PG_VERSION"))), 10)
+    assert processes.wait_until(lambda: bool(list(server.home.glob("new-*/data/PG_VERSION"))), 60)
     kill_group(process)
     assert not (server.home / "data").exists()
     assert not server.status().running
@@ -229,7 +230,7 @@ def test_starter_killed_before_it_made_the_database(made: EmbeddedServer) -> Non
 
 def test_two_starters_share_one_server(server: EmbeddedServer) -> None:
     both = [starter(server.home), starter(server.home)]
-    urls = [process.communicate(timeout=30)[0].strip() for process in both]
+    urls = [process.communicate(timeout=120)[0].strip() for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert urls[0] == urls[1] == server.status().url
 
@@ -243,7 +244,7 @@ def test_stale_pid_of_an_innocent_process(made: EmbeddedServer, stale: str) -> N
     kill_server(made)
     # It has the server's user and works in its folder: all that a pid alone could tell speaks for it.
     identity = {"user": data.stat().st_uid, "group": data.stat().st_gid} if os.geteuid() == 0 else {}
-    innocent = subprocess.Popen(["sleep", "60"], cwd=data if os.geteuid() == 0 else "/", **identity)  # type: ignore[call-overload]
+    innocent = subprocess.Popen(["sleep", "600"], cwd=data if os.geteuid() == 0 else "/", **identity)  # type: ignore[call-overload]
     try:
         (data / "postmaster.pid").write_text("\n".join([str(innocent.pid), *claims[1:]]) + "\n")
         if stale == "socket lock":
@@ -272,7 +273,7 @@ def test_server_started_by_other_means_is_left_alone(made: EmbeddedServer, folde
     command = [str(find_binaries(18).path / "postgres"), "-D", str(data), "-p", "20999", "-k", str(made.home / "run")]
     other = subprocess.Popen(command, **Account.for_data(data).options())
     try:
-        assert processes.wait_until(lambda: (claim := processes.PidFile.read(data)) is not None and claim.ready, 10)
+        assert processes.wait_until(lambda: (claim := processes.PidFile.read(data)) is not None and claim.ready, 60)
         with pytest.raises(ServerError, match=r"did not start runs on .*, on port 20999 .*pg_ctl stop"):
             made.start()
         assert other.poll() is None
@@ -364,11 +365,22 @@ def test_peoples_settings_win_and_a_full_server_counts_as_running(made: Embedded
         file.write("max_connections = 4\nreserved_connections = 0\nsuperuser_reserved_connections = 0\n")
     made.start()
     assert query(made, "SHOW work_mem") == "7MB"
-    crowd = [psycopg.connect(made.url()) for _ in range(4)]
+    crowd = [_admitted(made) for _ in range(4)]
     assert made.status().running
     assert made.start().running
     for connection in crowd:
         connection.close()
+
+
+def _admitted(server: EmbeddedServer) -> psycopg.Connection:
+    """A connection; the backend of the one before may be about to end, and takes a place until then."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return psycopg.connect(server.url())
+        except psycopg.OperationalError as error:
+            if "too many clients" not in str(error) or time.monotonic() > deadline:
+                raise
 
 
 def test_setting_that_the_server_refuses_is_told(made: EmbeddedServer) -> None:

@@ -124,14 +124,14 @@ def running() -> Iterator[Dovecot]:
         yield Dovecot(port, tls_port, certificate)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         if process.stderr is not None:
             process.stderr.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()

@@ -45,7 +45,7 @@ class Ground:
             yield connection
         finally:
             with psycopg.connect(self.url, autocommit=True) as other:
-                other.execute("SELECT pg_terminate_backend(%s)", [connection.info.backend_pid])
+                other.execute("SELECT pg_terminate_backend(%s, 60000)", [connection.info.backend_pid])
             connection.close()
 
     @contextmanager
@@ -59,7 +59,7 @@ class Ground:
             pid = connection.info.backend_pid
             with psycopg.connect(self.url, autocommit=True) as other:
                 waiting = "SELECT state = 'active' AND query = %s FROM pg_stat_activity WHERE pid = %s"
-                until = time.monotonic() + 10
+                until = time.monotonic() + 60
                 while other.execute(waiting, [statements[-1], pid]).fetchone() != (True,):
                     assert time.monotonic() < until
                 yield pid

@@ -280,7 +280,7 @@ async def test_a_queue_over_its_threshold_is_told(
     file = tmp_path / "health.toml"
     file.write_text(
         "[checks.queue_email_checks]\nyellow = 3\nred = 100\n"
-        '[alerts]\nbad = 2\nevery_seconds = 1\n[[alerts.channels]]\nkind = "webhook"\nurl_env = "HOOK"\n'
+        '[alerts]\nbad = 2\nevery_seconds = 50\n[[alerts.channels]]\nkind = "webhook"\nurl_env = "HOOK"\n'
     )
     found = configuration.load(file)
     ground.do(

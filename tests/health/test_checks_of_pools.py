@@ -67,9 +67,11 @@ async def test_pools(ground: Ground, pooler: tuple[PoolFolder, Settings]) -> Non
         assert (full.status, full.value) == ("red", 100)
         assert "5 of 5" in full.summary
         waiting = asyncio.create_task(asyncio.to_thread(enter, url))
-        await asyncio.sleep(0.7)
-        yellow = await look(ground, settings, "pool_waits", yellow=0.2)
-        red = await look(ground, settings, "pool_waits", yellow=0.2, red=0.3)
+        async with asyncio.timeout(60):
+            while (yellow := await look(ground, settings, "pool_waits", yellow=0.2)).status == "green":
+                await asyncio.sleep(0.1)
+            while (red := await look(ground, settings, "pool_waits", yellow=0.2, red=0.3)).status == "yellow":
+                await asyncio.sleep(0.1)
         assert (yellow.status, red.status, red.evidence["waiting"]) == ("yellow", "red", 1)
     (await waiting).close()
     pooling.stop(folder, 0)

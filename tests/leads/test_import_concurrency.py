@@ -314,6 +314,26 @@ async def test_cancelling_while_the_import_is_begun_is_on_record(tenant, tmp_pat
     assert (await resume(tenant, row["id"])).inserted == 10
 
 
+async def test_cancelling_an_import_that_somebody_took_for_dead_is_on_record(tenant, tmp_path, monkeypatch):
+    """Begun some seconds ago and not held yet, as on a machine that stood still in between."""
+    path = _file(tmp_path, "cancelled.csv", range(10), "Rome")
+    hold = runs.hold
+
+    async def hold_late(*given):
+        await _write(
+            tenant, "UPDATE outreach.imports SET started_at = started_at - interval '3 s' WHERE workspace_id = %s"
+        )
+        assert [row["status"] for row in await listed(tenant)] == ["failed"]
+        await hold(*given)
+
+    monkeypatch.setattr(runs, "hold", hold_late)
+    task = asyncio.ensure_future(import_file(tenant, path, progress=lambda *_: task.cancel()))
+    with pytest.raises(asyncio.CancelledError, match="was stopped; nothing of it is stored"):
+        await task
+    (row,) = await listed(tenant)
+    assert (row["status"], row["error"]) == ("cancelled", "stopped by a person; nothing was stored")
+
+
 async def test_a_note_that_a_late_cancel_meets_is_made_again(tenant, tmp_path, monkeypatch):
     path = _file(tmp_path, "cancelled.csv", range(10), "Rome")
     fail, met = runs.fail, []

@@ -84,11 +84,11 @@ def test_it_starts_once_and_comes_back_after_a_kill(written: pooling.Written, pl
     assert folder.process() == first  # known by what it is, not by a file
 
     first.kill()
-    assert wait_until(lambda: not alive(first), 5)
+    assert wait_until(lambda: not alive(first), 60)
     assert folder.process() is None
     # The number of the killed one now belongs to an innocent process of the same account.
     identity = {"user": place.account.uid, "group": place.account.gid} if place.account.lent else {}
-    innocent = subprocess.Popen(["sleep", "60"], **identity)  # type: ignore[call-overload]
+    innocent = subprocess.Popen(["sleep", "600"], **identity)  # type: ignore[call-overload]
     try:
         folder.write(folder.pid_file, f"{innocent.pid}\n", for_pooler=True)
         assert pooling.stop(folder) is False
@@ -125,11 +125,11 @@ def test_clients_may_end_their_transaction(written: pooling.Written, place: Pool
     with psycopg.connect(url) as connection:
         connection.execute("SELECT 1")
         with ThreadPoolExecutor() as background:
-            stopping = background.submit(pooling.stop, folder, 20)
+            stopping = background.submit(pooling.stop, folder, 60)
             assert not wait_until(stopping.done, 0.7)
             connection.execute("SELECT 1")
             connection.commit()
-            assert stopping.result(20) is True
+            assert stopping.result(60) is True
     assert folder.process() is None
 
 
@@ -215,10 +215,10 @@ def test_logins_are_looked_up_where_an_administrator_allows_it(
             assert connection.execute("SELECT session_user").fetchone() == ("pool_asked",)
         wrong = given_urls["OUTREACHDB_WEB_URL"].replace("secret", "guessed")
         with pytest.raises(psycopg.OperationalError, match=r"authentication failed|SASL"):
-            psycopg.connect(wrong, connect_timeout=5)
+            psycopg.connect(wrong, connect_timeout=30)
         # An administrator is not looked up, so nobody tries passwords of one through the pooler.
         with pytest.raises(psycopg.OperationalError):
-            psycopg.connect(wrong.replace("pool_asked", "outreachdb"), connect_timeout=5)
+            psycopg.connect(wrong.replace("pool_asked", "outreachdb"), connect_timeout=30)
     finally:
         pooling.stop(own, 0)
         with psycopg.connect(database_url, autocommit=True) as connection:

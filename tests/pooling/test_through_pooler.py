@@ -130,7 +130,7 @@ async def test_listening_works_in_the_jobs_pool(pooled: Pools) -> None:
         await listener.execute("LISTEN work")
         async with pooled.connection("web") as connection:
             await connection.execute("NOTIFY work, 'there is some'")
-        async for notice in listener.notifies(timeout=5, stop_after=1):
+        async for notice in listener.notifies(timeout=60, stop_after=1):
             assert notice.payload == "there is some"
             return
     pytest.fail("no notification came")
@@ -147,9 +147,12 @@ async def test_session_settings_are_gone_for_the_next_client(pooled: Pools) -> N
 
 async def test_a_statement_is_cancelled_through_the_pooler(pooled: Pools) -> None:
     async with await connect(pooled.url("web"), autocommit=True) as connection:
-        running = asyncio.create_task(connection.execute("SELECT pg_sleep(60)"))
-        await asyncio.sleep(0.2)
-        await connection.cancel_safe(timeout=5)
+        running = asyncio.create_task(connection.execute("SELECT pg_sleep(600)"))
+        there = "SELECT FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(600)'"
+        async with await connect(pooled.url("admin"), autocommit=True) as watcher:
+            while not await (await watcher.execute(there)).fetchall():
+                await asyncio.sleep(0.02)
+        await connection.cancel_safe(timeout=30)
         with pytest.raises(psycopg.errors.QueryCanceled):
             await running
 
@@ -157,7 +160,7 @@ async def test_a_statement_is_cancelled_through_the_pooler(pooled: Pools) -> Non
 async def test_startup_options_are_refused_instead_of_dropped(pooled: Pools) -> None:
     url = psycopg.conninfo.make_conninfo(pooled.url("web"), options="-c statement_timeout=1")
     with pytest.raises(psycopg.OperationalError, match="unsupported startup parameter"):
-        await psycopg.AsyncConnection.connect(url, connect_timeout=5)
+        await psycopg.AsyncConnection.connect(url, connect_timeout=30)
 
 
 async def test_a_full_pool_is_seen(pooled: Pools) -> None:
@@ -167,18 +170,21 @@ async def test_a_full_pool_is_seen(pooled: Pools) -> None:
         await connection.execute("SELECT 1")
     late = asyncio.create_task(connect(pooled.url("admin"), autocommit=True))
     try:
-        await asyncio.sleep(0.5)
-        found = await pooling.status(pooled.settings)
-        admin = next(pool for pool in found.pools if pool.pool.endswith("_admin"))
-        assert (admin.size, admin.servers_active, admin.utilization) == (5, 5, 100.0)
-        assert admin.waiting + int(late.done()) >= 1
+        async with asyncio.timeout(60):
+            while True:
+                found = await pooling.status(pooled.settings)
+                admin = next(pool for pool in found.pools if pool.pool.endswith("_admin"))
+                assert (admin.size, admin.servers_active, admin.utilization) == (5, 5, 100.0)
+                if admin.waiting + int(late.done()) >= 1:
+                    break
+                await asyncio.sleep(0.05)
         assert {pool.pool.rsplit("_", 1)[1]: (pool.mode, pool.size) for pool in found.pools} == {
             pool.workload: (pool.mode, pool.size) for pool in pooling.POOLS
         }
     finally:
         for connection in held:
             await connection.close()
-        await (await asyncio.wait_for(late, 10)).close()
+        await (await asyncio.wait_for(late, 60)).close()
 
 
 async def test_what_the_server_says_of_its_connections(pooled: Pools) -> None:
@@ -207,7 +213,7 @@ async def test_worker(server: EmbeddedServer, own_database_url: str, place: Pool
             working = asyncio.create_task(work(pools, WorkerOptions(concurrency=2)))
             await asyncio.sleep(0.5)
             asked = await requests.import_file(tenant, tmp_path / "leads.csv")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while (found := await jobs.find(tenant, asked.id)).status in {"queued", "running"}:
                     await asyncio.sleep(0.05)
             use = await pooling.status(pools.settings, own)

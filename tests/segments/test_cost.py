@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import AsyncIterator
@@ -106,7 +107,7 @@ async def test_a_cancelled_request_cancels_its_query(mixed: Tenant, database_url
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 8
     while await running(database_url):
         assert time.monotonic() < deadline, "the query goes on"
         await asyncio.sleep(0.01)
@@ -124,7 +125,7 @@ async def test_a_workspace_has_a_time_limit(mixed: Tenant) -> None:
         ):
             with pytest.raises(Cancelled, match="statement timeout"):
                 await work
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20, "other workspaces have half a minute"
         # Only what people compose freely is limited.
         async with hurried.session() as session:
             assert await session.value("SHOW statement_timeout") == "0"
@@ -141,7 +142,11 @@ async def test_a_workspace_has_a_time_limit(mixed: Tenant) -> None:
         ({"field": "city", "op": "equals", "value": "City 7"}, "btree"),
     ],
 )
-async def test_a_proposed_index_is_built_and_used(mixed: Tenant, condition: dict[str, Any], kind: str) -> None:
+async def test_a_proposed_index_is_built_and_used(
+    mixed: Tenant, condition: dict[str, Any], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Before and after are priced alike: how busy the machine is at either moment is no matter of indexes.
+    monkeypatch.setitem(cost._speeds, mixed.pools.url("web"), (1.0, math.inf))
     before = await segments.explain(mixed, {"all": [condition, {"field": "status", "op": "is_set"}]})
     [proposed] = before.indexes
     assert proposed.condition == condition

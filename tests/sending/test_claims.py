@@ -30,7 +30,7 @@ async def opened(url: str, tenant: Tenant) -> AsyncIterator[Connection]:
         await connection.execute("SET ROLE outreachdb_app")
         await connection.execute(f"SET app.workspace_id = '{tenant.workspace_id}'")
         await connection.commit()
-        await connection.execute("SET lock_timeout = '2s'")
+        await connection.execute("SET lock_timeout = '60s'")
         yield connection
         await connection.rollback()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from datetime import timedelta
 
@@ -183,12 +184,11 @@ async def test_a_server_that_always_hangs_up_is_left_alone(tenant: Tenant, keyri
 
 async def test_no_server_no_loss(tenant: Tenant, keyring: Keyring, sink: Sink) -> None:
     await add_leads(tenant, 60)
-    free = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
-    port = free.sockets[0].getsockname()[1]
-    free.close()
-    await free.wait_closed()
-    await launched(tenant, keyring, port)
-    report = await dispatch.run(tenant, keyring)
+    with socket.socket() as nobody:  # listens, and meanwhile nobody else can
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        await launched(tenant, keyring, port)
+        report = await dispatch.run(tenant, keyring)
     assert (report.sent, report.failed, report.unknown) == (0, 0, 0)
     assert f"127.0.0.1:{port}" in report.problems["ann@sender.example"]
     [attempts] = await rows(

@@ -151,6 +151,8 @@ async def _campaign_among_kills(server: EmbeddedServer, sink: Sink, notes: Path)
         boxes = [{"address": f"m{n}@sender.example", "smtp": smtp} for n in range(4)]
         made = await campaigns.create(tenant, keyring, campaign_file(sink.port, mailboxes=boxes))
         assert (await schedule.launch(tenant, made.id)).scheduled == RECIPIENTS
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CHECKPOINT")  # on disk before the first kill: this server acknowledges before that
 
     began = time.monotonic()
     kills = await _kill(url, notes, source)

@@ -7,11 +7,13 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from mailing import Sink, add_leads, campaign_file, launched, rows, statuses
 from test_claims import opened
 
 from outreachdb.campaigns import campaigns
 from outreachdb.db.tenant import Tenant
+from outreachdb.errors import Conflict
 from outreachdb.secrets import Keyring
 from outreachdb.sending import Limits, dispatch, schedule, set_limits
 from outreachdb.sending.ledger import Ledger, Send
@@ -246,3 +248,19 @@ async def test_a_scheduled_campaign_is_launched_by_a_worker(hundred: Tenant, key
     )
     both = await asyncio.gather(*(dispatch.run(hundred, keyring) for _ in range(2)))
     assert sum(report.sent for report in both) == 100
+
+
+async def test_a_planned_campaign_is_planned_anew_or_launched_after_all(
+    hundred: Tenant, keyring: Keyring, sink: Sink
+) -> None:
+    made = await campaigns.create(hundred, keyring, campaign_file(sink.port))
+    later = datetime.now(UTC) + timedelta(days=2)
+    await schedule.plan(hundred, made.id, later + timedelta(days=1))
+    assert (await schedule.plan(hundred, made.id, later)).status == "scheduled"
+    start = "SELECT (settings ->> 'start')::timestamptz AS start FROM outreach.campaigns WHERE workspace_id = %s"
+    assert await rows(hundred, start, hundred.workspace_id) == [{"start": later}]
+    assert (await schedule.launch(hundred, made.id)).scheduled == 100
+    assert (await dispatch.run(hundred, keyring)).sent == 100, "what was planned holds nobody up"
+    with pytest.raises(Conflict, match="can't become scheduled"):
+        await schedule.plan(hundred, made.id, later)
+    assert await rows(hundred, start, hundred.workspace_id) == [{"start": None}]

@@ -84,7 +84,7 @@ async def test_people_s_spellings_of_zones(tenant: Tenant) -> None:
 
 async def test_a_claim_keeps_to_the_window_of_each_lead(tenant: Tenant, keyring: Keyring) -> None:
     now = datetime.now(UTC)
-    if (now.minute, now.second // 55) == (59, 1):  # windows open and close on the hour: none in between
+    if (now.minute, now.second // 30) == (59, 1):  # windows open and close on the hour: none in between
         await asyncio.sleep(61 - now.second)
         now = datetime.now(UTC)
     # It is noon somewhere and midnight on the other side of the Earth.

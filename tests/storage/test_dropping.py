@@ -51,7 +51,7 @@ class Ground:
         async with session(self.pools, role="outreachdb_owner", workload="admin") as owner:
             await owner.execute(dropping.Q.intend, {"table_name": table, "partition_name": name})
 
-    async def detach(self, name: str, table: str = LOG, patience: float = 20.0) -> None:
+    async def detach(self, name: str, table: str = LOG, patience: float = 60.0) -> None:
         async with await connect(self.url, autocommit=True) as connection:
             await detaching.detach(connection, table, name, dropping=self.url, patience=patience)
 

@@ -180,7 +180,7 @@ def test_applied_and_reverted_exactly(own: EmbeddedServer, tmp_path: Path) -> No
         connection.execute("ALTER SYSTEM SET random_page_cost = 2")
         connection.execute("ALTER SYSTEM SET lock_timeout = '1min'")  # none of ours
         connection.execute("SELECT pg_reload_conf()")
-        assert wait_until(lambda: connection.execute("SHOW work_mem").fetchone() == ("7MB",), 5)
+        assert wait_until(lambda: connection.execute("SHOW work_mem").fetchone() == ("7MB",), 60)
     before = _altered(own)
     applied = asyncio.run(tuning.apply(_proposed(url), tmp_path))
     assert {"shared_buffers", "work_mem", "random_page_cost"} <= set(applied.changed)

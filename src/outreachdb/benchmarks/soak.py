@@ -69,6 +69,9 @@ DEFINITIONS: tuple[dict[str, Any], ...] = (
 OLD_MONTHS = """
     WITH registered AS (
         UPDATE ops.partitioned_tables SET retention_months = %(months)s, archive = table_name = 'lead_activities'
+    ), activities AS (
+        INSERT INTO outreach.lead_activities (workspace_id, created_at, lead_id, activity_type)
+        SELECT 1 + n %% 2, now() - (n %% 600) * interval '1 day', n, 'note' FROM generate_series(1, 30000) AS n
     )
     INSERT INTO outreach.message_log (workspace_id, created_at)
     SELECT 1 + n %% 2, now() - (n %% 600) * interval '1 day' FROM generate_series(1, 30000) AS n

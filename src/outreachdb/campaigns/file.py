@@ -250,6 +250,8 @@ def _read(path: Path) -> Any:
         return yaml.safe_load(text)
     except json.JSONDecodeError as error:
         raise InvalidInput(f"{path}: no JSON at line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except ValueError:  # Python reads no number of more than some thousand digits
+        raise InvalidInput(f"{path} holds a number or a date that can't be read") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""

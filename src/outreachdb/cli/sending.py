@@ -63,12 +63,11 @@ def unknown(
     ] = None,
 ) -> None:
     """List sends of which nobody knows whether they left, or decide about them; none is ever sent again by itself."""
-    rows = context.tenant_call(lambda tenant: timeline.unknown(tenant, campaign))
-    if sends:
-        missing = set(sends) - {row["send_id"] for row in rows}
-        if missing:
-            raise NotFound(f"not unknown: send {', '.join(map(str, sorted(missing)))}", hint="outreachdb send unknown")
-        rows = [row for row in rows if row["send_id"] in sends]
+    shown = 1000 if decide is None and not sends else None
+    rows = context.tenant_call(lambda tenant: timeline.unknown(tenant, campaign, sends=sends, limit=shown))
+    missing = set(sends or ()) - {row["send_id"] for row in rows}
+    if missing:
+        raise NotFound(f"not unknown: send {', '.join(map(str, sorted(missing)))}", hint="outreachdb send unknown")
     if decide is None:
         columns = ("send_id", "campaign", "step", "recipient", "mailbox", "begun_at", "last_error")
         emit({"unknown": rows}, table("", columns, [tuple(row[name] for name in columns) for row in rows]))

@@ -46,9 +46,11 @@ SET status = 'done', rows_read = %(rows_read)s, inserted = %(inserted)s, updated
 WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s
 
 -- name: fail_import
+-- "failed" may it have become before it was held, as in hold_import: who worked on it knows better how it ended.
 UPDATE outreach.imports
 SET status = %(status)s, error = %(error)s, finished_at = %(finished_at)s
-WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s AND attempts = %(attempts)s AND status = 'running'
+WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s AND attempts = %(attempts)s
+  AND status IN ('running', 'failed')
 
 -- name: status_of_import
 SELECT status FROM outreach.imports WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s

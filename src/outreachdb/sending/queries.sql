@@ -30,8 +30,10 @@ SELECT has_parameter_privilege(session_user, 'session_replication_role', 'SET')
 SELECT outreach.create_next_run(%(campaign_id)s);
 
 -- name: plan_launch
+-- The status, which is "scheduled" already where another instant was planned before.
 UPDATE outreach.campaigns AS c SET settings = c.settings || jsonb_build_object('start', %(start)s::timestamptz)
-WHERE c.workspace_id = %(workspace_id)s AND c.id = %(campaign_id)s;
+WHERE c.workspace_id = %(workspace_id)s AND c.id = %(campaign_id)s AND c.status IN ('draft', 'scheduled')
+RETURNING c.status;
 
 -- name: due_launches
 SELECT c.id FROM outreach.campaigns AS c
@@ -109,6 +111,7 @@ JOIN outreach.email_sends AS s
     ON s.workspace_id = c.workspace_id AND s.campaign_id = c.id AND s.created_at = c.launched_at AND s.status = 'unknown'
 JOIN outreach.mailboxes AS m ON m.workspace_id = s.workspace_id AND m.id = s.mailbox_id
 WHERE c.workspace_id = %(workspace_id)s AND (%(campaign_id)s::bigint IS NULL OR c.id = %(campaign_id)s)
+  AND (%(sends)s::bigint[] IS NULL OR s.id = ANY (%(sends)s))
 ORDER BY s.begun_at, s.id
 LIMIT %(limit)s;
 

@@ -202,9 +202,14 @@ BEGIN
     PERFORM outreach.commit_durably();
     campaign.definition := outreach.campaign_definition(campaign);
     campaign.launched_at := instant;
+    IF campaign.status = 'scheduled' AND (campaign.settings ->> 'start')::timestamptz > instant THEN
+        -- Planned for later and launched now after all: its sends don't wait for what was planned.
+        campaign.settings := campaign.settings - 'start';
+    END IF;
     PERFORM outreach.ensure_partitions('email_sends', instant, instant);
     UPDATE outreach.campaigns AS c
-    SET status = 'running', launched_at = instant, definition = campaign.definition, updated_at = clock_timestamp()
+    SET status = 'running', launched_at = instant, definition = campaign.definition, settings = campaign.settings,
+        updated_at = clock_timestamp()
     WHERE c.workspace_id = workspace AND c.id = campaign.id;
     -- Ramp-up begins with a mailbox's first campaign. In the order of ids, as two launches at once lock them.
     WITH beginning AS MATERIALIZED (

@@ -65,17 +65,21 @@ async def add(tenant: Tenant, campaign: str | int, *, check: bool = True) -> Lau
 
 
 async def plan(tenant: Tenant, campaign: str | int, at: datetime) -> campaigns.Campaign:
-    """Have a draft launched at an instant, by the next worker that looks: its segment counts as it is then."""
+    """Have a draft launched at an instant, by the next worker that looks: its segment counts as it is then.
+
+    What was planned for another instant is planned anew. Raises Conflict for what was launched or is closed.
+    """
     if at.tzinfo is None:
         raise InvalidInput("the instant has no time zone")
     found = await campaigns.find(tenant, campaign)
     await checking.check_templates(tenant, found.id)
     async with tenant.session("jobs", doing=f"scheduling the campaign {found.name}") as session:
-        await session.execute(
+        status = await session.value(
             Q.plan_launch, {"workspace_id": tenant.workspace_id, "campaign_id": found.id, "start": at}
         )
         try:
-            await session.execute(campaigns.Q.set_status, {"campaign_id": found.id, "status": "scheduled"})
+            if status != "scheduled":
+                await session.execute(campaigns.Q.set_status, {"campaign_id": found.id, "status": "scheduled"})
         except pg.ObjectNotInPrerequisiteState as error:
             raise campaigns.refused(found.name, error) from None
     return await campaigns.find(tenant, found.id)

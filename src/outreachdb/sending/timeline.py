@@ -45,13 +45,14 @@ async def why(tenant: Tenant, lead: int | str, campaign: int | str) -> list[Happ
     return [Happening(**row) for row in rows]
 
 
-async def unknown(tenant: Tenant, campaign: int | str | None = None, *, limit: int = 1000) -> list[Row]:
-    """Sends of which nobody knows whether they left, the oldest first."""
+async def unknown(
+    tenant: Tenant, campaign: int | str | None = None, *, sends: Sequence[int] | None = None, limit: int | None = None
+) -> list[Row]:
+    """Sends of which nobody knows whether they left, the oldest first; only those of ``sends`` where it is given."""
     campaign_id = None if campaign is None else (await campaigns.find(tenant, campaign)).id
+    given = {"workspace_id": tenant.workspace_id, "campaign_id": campaign_id, "limit": limit}
     async with tenant.session(doing="listing sends of unknown fate") as session:
-        return await session.all(
-            Q.unknown_sends, {"workspace_id": tenant.workspace_id, "campaign_id": campaign_id, "limit": limit}
-        )
+        return await session.all(Q.unknown_sends, given | {"sends": list(sends) if sends else None})
 
 
 async def decide(tenant: Tenant, sends: Sequence[Row], decision: Decision) -> int:

@@ -61,3 +61,18 @@ async def test_a_worker_folds_at_the_end_of_its_run(tenant: Tenant, keyring: Key
     await dispatch.run(tenant, keyring)
     assert await pending(tenant) == 0
     assert (await stats.campaign(tenant, campaign.campaign_id)).opened == 2
+
+
+async def test_a_large_fold_clears_up_after_itself(
+    tenant: Tenant, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vacuumed = "SELECT vacuum_count FROM pg_stat_all_tables WHERE relid = 'analytics.rollup_deltas'::regclass"
+    counts = []
+    campaign = await launch(tenant, keyring, leads=1)
+    for large in (10**6, 1):
+        monkeypatch.setattr(rollups, "LARGE", large)
+        await ingest(tenant, keyring, [campaign.event(campaign.sends[0], "opened", large % 50)])
+        assert await rollups.fold(tenant) > 0
+        async with tenant.trusted() as session:
+            counts.append(await session.value(vacuumed))
+    assert counts[1] == counts[0] + 1

@@ -117,13 +117,13 @@ def _held(connection: psycopg.Connection[Any], statement: str, there: list[int])
             statement=statement[:200],
         ) from error
     order = list(BLOCKS)
-    strongest: dict[tuple[object, object], str] = {}
+    strongest: dict[tuple[str, str], str] = {}
     for schema, table, mode in rows:
         old = strongest.get((schema, table))
-        if old is None or order.index(str(mode)) < order.index(old):
-            strongest[schema, table] = str(mode)
+        if old is None or order.index(mode) < order.index(old):
+            strongest[schema, table] = mode
     for (schema, table), mode in strongest.items():
-        yield Held(statement, str(schema), str(table), mode, (schema, table) in rewritten)
+        yield Held(statement, schema, table, mode, (schema, table) in rewritten)
 
 
 def _locks(

@@ -8,9 +8,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+import psycopg
+import structlog
 from psycopg import errors as pg
 
-from outreachdb.db.pools import Pools
+from outreachdb.db.migrating.roles import OWNER
+from outreachdb.db.pools import Pools, connect
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, Tenant, session
 from outreachdb.errors import OutreachDBError
@@ -19,8 +22,11 @@ PORTION = 100_000
 # Days that one run compares: with a year alive each is compared every 31 runs.
 DAYS = 12
 ATTEMPTS = 5
+LARGE = 50_000  # folded deltas whose dead rows are felt
+SETTLE = "VACUUM (ANALYZE, SKIP_LOCKED) analytics.rollup_deltas, analytics.totals"
 T = TypeVar("T")
 Q = Queries("outreachdb.analytics")
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,22 @@ async def fold(tenant: Tenant, *, portion: int = PORTION) -> int:
         total += folded
         if folded < portion:
             break
+    if total >= LARGE:
+        await _settle(tenant.pools)
     return total
+
+
+async def _settle(pools: Pools) -> None:
+    """Clear up after many deltas: autovacuum comes within minutes, and until then reports read their dead rows.
+
+    The busiest domains took 25 to 46 ms after 763,800 deltas. Where it can't be done it is left to autovacuum.
+    """
+    try:
+        async with await connect(pools.url("jobs"), autocommit=True) as connection:
+            await connection.execute(f"SET ROLE {OWNER}")
+            await connection.execute(SETTLE)
+    except (OutreachDBError, psycopg.Error) as error:
+        log.warning("deltas that were folded were not cleared away", reason=str(error).splitlines()[0])
 
 
 async def fold_all(pools: Pools) -> int:

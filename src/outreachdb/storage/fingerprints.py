@@ -106,7 +106,9 @@ def statement(source: sql.Composable, columns: Sequence[Column], *, with_rows: b
     ``with_rows`` puts all rows before it, as one text with a record on each line. Three layers, kept apart by OFFSET 0
     so that no value is made, and no hash computed, twice: what is printed and hashed is most of an archive's work.
     """
-    values, hashes, names = [], [], []
+    values: list[sql.Composable] = []
+    hashes: list[sql.Composable] = []
+    names: list[sql.Composable] = []
     for number, column in enumerate(columns, start=1):
         value, expression = hashed(column, number)
         names.append(sql.Identifier(f"h{number}"))
@@ -119,14 +121,14 @@ def statement(source: sql.Composable, columns: Sequence[Column], *, with_rows: b
     )
     text: sql.Composable = sql.SQL("")
     if with_rows:
-        printed = []
-        for number, value in enumerate(outgoing_values(list(columns)), start=1):
+        printed: list[sql.Composable] = []
+        for number, carried in enumerate(outgoing_values(list(columns)), start=1):
             # The text of a value, which is what is hashed, or a value that is carried in another form.
             if number <= len(columns) and columns[number - 1].form == "text":
                 printed.append(sql.Identifier(f"v{number}"))
             else:
                 printed.append(sql.Identifier(f"p{number}"))
-                values.append(sql.SQL("{} AS {}").format(value, printed[-1]))
+                values.append(sql.SQL("{} AS {}").format(carried, printed[-1]))
         hashes.append(sql.SQL("ROW(NULL, {}, NULL)::text AS line").format(sql.SQL(", ").join(printed)))
         text = sql.SQL("string_agg(line, E'\\n'), ")
     sums = sql.SQL("").join(sql.SQL(", count({n}), sum({n})").format(n=name) for name in names)

@@ -1384,6 +1384,7 @@ CREATE TABLE outreach.imports (
     error text,
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     finished_at timestamp with time zone,
+    history_pruned_at timestamp with time zone,
     CONSTRAINT ck_imports_balance CHECK (((status <> ALL (ARRAY['done'::text, 'undone'::text])) OR (rows_read = (((inserted + updated) + skipped) + rejected)))),
     CONSTRAINT ck_imports_on_conflict_known CHECK ((on_conflict = ANY (ARRAY['update'::text, 'fill'::text, 'skip'::text]))),
     CONSTRAINT ck_imports_status_known CHECK ((status = ANY (ARRAY['running'::text, 'done'::text, 'applied'::text, 'failed'::text, 'cancelled'::text, 'undone'::text])))
@@ -2474,6 +2475,7 @@ GRANT ALL ON FUNCTION outreach.open_run(p_job text, p_driver text, p_scheduled b
 REVOKE ALL ON FUNCTION outreach.perform_maintenance_tasks() FROM PUBLIC;
 REVOKE ALL ON FUNCTION outreach.preview_segment(definition jsonb, max_rows integer, after_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.preview_segment(definition jsonb, max_rows integer, after_id bigint) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.prune_import_history(p_older_than interval, p_limit bigint) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outreach.prune_message_log(p_older_than interval, p_limit integer, p_without_archive boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.prune_message_log(p_older_than interval, p_limit integer, p_without_archive boolean) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.reconcile_all_rollups(p_days integer, p_repair boolean) FROM PUBLIC;

@@ -73,6 +73,13 @@ SETTINGS: tuple[Setting, ...] = (
         least=1,
     ),
     Setting(
+        "import_history_days",
+        int,
+        365,
+        "Days for which an import, or an action on a segment, can be undone and its rejected rows are shown.",
+        least=1,
+    ),
+    Setting(
         "imap_ca_file",
         Path,
         None,

@@ -67,6 +67,7 @@ def test_the_sources_schedules_are_kept() -> None:
     assert jobs["weekly_report"].schedule.endswith("* * 1")
     assert jobs["prune_message_log"].schedule.endswith("* * 0")
     assert "365 days" in (jobs["prune_message_log"].sql or "")
+    assert jobs["prune_import_history"].schedule.endswith("* * 0")
     assert jobs["reindex_bloated"].schedule.split()[2:4] == ["1", "1,4,7,10"], "every quarter"
 
 
@@ -74,6 +75,23 @@ def test_the_sources_schedules_are_kept() -> None:
 def test_a_schedule_that_says_two_things_or_nothing_is_refused(schedule: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  (croniter's own words)
         PeriodicJob("x", schedule, "x", 1, run=nothing).fields()
+
+
+async def test_both_drivers_keep_the_history_of_imports_as_long_as_the_setting_says(
+    own_database_url: str, ask_own: Callable[..., Any]
+) -> None:
+    statement = "SELECT statement FROM ops.scheduled_jobs WHERE name = 'prune_import_history'"
+    await ask_own(
+        "WITH w AS (INSERT INTO outreach.workspaces (name) VALUES ('acme') RETURNING id)"
+        " INSERT INTO outreach.imports (workspace_id, file_name, status, finished_at)"
+        " SELECT w.id, 'x', 'done', now() - interval '40 days' FROM w"
+    )
+    for days, pruned in ((41, 0), (39, 1)):
+        settings = Settings.load({"OUTREACHDB_IMPORT_HISTORY_DAYS": str(days)}, database_url=own_database_url)
+        async with Pools(settings) as pools:
+            assert (await runs.run_now(pools, "prune_import_history")).status == "succeeded"
+        assert f"'{days} days'" in (await ask_own(statement))[0][0]
+        assert await ask_own("SELECT count(history_pruned_at) FROM outreach.imports") == [(pruned,)]
 
 
 async def test_ticks_are_those_of_croniter(own_pools: Pools, ask_own: Callable[..., Any]) -> None:

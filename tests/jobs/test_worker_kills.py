@@ -171,6 +171,18 @@ CASES: dict[str, Case] = {
         lock("outreach.message_log", "EXCLUSIVE"),
         "SELECT NOT EXISTS (SELECT FROM outreach.message_log)",
     ),
+    "prune_import_history": Case(
+        "INSERT INTO outreach.imports (workspace_id, id, file_name, status, rows_read, updated, rejected, finished_at)"
+        f" SELECT {WS}, n, 'x', 'done', 200, 100, 100, now() - interval '2 years' FROM generate_series(1, 3) AS n;"
+        " INSERT INTO outreach.import_changes (workspace_id, import_id, lead_id, before)"
+        " SELECT workspace_id, id, n, '{}' FROM outreach.imports, generate_series(1, 100) AS n;"
+        " INSERT INTO outreach.import_rejects (workspace_id, import_id, row_number, reason, raw)"
+        " SELECT workspace_id, id, n, 'x', 'x' FROM outreach.imports, generate_series(1, 100) AS n",
+        lock("outreach.import_rejects", "EXCLUSIVE"),
+        "SELECT count(*) = 3 AND bool_and(updated = 100 AND rejected = 100 AND history_pruned_at IS NOT NULL)"
+        " AND NOT EXISTS (SELECT FROM outreach.import_changes) AND NOT EXISTS (SELECT FROM outreach.import_rejects)"
+        " FROM outreach.imports",
+    ),
     "snapshot_health": Case(
         "SELECT 1", lock("ops.health_snapshots", "EXCLUSIVE"), "SELECT count(*) IN (1, 2) FROM ops.health_snapshots"
     ),

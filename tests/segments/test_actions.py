@@ -140,6 +140,48 @@ async def test_a_temporary_suppression_returns(ten: Tenant) -> None:
     assert (left["source"], left["expires_at"].year) == ("pause", 2099)
 
 
+async def prune(tenant: Tenant, action: int) -> None:
+    """Let an action be old enough, and forget what it found."""
+    values = [tenant.workspace_id, action]
+    async with tenant.trusted() as session:
+        await session.execute(
+            "UPDATE outreach.imports SET finished_at = now() - interval '400 days' WHERE workspace_id = %s AND id = %s",
+            values,
+        )
+        assert await session.value("SELECT outreach.prune_import_history('365 days')") > 0
+
+
+async def test_a_temporary_suppression_outlives_the_history_of_the_action_that_found_it(ten: Tenant) -> None:
+    await suppression.add(ten, ["p4@d4.example"])
+    async with ten.trusted() as session:
+        await session.execute(
+            "INSERT INTO outreach.suppressions (workspace_id, target, source, expires_at)"
+            " VALUES (%s, 'p6@d6.example', 'pause', '2099-01-01')",
+            [ten.workspace_id],
+        )
+    only = {"field": "email", "op": "equals", "value": "p6@d6.example"}
+    ids = [(await segments.apply(ten, only, Action("suppress"))).action_id or 0 for _ in range(3)]
+    for each in ids[:2]:
+        await segments.undo_action(ten, each)
+        await prune(ten, each)
+    assert (await segments.undo_action(ten, ids[2])).restored == 1
+    [left] = [row for row in await suppression.listed(ten) if row["target"] == "p6@d6.example"]
+    assert (left["source"], left["expires_at"].year) == ("pause", 2099)
+
+
+@pytest.mark.parametrize(
+    ("action", "instead"), [(Action("suppress"), "suppress remove"), (Action("delete"), "import the leads again")]
+)
+async def test_an_action_whose_history_is_pruned_stays(ten: Tenant, action: Action, instead: str) -> None:
+    done = (await segments.apply(ten, US, action)).action_id or 0
+    await prune(ten, done)
+    before = await state(ten), await suppressed(ten)
+    with pytest.raises(Conflict, match=f"the action {done} can't be undone any more: its history was pruned") as no:
+        await segments.undo_action(ten, done)
+    assert instead in (no.value.hint or "")
+    assert (await state(ten), await suppressed(ten)) == before
+
+
 async def test_the_last_of_two_actions_lifts(ten: Tenant) -> None:
     only = {"field": "email", "op": "equals", "value": "p6@d6.example"}
     ids = [(await segments.apply(ten, only, Action("suppress"))).action_id for _ in range(2)]

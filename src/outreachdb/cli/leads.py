@@ -100,9 +100,9 @@ def list_mappings(
 
 @imports.command("list")
 def list_imports(limit: Limit = 50) -> None:
-    """List the newest imports."""
+    """List the newest imports; one with a history_pruned_at can't be undone any more."""
     rows = tenant_call(lambda tenant: importing.listed(tenant, limit))
-    columns = ("id", "file_name", "status", *COUNTS, "started_at")
+    columns = ("id", "file_name", "status", *COUNTS, "started_at", "history_pruned_at")
     emit({"imports": rows}, table("", columns, [[row[column] for column in columns] for row in rows]))
 
 

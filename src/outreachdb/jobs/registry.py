@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from croniter import croniter
 
+from outreachdb.config import Settings
 from outreachdb.db.pools import Pools
 from outreachdb.jobs import across, upkeep, watching
 from outreachdb.jobs.outcome import Done
@@ -19,6 +20,7 @@ Work = Callable[[Pools], Awaitable[Done]]
 class PeriodicJob:
     """One job: ``sql``, a statement that gives one number, or ``run`` where it takes Python.
 
+    The statement names settings (whole numbers) in braces; see :meth:`statement`.
     With both, pg_cron runs the first and the worker the second. ``schedule`` is cron text (minute, hour, day, month,
     weekday) in the time zone of the setting ``jobs_time_zone``; ``limit`` is in seconds. A run that is due while one
     with the same ``lock`` (default: the job's own) goes on waits for its end; ticks missed meanwhile count as one.
@@ -40,6 +42,10 @@ class PeriodicJob:
     def pg_cron(self) -> bool:
         """Whether pg_cron can run it by itself."""
         return self.sql is not None
+
+    def statement(self, settings: Settings) -> str | None:
+        """``sql`` with the settings that it names."""
+        return None if self.sql is None else self.sql.format_map(settings.values)
 
     def fields(self) -> dict[str, list[int]]:
         """The schedule as numbers: ``minutes``, ``hours``, ``days``, ``months``, ``weekdays`` (0 is Sunday)."""
@@ -268,6 +274,13 @@ JOBS: tuple[PeriodicJob, ...] = (
                    months => r.retention_months::integer, days => r.retention_days::integer)), 1000000) AS p
                WHERE r.table_name = 'message_log' AND r.retention_months IS NOT NULL""",
         lock="partitions",
+    ),
+    PeriodicJob(
+        "prune_import_history",
+        "45 2 * * 0",
+        "Forgets before-images and rejected rows of imports older than `OUTREACHDB_IMPORT_HISTORY_DAYS`.",
+        2 * HOUR,
+        sql="SELECT outreach.prune_import_history('{import_history_days} days', 5000000)",
     ),
     PeriodicJob(
         "daily_maintenance",

@@ -18,6 +18,7 @@ import structlog
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from outreachdb.config import Settings
 from outreachdb.db.pools import Connection, Pools, connect
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, Row, session
@@ -54,19 +55,19 @@ async def publish(pools: Pools, jobs: tuple[PeriodicJob, ...] = registry.JOBS) -
                 f"OUTREACHDB_JOBS_TIME_ZONE: no time zone {zone!r}", hint="such as Europe/Berlin"
             ) from None
         for job in sorted(jobs, key=lambda each: each.name):
-            await trusted.execute(Q.publish_job, _published(job, zone))
+            await trusted.execute(Q.publish_job, _published(job, pools.settings))
         await trusted.execute(Q.forget_jobs, {"names": [job.name for job in jobs]})
 
 
-def _published(job: PeriodicJob, zone: str) -> dict[str, Any]:
+def _published(job: PeriodicJob, settings: Settings) -> dict[str, Any]:
     return job.fields() | {
         "name": job.name,
         "description": job.description,
         "schedule": job.schedule,
-        "time_zone": zone,
+        "time_zone": settings.jobs_time_zone,
         "lock": job.lock or job.name,
         "limit_seconds": job.limit,
-        "statement": job.sql,
+        "statement": job.statement(settings),
     }
 
 
@@ -136,12 +137,13 @@ async def perform(pools: Pools, job: PeriodicJob, *, driver: Driver, scheduled: 
 async def _work(pools: Pools, job: PeriodicJob, connection: Connection) -> Done:
     if job.run is not None:
         return await job.run(pools)
-    assert job.sql is not None  # noqa: S101  (a job has one or the other)
+    statement = job.statement(pools.settings)
+    assert statement is not None  # noqa: S101  (a job has one or the other)
     # The worker gives up a little later than the server: then the server's own word stands in the history.
     limit = sql.SQL("SET statement_timeout = {}").format(sql.Literal(job.limit * 1000 - 500))
     await connection.execute(limit)
     try:
-        return Done(int(await _value(connection, job.sql) or 0))
+        return Done(int(await _value(connection, statement) or 0))
     finally:
         if not connection.closed:
             await connection.execute("SET statement_timeout = 0")

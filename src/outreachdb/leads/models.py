@@ -260,6 +260,8 @@ class Import(Base):
     error: Mapped[str | None]
     started_at: Mapped[CreatedAt]
     finished_at: Mapped[datetime | None]
+    # Since when its before-images and rejected rows are gone: see outreach.prune_import_history.
+    history_pruned_at: Mapped[datetime | None]
 
 
 class ImportMapping(Base):

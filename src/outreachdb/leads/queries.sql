@@ -84,7 +84,8 @@ ORDER BY w.id
 SELECT outreach.settle_search_index()
 
 -- name: list_imports
-SELECT id, file_name, status, attempts, on_conflict, rows_read, inserted, updated, skipped, rejected, error, started_at, finished_at
+SELECT id, file_name, status, attempts, on_conflict, rows_read, inserted, updated, skipped, rejected, error, started_at, finished_at,
+       history_pruned_at
 FROM outreach.imports
 WHERE workspace_id = %(workspace_id)s
 ORDER BY started_at DESC, id DESC
@@ -93,7 +94,7 @@ LIMIT %(limit)s
 -- name: find_import
 SELECT id, file_name, source_path, encode(file_sha256, 'hex') AS file_sha256, format, encoding, delimiter, header_line, mapping,
        on_conflict, status, attempts, rows_read, inserted, updated, skipped, rejected, first_lead_id, last_lead_id, error,
-       started_at, finished_at
+       started_at, finished_at, history_pruned_at
 FROM outreach.imports
 WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s
 

@@ -30,6 +30,8 @@ TEXTS = ("city", "company_name", "company_website", "country", "first_name", "in
          "notes", "phone", "source", "timezone", "title")  # fmt: skip
 WORDED = ("company_name", "first_name", "last_name")  # what misspelt searches look among
 SAMPLES = 10
+# What the undo of imports doesn't take back; and what is left to do once the history of such an action is pruned.
+INSTEAD = {"delete": "import the leads again", "suppress": "outreachdb suppress remove lifts single ones"}
 MAX_TEXT = 10_000
 
 
@@ -118,7 +120,7 @@ async def undo(tenant: Tenant, action_id: int, *, keep_changed: bool = False) ->
     Where later imports or actions changed its leads, these are to be undone first; ``keep_changed`` leaves such leads.
     A suppression is lifted where this action alone asked for it and the lead has not opted out since. Deleted leads
     return under their old ids unless their address is taken. Raises NotFound, or Conflict where it is undone already
-    or has to wait for others.
+    or has to wait for others, or where its history is pruned.
     """
     began = time.monotonic()
     values = {"workspace_id": tenant.workspace_id, "action_id": action_id, "source": _source(action_id)}
@@ -129,7 +131,9 @@ async def undo(tenant: Tenant, action_id: int, *, keep_changed: bool = False) ->
             raise NotFound(f"there is no action {action_id}", hint="outreachdb segment actions")
         if found["status"] == "undone":
             raise Conflict(f"the action {action_id} is undone already")
-        if found["action"] in {"suppress", "delete"}:
+        if found["action"] in INSTEAD:
+            what = f"the action {action_id} can't be undone any more"
+            importing.check_history(found, what, instead=INSTEAD[found["action"]])
             restored = await (_unsuppress if found["action"] == "suppress" else _bring_back)(session, values)
             await session.execute(A.finish_undo, values)
             missing = found["updated"] - restored
@@ -273,6 +277,7 @@ def _change_of(action: Action) -> tuple[sql.Composable, sql.Composable, dict[str
 
 async def _unsuppress(session: Session, values: dict[str, Any]) -> int:
     await session.execute(A.hand_over, values)
+    await session.execute(A.hand_on, values)
     given_back = (await session.execute(A.give_back, values)).rowcount
     return given_back + (await session.execute(A.lift, values)).rowcount
 

@@ -131,7 +131,7 @@ ORDER BY i.started_at DESC, i.id DESC
 LIMIT %(limit)s
 
 -- name: lock_action
-SELECT i.status, i.mapping ->> 'action' AS action, i.updated
+SELECT i.status, i.mapping ->> 'action' AS action, i.updated, i.history_pruned_at
 FROM outreach.imports AS i
 WHERE i.workspace_id = %(workspace_id)s AND i.id = %(action_id)s AND i.format = 'segment'
 FOR NO KEY UPDATE
@@ -149,6 +149,15 @@ FROM (SELECT c.before ->> 'target' AS target, max(c.import_id) AS import_id
       WHERE mine.workspace_id = %(workspace_id)s AND mine.import_id = %(action_id)s
       GROUP BY c.before ->> 'target') AS other
 WHERE s.workspace_id = %(workspace_id)s AND s.target = other.target AND s.source = %(source)s
+
+-- name: hand_on
+-- Who found this action's suppression there has found what this one had found: its own record of that is pruned one day.
+UPDATE outreach.import_changes AS c
+SET before = jsonb_set(c.before, '{row}', mine.before -> 'row')
+FROM outreach.import_changes AS mine
+WHERE mine.workspace_id = %(workspace_id)s AND mine.import_id = %(action_id)s
+  AND c.workspace_id = mine.workspace_id AND c.lead_id = mine.lead_id AND c.import_id > mine.import_id
+  AND c.before ->> 'target' = mine.before ->> 'target' AND c.before #>> '{row,source}' = %(source)s
 
 -- name: give_back
 -- What stood there with an end of its own, before the first of the actions came, stands there again.

@@ -146,6 +146,12 @@ DECLARE
 BEGIN
     IF NOT EXISTS (SELECT FROM outreach.imports AS i WHERE i.workspace_id = ws AND i.id = wanted) THEN
         PERFORM outreach.segment_error(p_path || '.import', format('there is no import %s', wanted), 'outreachdb imports list');
+    ELSIF EXISTS (SELECT FROM outreach.imports AS i WHERE i.workspace_id = ws AND i.id = wanted
+                  AND i.history_pruned_at IS NOT NULL AND (i.updated > 0 OR i.format = 'segment')) THEN
+        -- What it created is still known; a part of its leads would pass for all.
+        PERFORM outreach.segment_error(
+            p_path || '.import', format('which leads import %s changed is forgotten: its history was pruned', wanted),
+            'name its leads otherwise, by a tag or a field; OUTREACHDB_IMPORT_HISTORY_DAYS says how long imports are remembered');
     END IF;
     RETURN outreach.segment_within('l.id', format(
         'SELECT c.lead_id FROM outreach.import_changes AS c WHERE c.workspace_id = %1$s AND c.import_id = %2$s'

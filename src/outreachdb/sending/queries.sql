@@ -5,10 +5,6 @@ FROM outreach.bulk_schedule_email_sends(%(campaign_id)s, %(launched_at)s) AS s;
 -- name: add_leads
 SELECT s.scheduled, s.excluded FROM outreach.add_campaign_leads(%(campaign_id)s) AS s;
 
--- name: hold_foreign_keys
--- No foreign key and no trigger of email_sends appears while we hold this.
-LOCK TABLE ONLY outreach.email_sends IN ROW EXCLUSIVE MODE;
-
 -- name: only_known_foreign_keys
 -- Whether a launch fires no trigger but the sends' foreign keys, and the login may silence those: see schedule_members.
 SELECT has_parameter_privilege(session_user, 'session_replication_role', 'SET')

@@ -156,3 +156,50 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION outreach.cleanup_old_email_sends(interval, integer, boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.cleanup_old_email_sends(interval, integer, boolean) TO outreachdb_trusted;
+
+-- Forgets what imports, and actions on segments, that ended longer ago than p_older_than have changed and rejected: their before-images
+-- and rejected rows go, their counts stay, history_pruned_at says since when, and they can't be undone any more. Whole imports, the oldest
+-- first, until p_limit rows are reached; returns how many rows went: call again while that is p_limit or more. One that somebody works on or
+-- undoes is left for the next time, one under a legal hold until that ends. In a session with a workspace only its imports.
+-- owner: outreachdb_trusted
+CREATE OR REPLACE FUNCTION outreach.prune_import_history(p_older_than interval, p_limit bigint DEFAULT 1000000)
+RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ws constant bigint := outreach.current_workspace();
+    cut constant timestamptz := now() - p_older_than;
+    old record;
+    part bigint;
+    gone bigint := 0;
+BEGIN
+    IF cut IS NULL OR cut > now() THEN
+        RAISE EXCEPTION 'imports can''t be older than %', coalesce(p_older_than::text, 'nothing')
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'an interval, such as 365 days';
+    END IF;
+    -- A row for each import: read whole once a week. A failed import has left nothing, and may be resumed. Learning words reads
+    -- before-images (learn_search_words).
+    FOR old IN
+        SELECT i.workspace_id, i.id
+        FROM outreach.imports AS i
+        WHERE i.history_pruned_at IS NULL AND i.status IN ('done', 'applied', 'undone') AND NOT i.words_pending
+          AND coalesce(i.finished_at, i.started_at) < cut AND (ws IS NULL OR i.workspace_id = ws)
+          AND NOT ops.row_is_kept('import_changes', i.workspace_id, i.started_at)
+        ORDER BY coalesce(i.finished_at, i.started_at), i.workspace_id, i.id
+        FOR NO KEY UPDATE SKIP LOCKED
+    LOOP
+        DELETE FROM outreach.import_changes AS c WHERE c.workspace_id = old.workspace_id AND c.import_id = old.id;
+        GET DIAGNOSTICS part = ROW_COUNT;
+        gone := gone + part;
+        DELETE FROM outreach.import_rejects AS r WHERE r.workspace_id = old.workspace_id AND r.import_id = old.id;
+        GET DIAGNOSTICS part = ROW_COUNT;
+        gone := gone + part;
+        UPDATE outreach.imports AS i SET history_pruned_at = now() WHERE i.workspace_id = old.workspace_id AND i.id = old.id;
+        EXIT WHEN gone >= p_limit;
+    END LOOP;
+    RETURN gone;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.prune_import_history(interval, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.prune_import_history(interval, bigint) TO outreachdb_trusted;

@@ -252,14 +252,31 @@ async def find(tenant: Tenant, import_id: int) -> dict[str, Any]:
     return row | {"mapping": dict(row["mapping"])}
 
 
+def check_history(found: Row, what: str, *, instead: str) -> None:
+    """Raise Conflict where ``what`` asks for before-images or rejected rows that are pruned."""
+    if (pruned := found["history_pruned_at"]) is not None:
+        raise Conflict(
+            f"{what}: its history was pruned on {pruned:%Y-%m-%d} (setting import_history_days)", hint=instead
+        )
+
+
+async def _find_rejects(tenant: Tenant, import_id: int) -> dict[str, Any]:
+    """The import; Conflict where it rejected rows that are pruned."""
+    found = await find(tenant, import_id)
+    if found["rejected"]:
+        what = f"the {found['rejected']:,} rejected rows of import {import_id} are gone"
+        check_history(found, what, instead="import the file again with --on-conflict skip: it rejects the same rows")
+    return found
+
+
 async def write_rejects(tenant: Tenant, import_id: int, path: Path) -> int:
     """Write the rejected rows as CSV under the file's own columns; returns how many.
 
     The last three columns tell row, column and reason; an import leaves them out, so the file can be corrected and
     imported again. Cells that a row has beyond the header are joined in its last column; a line that is no JSON stands
-    in the first. ``-`` is standard output.
+    in the first. ``-`` is standard output. Raises NotFound, or Conflict where the rows are pruned.
     """
-    found = await find(tenant, import_id)
+    found = await _find_rejects(tenant, import_id)
     columns, delimiter = list(found["mapping"]), found["delimiter"] or ","
     blank = [""] * (len(columns) - 1)
     count = 0
@@ -291,8 +308,11 @@ def _fitted(raw: str, delimiter: str, width: int) -> list[str]:
 
 
 async def rejects(tenant: Tenant, import_id: int) -> AsyncIterator[Row]:
-    """Rejected rows in file order: row_number, column_name, reason, raw; raises NotFound for an unknown import."""
-    await find(tenant, import_id)
+    """Rejected rows in file order: row_number, column_name, reason, raw.
+
+    Raises NotFound for an unknown import, Conflict where they are pruned.
+    """
+    await _find_rejects(tenant, import_id)
     after = 0
     while True:
         values = {"workspace_id": tenant.workspace_id, "import_id": import_id, "after": after, "limit": PAGE}

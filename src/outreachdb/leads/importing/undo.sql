@@ -1,7 +1,7 @@
 -- The steps of an undo, in one transaction; {undo} is its temporary table of the leads that the import wrote.
 
 -- name: lock_import
-SELECT status, started_at, inserted, updated, first_lead_id, last_lead_id
+SELECT status, started_at, inserted, updated, first_lead_id, last_lead_id, history_pruned_at
 FROM outreach.imports
 WHERE workspace_id = %(workspace_id)s AND id = %(import_id)s
 FOR NO KEY UPDATE

@@ -27,6 +27,7 @@ REFUSED = {
     "running": ("it is still running", "wait until it has ended, or stop it: then it leaves nothing behind"),
 }
 NAMED = 5  # later imports that are named
+INSTEAD = "import a file that says what is right, or change its leads by outreachdb segment apply"
 LEFT_NOTHING = ("it changed nothing", "there is nothing to undo")
 
 
@@ -65,7 +66,8 @@ async def undo(
     Where later imports changed its leads, these are to be undone first, from the newest on; ``keep_changed`` leaves
     such leads as they are instead, for good. Suppressions that the file asked for stay, and so does the status of leads
     that are unsubscribed or bounced by now. Stopped or killed it has done nothing, and can be repeated.
-    Raises NotFound, or Conflict for an import that is undone already, never ended well, or was followed by others.
+    Raises NotFound, or Conflict for an import that is undone already, never ended well, was followed by others, or
+    whose history is pruned.
     """
     started = time.monotonic()
     try:
@@ -118,6 +120,7 @@ class _Undo:
         if found["status"] != "done":
             reason, hint = REFUSED.get(found["status"], LEFT_NOTHING)
             raise Conflict(f"import {import_id} can't be undone: {reason}", hint=hint)
+        runs.check_history(found, f"import {import_id} can't be undone any more", instead=INSTEAD)
         self._found = found
         self._values |= {name: found[name] for name in ("started_at", "first_lead_id", "last_lead_id")}
         await self._session.execute(M.lock_workspace, self._values)

@@ -196,6 +196,7 @@ def upgrade() -> None:
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("history_pruned_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("on_conflict IN ('update', 'fill', 'skip')", name="ck_imports_on_conflict_known"),
         sa.CheckConstraint(
             "status IN ('running', 'done', 'applied', 'failed', 'cancelled', 'undone')", name="ck_imports_status_known"

@@ -19,7 +19,7 @@ import outreachdb
 from outreachdb.db.tenant import TRUSTED_ROLE
 from outreachdb.errors import Conflict, InvalidInput, NotFound
 from outreachdb.leads import suppression
-from outreachdb.leads.importing import import_file, listed, resume, runs, undo
+from outreachdb.leads.importing import import_file, listed, resume, runs, settling, undo
 from outreachdb.leads.importing.merging import Merge
 
 CLIENT = """
@@ -350,3 +350,23 @@ async def test_a_note_that_a_late_cancel_meets_is_made_again(tenant, tmp_path, m
         await task
     assert len(met) == 1
     assert [row["status"] for row in await listed(tenant)] == ["cancelled"]
+
+
+async def test_a_cancel_that_is_lost_is_asked_again(tenant, monkeypatch):
+    begun, deaf = asyncio.Event(), []
+
+    async def settle(_):
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:  # as wait_for may do up to Python 3.11, once
+            deaf.append(True)
+            if len(deaf) > 1:
+                raise
+
+    monkeypatch.setattr(settling, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(settling, "ASK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(settling, "settle", settle)
+    async with asyncio.timeout(20), settling.settling(tenant):
+        await begun.wait()
+    assert deaf == [True, True]

@@ -131,8 +131,11 @@ async def _progress(tenant: Tenant, background_id: int) -> AsyncIterator[_Latest
     try:
         yield latest
     finally:
-        writer.cancel()
-        await asyncio.gather(writer, return_exceptions=True)
+        while not writer.done():  # a cancel that comes with a statement's result may be lost, see settling.py
+            writer.cancel()
+            await asyncio.wait([writer], timeout=1)
+        if not writer.cancelled() and (error := writer.exception()):
+            log.warning("progress was not noted", problem=str(error))
 
 
 async def _write(tenant: Tenant, background_id: int, latest: _Latest) -> None:

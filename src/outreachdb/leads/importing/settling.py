@@ -13,6 +13,7 @@ from outreachdb.errors import OutreachDBError
 Q = Queries("outreachdb.leads")
 # Small portions cost more than they save (0.25 s was slower than none); an import that is done sooner needs no help.
 PAUSE_SECONDS = 0.6
+ASK_AGAIN_SECONDS = 1.0
 
 
 async def settle(tenant: Tenant) -> None:
@@ -28,8 +29,11 @@ async def settling(tenant: Tenant) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        # Up to Python 3.11 wait_for, by which psycopg waits, loses a cancel that comes together with its result
+        # (bpo-42130): an import hung for ever.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=ASK_AGAIN_SECONDS)
 
 
 async def _settle_often(tenant: Tenant) -> None:

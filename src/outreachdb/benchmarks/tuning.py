@@ -35,7 +35,8 @@ from outreachdb.sending.ledger import Ledger
 from outreachdb.tenancy import workspaces
 
 SLOWER_LIMIT = 1.05
-ROUNDS = 5
+ROUNDS = 7
+REPORTED = 10
 EVENTS_PER_LEAD = 5
 SEGMENTS, SEARCHES = 30, 40
 IMPORTED, SENT, CLAIMED = 30_000, 30_000, 20_000
@@ -151,7 +152,7 @@ async def _send(side: Side) -> None:
 async def _reports(side: Side) -> None:
     async with side.tenant.session() as session:
         rows = await session.all("SELECT id FROM outreach.campaigns ORDER BY id LIMIT 40")
-    for row in rows:
+    for row in rows * REPORTED:  # 0.07 s for one pass: 3 ms of noise would be the limit
         await stats.campaign(side.tenant, row["id"])
 
 
@@ -160,5 +161,5 @@ WORKS: dict[str, Work] = {
     "40 searches": _searches,
     "30,000 leads imported": _import,
     "a campaign scheduled and claimed": _send,
-    "40 campaign reports": _reports,
+    "400 campaign reports": _reports,
 }

@@ -124,13 +124,18 @@ async def test_a_suppression_is_lifted_only_by_its_only_source(ten: Tenant) -> N
     assert await suppressed(ten) == {"p2@d2.example", "p4@d4.example", "p8@d8.example"}
 
 
-async def test_a_temporary_suppression_returns(ten: Tenant) -> None:
-    async with ten.trusted() as session:
+async def pause(tenant: Tenant) -> None:
+    """A suppression of p6@d6.example that has an end of its own."""
+    async with tenant.trusted() as session:
         await session.execute(
             "INSERT INTO outreach.suppressions (workspace_id, target, source, expires_at)"
             " VALUES (%s, 'p6@d6.example', 'pause', '2099-01-01')",
-            [ten.workspace_id],
+            [tenant.workspace_id],
         )
+
+
+async def test_a_temporary_suppression_returns(ten: Tenant) -> None:
+    await pause(ten)
     only = {"field": "email", "op": "equals", "value": "p6@d6.example"}
     ids = [(await segments.apply(ten, only, Action("suppress"))).action_id for _ in range(2)]
     for each in ids:
@@ -153,12 +158,7 @@ async def prune(tenant: Tenant, action: int) -> None:
 
 async def test_a_temporary_suppression_outlives_the_history_of_the_action_that_found_it(ten: Tenant) -> None:
     await suppression.add(ten, ["p4@d4.example"])
-    async with ten.trusted() as session:
-        await session.execute(
-            "INSERT INTO outreach.suppressions (workspace_id, target, source, expires_at)"
-            " VALUES (%s, 'p6@d6.example', 'pause', '2099-01-01')",
-            [ten.workspace_id],
-        )
+    await pause(ten)
     only = {"field": "email", "op": "equals", "value": "p6@d6.example"}
     ids = [(await segments.apply(ten, only, Action("suppress"))).action_id or 0 for _ in range(3)]
     for each in ids[:2]:

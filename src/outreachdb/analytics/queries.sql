@@ -38,8 +38,7 @@ SELECT r.view_name, r.refreshed_at, r.duration, r.row_count, statement_timestamp
 FROM analytics.view_refreshes AS r;
 
 -- name: report
--- Rates are of mails by mails: how often one mail was opened does not count. A score takes as long as all other columns of
--- its row, and is told where it is asked for.
+-- Rates are of mails by mails: how often one mail was opened does not count.
 SELECT clock.as_of, r.*,
        r.delivered_mails::float8 / nullif(r.sent, 0) AS delivery_rate,
        r.opened_mails::float8 / nullif(r.delivered_mails, 0) AS open_rate,
@@ -47,13 +46,10 @@ SELECT clock.as_of, r.*,
        r.replied_mails::float8 / nullif(r.delivered_mails, 0) AS reply_rate,
        r.hard_bounced::float8 / nullif(r.sent, 0) AS bounce_rate,
        r.complained::float8 / nullif(r.delivered_mails, 0) AS complaint_rate,
-       n.score AS reputation_score, outreach.reputation(n.score) AS reputation
+       outreach.reputation_score(r.sent, r.hard_bounced, r.delivered_mails, r.complained) AS reputation_score,
+       outreach.reputation(outreach.reputation_score(r.sent, r.hard_bounced, r.delivered_mails, r.complained)) AS reputation
 FROM (SELECT statement_timestamp() AS as_of) AS clock
 LEFT JOIN outreach.rollup_report(%(grain)s, %(keys)s, %(since)s, %(until)s, %(by_day)s) AS r ON true
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN %(reputation)s THEN
-        outreach.reputation_score(r.sent, r.hard_bounced, r.delivered_mails, r.complained) END AS score
-    OFFSET 0) AS n
 ORDER BY r.day;
 
 -- name: busiest_keys

@@ -195,13 +195,10 @@ def _known(by: str | None, words: Sequence[str]) -> None:
         raise UsageError(f"can't tell it by {by}", hint=f"by one of: {', '.join(words)}")
 
 
-async def _read(
-    session: Session, grain: str, keys: Sequence[str], period: Period, columns: Sequence[str], *, by_day: bool = False
-) -> list[Row]:
-    """``key`` and ``as_of`` with the columns of each row: a year of days is made into dicts once, of what is shown."""
-    given = {"grain": grain, "keys": list(keys), "since": period.since, "until": period.until, "by_day": by_day}
-    names, rows = await session.tuples(Q.report, given | {"reputation": "reputation" in columns})
-    wanted = ("key", "as_of", *(("day",) if by_day else ()), *columns)
+async def _read(session: Session, grain: str, keys: Sequence[str], period: Period, wanted: Sequence[str]) -> list[Row]:
+    """Rows with the wanted columns, which are made into dicts once; by day where ``day`` is among them."""
+    given = {"grain": grain, "keys": list(keys), "since": period.since, "until": period.until}
+    names, rows = await session.tuples(Q.report, given | {"by_day": "day" in wanted})
     chosen = itemgetter(*(names.index(name) for name in wanted))
     return [dict(zip(wanted, chosen(row), strict=True)) for row in rows]
 
@@ -210,25 +207,22 @@ async def _totals(
     session: Session, grain: str, key: str, period: Period, columns: Sequence[str] = KEPT_COUNTS + RATES
 ) -> tuple[datetime, dict[str, Any]]:
     """One statement, so that a fold in between can't be seen half; zeros where nothing happened."""
-    (row,) = await _read(session, grain, [key], period, columns)
+    (row,) = await _read(session, grain, [key], period, ("key", "as_of", *columns))
     empty = row["key"] is None
     totals = {name: 0 if empty and name not in RATES and name != "reputation" else row[name] for name in columns}
     return row["as_of"], totals
 
 
 async def _days(session: Session, grain: str, key: str, period: Period, columns: Sequence[str]) -> list[dict[str, Any]]:
-    rows = await _read(session, grain, [key], period, columns, by_day=True)
-    for row in rows:
-        del row["as_of"]
-    return [row for row in rows if row.pop("key") is not None]
+    rows = await _read(session, grain, [key], period, ("day", *columns))
+    return [row for row in rows if row["day"] is not None]
 
 
 async def _keyed(
     session: Session, grain: str, keys: Sequence[str], period: Period, columns: Sequence[str]
 ) -> list[dict[str, Any]]:
     """One row for each key that has counts, in the order of the keys."""
-    rows = await _read(session, grain, keys, period, columns)
-    found = {row["key"]: {"key": row["key"]} | {name: row[name] for name in columns} for row in rows if row["key"]}
+    found = {row["key"]: row for row in await _read(session, grain, keys, period, ("key", *columns))}
     return [found[key] for key in keys if key in found]
 
 

@@ -60,7 +60,8 @@ async def fold(tenant: Tenant, *, portion: int = PORTION) -> int:
 async def _settle(pools: Pools) -> None:
     """Clear up after many deltas: autovacuum comes within minutes, and until then reports read their dead rows.
 
-    The busiest domains took 25 to 46 ms after 763,800 deltas. Where it can't be done it is left to autovacuum.
+    A report by domain took 4.9 ms, 14.6 after 600,000 deltas were folded and 4.7 after this, which took 0.2 s. Where it
+    can't be done it is left to autovacuum.
     """
     try:
         async with await connect(pools.url("jobs"), autocommit=True) as connection:

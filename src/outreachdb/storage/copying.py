@@ -17,7 +17,6 @@ from pyarrow import csv
 from outreachdb.errors import Cancelled, OutreachDBError
 from outreachdb.storage import columns as mapping
 from outreachdb.storage.columns import EXACT, Column
-from outreachdb.storage.fingerprints import Fingerprint, statement
 from outreachdb.storage.hashing import exceptions
 
 # Text of one portion, which becomes one row group. Two are under way at a time.
@@ -34,18 +33,16 @@ def table_out(
     connection: psycopg.Connection[Any],
     qualified: sql.Composable,
     columns: Sequence[Column],
-    told: Fingerprint,
     *,
     portion: int = PORTION,
     stop: Stop = bool,
 ) -> Iterator[pa.Table]:
     """All rows of a table that nobody changes meanwhile, as Arrow tables of about ``portion`` bytes of text.
 
-    ``told`` takes in what PostgreSQL says of their content. It joins the rows of a range of pages to one text: libpq
-    hands out COPY's rows one by one, which costs Python more than all the rest. While it prints one range, the one
-    before is parsed.
+    PostgreSQL joins the rows of a range of pages to one text: libpq hands out COPY's rows one by one, which costs
+    Python more than all the rest. While it prints one range, the one before is parsed.
     """
-    yield from _parsed(_ranges(connection, qualified, columns, told, portion, stop), columns, _parse_records)
+    yield from _parsed(_ranges(connection, qualified, columns, portion, stop), columns, _parse_records)
 
 
 def copy_out(
@@ -78,43 +75,43 @@ def _parsed(
 
 
 def _ranges(
-    connection: psycopg.Connection[Any], qualified: sql.Composable, columns: Sequence[Column], told: Fingerprint,
-    portion: int, stop: Stop,
-) -> Iterator[bytes]:  # fmt: skip
+    connection: psycopg.Connection[Any], qualified: sql.Composable, columns: Sequence[Column], portion: int, stop: Stop
+) -> Iterator[bytes]:
     """Ranges of pages, one record on each line; a range whose text would be too long for one value is halved."""
     sizes = connection.execute(SIZES, [qualified.as_string(connection)]).fetchone()
     pages, toasted = (int(sizes["pages"]), int(sizes["toasted"])) if sizes else (0, 0)
     # What lies out of line may be compressed.
     step = max(1, portion // (PAGE + (toasted * 4 // pages if pages else 0)))
+    records = sql.SQL("SELECT string_agg(ROW(NULL, {}, NULL)::text, E'\\n') FROM {} AS r").format(
+        sql.SQL(", ").join(each for each in mapping.outgoing_values(list(columns))), qualified
+    )
     first = 0
     while first < pages:
         if stop():
             raise Cancelled("stopped; what was committed stays")
         last = min(first + step, pages)
-        source = sql.SQL("{} AS r WHERE r.ctid >= {}::tid AND r.ctid < {}::tid").format(
-            qualified, sql.Literal(f"({first},0)"), sql.Literal(f"({last},0)")
+        statement = sql.SQL("{} WHERE r.ctid >= {}::tid AND r.ctid < {}::tid").format(
+            records, sql.Literal(f"({first},0)"), sql.Literal(f"({last},0)")
         )
         try:
             with connection.transaction():
-                text, numbers = _text(connection, statement(source, columns, with_rows=True))
+                text = _text(connection, statement)
         except pg.ProgramLimitExceeded:
             if step == 1:
                 raise
             step = max(1, step // 2)
             continue
-        told.count(numbers)
         if text is not None:
             yield text
         first = last
 
 
-def _text(connection: psycopg.Connection[Any], query: sql.Composed) -> tuple[bytes | None, list[int]]:
-    """One text, not decoded, as it is for Arrow to read; and the numbers after it."""
+def _text(connection: psycopg.Connection[Any], statement: sql.Composed) -> bytes | None:
+    """One text, not decoded: it is for Arrow to read."""
     with connection.cursor() as cursor:
-        cursor.execute(query)
+        cursor.execute(statement)
         result = cursor.pgresult
-        assert result is not None  # noqa: S101  (it was executed)
-        return result.get_value(0, 0), [int(result.get_value(0, place) or 0) for place in range(1, result.nfields)]
+        return result.get_value(0, 0) if result is not None else None
 
 
 def _rows(connection: psycopg.Connection[Any], statement: bytes, portion: int, stop: Stop) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from outreachdb.storage import hashing
-from outreachdb.storage.columns import Column, hashed, outgoing_values
+from outreachdb.storage.columns import Column, hashed
 
 # numpy lets go of the interpreter while it works on many values.
 THREADS = 2
@@ -49,13 +49,6 @@ class Fingerprint:
             self.sums[index] = (count + int(valid.sum()), total + hashing.total(hashes[valid]))
         self.row_sum += hashing.total(hashing.combined(parts, table.num_rows))
         self.rows += table.num_rows
-
-    def count(self, numbers: Sequence[int]) -> None:
-        """Take in rows as PostgreSQL counted them: how many, the sum of their hashes, and each column's two numbers."""
-        self.rows += numbers[0]
-        self.row_sum += numbers[1]
-        pairs = zip(numbers[2::2], numbers[3::2], strict=True)
-        self.sums = [(mine[0] + theirs[0], mine[1] + theirs[1]) for mine, theirs in zip(self.sums, pairs, strict=True)]
 
     @property
     def sha256(self) -> bytes:
@@ -91,51 +84,30 @@ def of_document(document: dict[str, Any], columns: Sequence[Column]) -> Fingerpr
 
 def of_table(connection: psycopg.Connection[Any], qualified: sql.Composable, columns: Sequence[Column]) -> Fingerprint:
     """The fingerprint of a table, computed by PostgreSQL; the session must have the settings of :mod:`columns`."""
-    source = sql.SQL("{} AS r").format(qualified)
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
-        row = cursor.execute(statement(source, columns)).fetchone()
+        row = cursor.execute(_statement(qualified, columns)).fetchone()
     assert row is not None  # noqa: S101  (an aggregate gives a row)
-    told = Fingerprint(list(columns))
-    told.count([int(each or 0) for each in row])
-    return told
+    numbers = [int(each or 0) for each in row]
+    sums = [(numbers[index], numbers[index + 1]) for index in range(2, len(numbers), 2)]
+    return Fingerprint(list(columns), numbers[0], numbers[1], sums)
 
 
-def statement(source: sql.Composable, columns: Sequence[Column], *, with_rows: bool = False) -> sql.Composed:
-    """What :meth:`Fingerprint.count` takes, of a FROM clause whose rows are ``r``.
-
-    ``with_rows`` puts all rows before it, as one text with a record on each line. Three layers, kept apart by OFFSET 0
-    so that no value is made, and no hash computed, twice: what is printed and hashed is most of an archive's work.
-    """
-    values: list[sql.Composable] = []
-    hashes: list[sql.Composable] = []
-    names: list[sql.Composable] = []
-    for number, column in enumerate(columns, start=1):
-        value, expression = hashed(column, number)
-        names.append(sql.Identifier(f"h{number}"))
-        values.append(value)
-        hashes.append(sql.SQL("{} AS {}").format(expression, names[-1]))
+def _statement(qualified: sql.Composable, columns: Sequence[Column]) -> sql.Composed:
+    """Three layers, kept apart by OFFSET 0 so that no value is made, and no hash computed, twice."""
+    pairs = [hashed(column, number) for number, column in enumerate(columns, start=1)]
+    names = [sql.Identifier(f"h{number}") for number in range(1, len(pairs) + 1)]
+    hashes = sql.SQL(", ").join(
+        sql.SQL("{} AS {}").format(expression, name) for (_, expression), name in zip(pairs, names, strict=True)
+    )
     # A NULL has no hash: the function is strict, but for a number, whose value is the seed.
     mixed = sql.SQL(" # ").join(
         sql.SQL("coalesce({}, {}::bigint)").format(name, sql.Literal(number))
         for number, name in enumerate(names, start=1)
     )
-    text: sql.Composable = sql.SQL("")
-    if with_rows:
-        printed: list[sql.Composable] = []
-        for number, carried in enumerate(outgoing_values(list(columns)), start=1):
-            # The text of a value, which is what is hashed, or a value that is carried in another form.
-            if number <= len(columns) and columns[number - 1].form == "text":
-                printed.append(sql.Identifier(f"v{number}"))
-            else:
-                printed.append(sql.Identifier(f"p{number}"))
-                values.append(sql.SQL("{} AS {}").format(carried, printed[-1]))
-        hashes.append(sql.SQL("ROW(NULL, {}, NULL)::text AS line").format(sql.SQL(", ").join(printed)))
-        text = sql.SQL("string_agg(line, E'\\n'), ")
     sums = sql.SQL("").join(sql.SQL(", count({n}), sum({n})").format(n=name) for name in names)
     return sql.SQL(
-        "SELECT {text}count(*), sum(hashtextextended('', {mixed})){sums} FROM (SELECT {hashes} FROM ("
-        "SELECT {values} FROM {source} OFFSET 0) AS v OFFSET 0) AS h"
+        "SELECT count(*), sum(hashtextextended('', {mixed})){sums} FROM (SELECT {hashes} FROM ("
+        "SELECT {values} FROM {table} AS r OFFSET 0) AS v OFFSET 0) AS h"
     ).format(
-        text=text, mixed=mixed, sums=sums, hashes=sql.SQL(", ").join(hashes), source=source,
-        values=sql.SQL(", ").join(values),
-    )  # fmt: skip
+        mixed=mixed, sums=sums, hashes=hashes, table=qualified, values=sql.SQL(", ").join(value for value, _ in pairs)
+    )

@@ -137,7 +137,7 @@ def test_a_restore_that_is_killed_loses_nothing(ground: Ground, point: str) -> N
     assert ground.where() == [ground.partition]
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.1, 0.2, 0.4, 0.7, 1.0])
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.1, 0.15, 0.2, 0.4, 0.7, 1.0])
 def test_a_server_that_is_killed_loses_nothing(ground: Ground, delay: float) -> None:
     with ground.connect() as connection:
         connection.execute("CHECKPOINT")  # the rows are on disk: tests' own servers acknowledge before that

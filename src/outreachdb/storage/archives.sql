@@ -36,6 +36,10 @@ FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = (parse_ident(%(qualified)s))[1] AND c.relname = (parse_ident(%(qualified)s))[2];
 
+-- name: commit_durably
+-- A record that a server forgot, where synchronous_commit is off, would leave its file for ever.
+SELECT outreach.commit_durably();
+
 -- name: begin
 INSERT INTO ops.partition_archives (table_name, partition_name, range_start, range_end, file, revision)
 VALUES (%(table_name)s, %(partition_name)s, %(range_start)s, %(range_end)s, %(file)s, %(revision)s)

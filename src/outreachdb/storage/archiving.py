@@ -197,13 +197,14 @@ async def _begin(pools: Pools, table: str, found: Partition, folder: Folder) -> 
         )
     try:
         async with session(pools, role=TRUSTED_ROLE, workload="admin", doing="recording an archive") as trusted:
+            await trusted.value(Q.commit_durably)
             revision = await trusted.value(Q.revision)
             given = {
                 "table_name": table, "partition_name": found.name, "range_start": found.range_start,
                 "range_end": found.range_end, "file": file, "revision": revision,
             }  # fmt: skip
             number = await trusted.value(Q.begin, given)
-            # Read by who wrote it: a server that dies now, with synchronous_commit off, may forget the record.
+            # Read by who wrote it: nobody can have changed it yet.
             rows = await trusted.all(Q.listed, {"table_name": table, "partition_name": found.name})
     except Conflict:
         raise Conflict(f"somebody else archives {found.name}") from None

@@ -54,6 +54,13 @@ def test_catalogue_and_database_hold_the_same_indexes(database_url: str) -> None
     assert live == {entry.name for entry in index_catalogue.owned()}
 
 
+def test_every_entry_was_measured() -> None:
+    """Whoever adds an index runs ``outreachdb --json bench indexes`` and keeps what it says."""
+    figures = json.loads(MEASURED.read_text(encoding="utf-8"))["results"]
+    measured = {figure["name"].partition(":")[0] for figure in figures if ": query" in figure["name"]}
+    assert measured == {entry.name for entry in index_catalogue.entries()}
+
+
 def test_what_was_left_out_is_served_by_what_is_there() -> None:
     built = {entry.name for entry in index_catalogue.owned()}
     assert {entry.served_by for entry in index_catalogue.left_out()} <= built

@@ -157,8 +157,8 @@ def _parameters(connection: psycopg.Connection[Any]) -> dict[str, Any]:
         # intelligence
         "least": 90.0,
         "priority": "high",
-        "platform": "linkedin",
-        "sentiment": "positive",
+        "platform": "mastodon",
+        "sentiment": "negative",
         "credential_id": 50,
         "crm": "hubspot",
         "account": "account 777",

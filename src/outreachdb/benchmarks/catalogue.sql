@@ -156,8 +156,8 @@ SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, n, 1 + n / 2, (ARRAY['li
 FROM generate_series(1, 20000) AS n;
 INSERT INTO outreach.social_media_activity
     (workspace_id, id, lead_id, platform, content, sentiment, posted_at, scraped_at)
-SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, n, 1 + n % 3000, (ARRAY['linkedin', 'x', 'mastodon'])[1 + n % 3],
-       repeat('posted ', 20), (ARRAY['positive', 'neutral', 'neutral', 'negative'])[1 + hashint4(n) % 2 + 1],
+SELECT CASE WHEN n % 10 > 0 THEN 1 ELSE 2 + n % 20 END, n, 1 + n % 3000, CASE WHEN n % 200 = 1 THEN 'mastodon' ELSE (ARRAY['linkedin', 'x'])[1 + n % 2] END,
+       repeat('posted ', 20), CASE WHEN n % 200 = 3 THEN 'negative' ELSE (ARRAY['positive', 'neutral', 'neutral'])[1 + n % 3] END,
        now() - (20000 - n) * interval '11 minutes', now() - (20000 - n) * interval '10 minutes'
 FROM generate_series(1, 20000) AS n;
 INSERT INTO outreach.organization_charts (workspace_id, id, lead_id, company_id, chart, created_at)

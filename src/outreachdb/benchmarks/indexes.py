@@ -29,7 +29,8 @@ BATCH = 1_000
 # Where a query needs longer without its index, once is enough.
 SLOW_MS = 500.0
 WHERE = """
-    SELECT n.nspname AS schema, t.relname AS "table", i.relname AS name, a.amname AS method, k.conname AS "constraint"
+    SELECT n.nspname AS schema, t.relname AS "table", i.relname AS name, a.amname AS method, k.conname AS "constraint",
+           t.relkind = 'm' AS "view"
     FROM pg_class AS i
     JOIN pg_index AS x ON x.indexrelid = i.oid
     JOIN pg_class AS t ON t.oid = x.indrelid
@@ -51,13 +52,6 @@ PENDING = f"""
     FROM {MEMBERS}
     JOIN pg_class AS c ON c.oid = t.relid AND c.relkind = 'i'
 """  # noqa: S608
-KEY = """
-    SELECT a.attname
-    FROM pg_index AS x
-    JOIN pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey)
-    WHERE x.indrelid = %s::regclass AND x.indisprimary
-    ORDER BY a.attnum
-"""
 
 Connection = psycopg.Connection[Any]
 
@@ -72,6 +66,7 @@ class Target:
     make: sql.Composed | None
     drop: sql.Composed
     gin: bool
+    view: bool = False
 
 
 async def run(url: str, _leads: int = 0, progress: Progress = silent) -> list[Result]:
@@ -110,6 +105,8 @@ def _measure(connection: Connection, entry: Entry, given: dict[str, Any]) -> lis
         ]
     else:
         first = _asked_for(connection, entry, target, given)
+    if target.view:  # nobody writes rows there but a refresh
+        return [*first, Result(f"{entry.name}: size", round(_size(connection, target) / 1024**2, 2), "MB")]
     size, write, share = _size_and_writes(connection, target)
     connection.execute(sql.SQL("VACUUM {}").format(target.table))
     return [
@@ -167,7 +164,7 @@ def _live(connection: Connection, name: str) -> Target | None:
     if row["constraint"]:
         # CASCADE takes the foreign keys along that refer to it.
         drop = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {} CASCADE").format(table, sql.Identifier(row["constraint"]))
-    return Target(table, name, index, None, drop, row["method"] == "gin")
+    return Target(table, name, index, None, drop, row["method"] == "gin", row["view"])
 
 
 @contextmanager
@@ -208,16 +205,18 @@ def _size_and_writes(connection: Connection, target: Target) -> tuple[float, flo
         _rules_off(connection)
         if target.make is not None:
             connection.execute(target.make)
-        size = connection.execute(SIZE.encode(), {"index": target.index.as_string()}).fetchone()
-        assert size is not None  # noqa: S101  (an aggregate gives a row)
+        size = _size(connection, target)
         connection.execute(
             sql.SQL(
-                "CREATE TEMPORARY TABLE batch ON COMMIT DROP AS SELECT {} FROM {} ORDER BY random() LIMIT {}"
+                "CREATE TEMPORARY TABLE batch ON COMMIT DROP AS"
+                " SELECT {}, tableoid AS row_table, ctid AS row_place FROM {} ORDER BY random() LIMIT {}"
             ).format(named, target.table, BATCH)
         )
         # The rows leave and come back, so no unique key is in the way and the index has its real depth.
         connection.execute(
-            sql.SQL("DELETE FROM {} AS t USING batch AS b WHERE {}").format(target.table, _same_key(connection, target))
+            sql.SQL(
+                "DELETE FROM {} AS t USING batch AS b WHERE t.tableoid = b.row_table AND t.ctid = b.row_place"
+            ).format(target.table)
         )
         rows = connection.execute("SELECT count(*) FROM batch").fetchone()
         assert rows is not None  # noqa: S101  (an aggregate gives a row)
@@ -235,7 +234,13 @@ def _size_and_writes(connection: Connection, target: Target) -> tuple[float, flo
                 missing.append(_once(connection, lambda: connection.execute(insert)))
         # The quickest of each: others on the machine only ever add.
         more = max(0.0, min(having) - min(missing))
-        return float(size[0]), round(more * 1000 / max(1, rows[0]), 2), round(100 * more / min(having), 1)
+        return size, round(more * 1000 / max(1, rows[0]), 2), round(100 * more / min(having), 1)
+
+
+def _size(connection: Connection, target: Target) -> float:
+    size = connection.execute(SIZE.encode(), {"index": target.index.as_string()}).fetchone()
+    assert size is not None  # noqa: S101  (an aggregate gives a row)
+    return float(size[0])
 
 
 def _once(connection: Connection, work: Callable[[], object]) -> float:
@@ -254,10 +259,3 @@ def _rules_off(connection: Connection) -> None:
         pass
     # Entries of GIN indexes are counted at once, not when some later batch finds the list full.
     connection.execute("SET LOCAL gin_pending_list_limit = '1GB'")
-
-
-def _same_key(connection: Connection, target: Target) -> sql.Composed:
-    names = [row[0] for row in connection.execute(KEY, [target.table.as_string()])]
-    return sql.SQL(" AND ").join(
-        sql.SQL("t.{} = b.{}").format(sql.Identifier(name), sql.Identifier(name)) for name in names
-    )

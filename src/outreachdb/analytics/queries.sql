@@ -49,7 +49,7 @@ SELECT clock.as_of, r.*,
        outreach.reputation_score(r.sent, r.hard_bounced, r.delivered_mails, r.complained) AS reputation_score,
        outreach.reputation(outreach.reputation_score(r.sent, r.hard_bounced, r.delivered_mails, r.complained)) AS reputation
 FROM (SELECT statement_timestamp() AS as_of) AS clock
-LEFT JOIN outreach.rollup_report(%(grain)s, %(keys)s, %(since)s, %(until)s, %(by_day)s) AS r ON true
+LEFT JOIN outreach.rollup_report(%(grain)s, %(keys)s, %(since)s, %(until)s, %(by_day)s, %(kinds)s) AS r ON true
 ORDER BY r.day;
 
 -- name: busiest_keys

@@ -35,7 +35,7 @@ from outreachdb.sending.ledger import Ledger
 from outreachdb.tenancy import workspaces
 
 SLOWER_LIMIT = 1.05
-ROUNDS = 7
+ROUNDS = 15
 REPORTED = 10
 EVENTS_PER_LEAD = 5
 SEGMENTS, SEARCHES = 30, 40

@@ -2369,6 +2369,8 @@ REVOKE ALL ON FUNCTION outreach.complete_profile_checks(p_leads bigint[], p_work
 GRANT ALL ON FUNCTION outreach.complete_profile_checks(p_leads bigint[], p_worker text, p_error text, p_at timestamp with time zone) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.complete_url_crawls(p_companies bigint[], p_worker text, p_error text, p_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.complete_url_crawls(p_companies bigint[], p_worker text, p_error text, p_at timestamp with time zone) TO outreachdb_app;
+REVOKE ALL ON FUNCTION outreach.count_condition(p_workspace bigint, p_condition text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.count_condition(p_workspace bigint, p_condition text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.count_segmented_leads(definition jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.count_segmented_leads(definition jsonb) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.create_monthly_partitions(p_ahead integer) FROM PUBLIC;

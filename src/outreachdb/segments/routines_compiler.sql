@@ -162,22 +162,29 @@ AS $$
             ELSE 'FROM outreach.leads AS l WHERE l.workspace_id = %s AND (%s)' END, p_workspace, p_condition)
 $$;
 
--- owner: outreachdb_trusted
-CREATE OR REPLACE FUNCTION outreach.count_segmented_leads(definition jsonb) RETURNS bigint
-LANGUAGE plpgsql STABLE SECURITY DEFINER
+-- How many leads a compiled condition holds for. A range of dates holds half a workspace: row by row through an index that is three
+-- times the table's own pages. Bitmaps, index-only and sequential scans are left; but not to the compiler, whose hint at a misspelt
+-- field took 1.2 s at 2,000,000 leads without an index.
+CREATE OR REPLACE FUNCTION outreach.count_condition(p_workspace bigint, p_condition text) RETURNS bigint
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
--- A range of dates holds half a workspace: row by row through an index that is three times the table's own pages. Bitmaps, index-only
--- and sequential scans are left.
 SET enable_indexscan = off
 AS $$
 DECLARE
     found bigint;
 BEGIN
-    EXECUTE 'SELECT count(*) ' || outreach.segment_source(
-        outreach.required_workspace(), outreach.segment_condition(definition)) INTO found;
+    EXECUTE 'SELECT count(*) ' || outreach.segment_source(p_workspace, p_condition) INTO found;
     RETURN found;
 END
 $$;
+REVOKE EXECUTE ON FUNCTION outreach.count_condition(bigint, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.count_condition(bigint, text) TO outreachdb_trusted;
+
+-- owner: outreachdb_trusted
+CREATE OR REPLACE FUNCTION outreach.count_segmented_leads(definition jsonb) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+RETURN outreach.count_condition(outreach.required_workspace(), outreach.segment_condition(definition));
 GRANT EXECUTE ON FUNCTION outreach.count_segmented_leads(jsonb) TO outreachdb_app;
 
 -- Members in the order of their ids, those after after_id: page by passing the last id seen.

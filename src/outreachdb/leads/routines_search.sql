@@ -111,6 +111,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     step constant integer := 5000;
+    -- How many leads are walked by for one that matches before all matches are sooner found by an index: of texts more, as it has to
+    -- compare a dozen trigrams (at 2,000,000 leads 15 to 47 ms for 2,500 matches; walking by 40,000 takes 24), of tags fewer (8 for 3,400).
+    rare constant integer := CASE WHEN p_text THEN 1000 ELSE 400 END;
     further integer;
     ordered text := (SELECT string_agg('l.' || k || CASE WHEN p_down THEN ' DESC' ELSE '' END, ', ') FROM unnest(p_keys) AS k);
     inside constant text := 'l.workspace_id = (SELECT $1)';
@@ -133,9 +136,8 @@ BEGIN
     THEN
         RETURN coalesce(found, '{}');
     END IF;
-    -- One in four hundred or more: the rest of the page is nearer than all matches are.
     further := step * p_rows / greatest(cardinality(found), 1) * 3 / 2;
-    IF cardinality(found) * 400 >= step AND further <= 40000 THEN
+    IF cardinality(found) * rare >= step AND further <= rare * 75 THEN
         found := outreach.search_in_order(format(walk, inside || behind, ordered, further, seen, p_rows), p_workspace);
         IF cardinality(found) = p_rows THEN
             RETURN found;

@@ -1,7 +1,7 @@
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Search. Three ways, tried in this order, none of which asks the statistics how large the workspace is (what was imported a
 -- minute ago looks empty to them, and (SELECT $1) hides it even where they know it):
---   in order  reads 5000 leads in the order of the sort, and up to 40000 where those promise that the page is filled then.
+--   in order  reads 5000 leads in the order of the sort, and up to 75000 where those promise that the page is filled then.
 --             Whatever is common fills its page here, and a small workspace is read to its end, so that it never pays for the
 --             index entries of a big neighbour;
 --   by index  only for what the first way found to be rare: all matches through trigrams or the filter's indexes, then sorted;
@@ -111,10 +111,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     step constant integer := 5000;
-    -- How many leads are walked by for one that matches before all matches are sooner found by an index: of texts more, as it has to
-    -- compare a dozen trigrams (at 2,000,000 leads 15 to 47 ms for 2,500 matches; walking by 40,000 takes 24), of tags fewer (8 for 3,400).
+    -- Where one lead in so many matches, the 50 of a page are sooner met than all are found by an index, which of texts has to compare
+    -- a dozen trigrams (at 2,000,000 leads 15 to 47 ms for 2,500 matches; walking by 40,000 takes 24), of tags has not (8 for 3,400).
     rare constant integer := CASE WHEN p_text THEN 1000 ELSE 400 END;
-    further integer;
     ordered text := (SELECT string_agg('l.' || k || CASE WHEN p_down THEN ' DESC' ELSE '' END, ', ') FROM unnest(p_keys) AS k);
     inside constant text := 'l.workspace_id = (SELECT $1)';
     behind constant text := CASE WHEN p_keys[1] IN ('created_at', 'updated_at', 'id') THEN '' ELSE format(' AND l.%I IS NOT NULL', p_keys[1]) END
@@ -136,9 +135,9 @@ BEGIN
     THEN
         RETURN coalesce(found, '{}');
     END IF;
-    further := step * p_rows / greatest(cardinality(found), 1) * 3 / 2;
-    IF cardinality(found) * rare >= step AND further <= rare * 75 THEN
-        found := outreach.search_in_order(format(walk, inside || behind, ordered, further, seen, p_rows), p_workspace);
+    -- The walk ends when the page is full; the bound is for what was met more often than it is there.
+    IF cardinality(found) * rare * 50 >= step * p_rows THEN
+        found := outreach.search_in_order(format(walk, inside || behind, ordered, rare * 75, seen, p_rows), p_workspace);
         IF cardinality(found) = p_rows THEN
             RETURN found;
         END IF;

@@ -62,9 +62,10 @@ async def test_every_interval_and_type_and_a_change_of_interval(own_database_url
                 assert near[0].range_from is not None
                 assert near[0].range_from <= now < (near[0].range_to or now)
                 assert [each.state for each in near] == ["current", "future", "future", "future"]
+                # Without a zone they are UTC, whatever day it is in Kathmandu.
                 connection.execute(
-                    f"INSERT INTO {table} VALUES (1, %s), (2, timezone('UTC', now()))".encode(),
-                    [LEAP.replace(tzinfo=None)] if kind != "timestamptz" else [LEAP],
+                    f"INSERT INTO {table} VALUES (1, %s), (2, %s)".encode(),
+                    [each if kind == "timestamptz" else each.replace(tzinfo=None) for each in (LEAP, now)],
                 )
         # From months to weeks to days: what is there stays, the rest is filled.
         table = 'shop."T timestamptz month"'

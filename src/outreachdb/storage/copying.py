@@ -19,7 +19,7 @@ from outreachdb.storage import columns as mapping
 from outreachdb.storage.columns import EXACT, Column
 from outreachdb.storage.hashing import exceptions
 
-# Text of one portion, which becomes one row group. Two are under way at a time.
+# Text of one portion, which becomes one row group. Three are under way at a time.
 PORTION = 16 * 1024 * 1024
 PAGE = 8192
 SIZES = """
@@ -40,7 +40,7 @@ def table_out(
     """All rows of a table that nobody changes meanwhile, as Arrow tables of about ``portion`` bytes of text.
 
     PostgreSQL joins the rows of a range of pages to one text: libpq hands out COPY's rows one by one, which costs
-    Python more than all the rest. While it prints one range, the one before is parsed.
+    Python more than all the rest. While it prints one range, the one before is parsed and the one before that written.
     """
     yield from _parsed(_ranges(connection, qualified, columns, portion, stop), columns, _parse_records)
 
@@ -63,9 +63,12 @@ def copy_out(
 def _parsed(
     texts: Iterator[bytes], columns: Sequence[Column], parse: Callable[[bytes, Sequence[Column]], pa.Table]
 ) -> Iterator[pa.Table]:
-    with ThreadPoolExecutor(1) as parser:
+    # Three hands: one portion is printed by PostgreSQL, the one before parsed, the one before that with the caller.
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as parser:
+        coming = reader.submit(next, texts, None)
         waiting: Future[pa.Table] | None = None
-        for text in texts:
+        while (text := coming.result()) is not None:
+            coming = reader.submit(next, texts, None)
             parsed = parser.submit(parse, text, columns)
             if waiting is not None:
                 yield waiting.result()

@@ -111,7 +111,7 @@ async def _fill(pools: Pools, url: str, rows: int, progress: Progress) -> str:
 
 
 async def _cool(connection: Connection, partition: str) -> None:
-    """A month of that age is in no cache; this one was stored a moment ago, and a gigabyte in memory takes 0.4 s to drop.
+    """A month of that age is in no cache; this one was just stored, and a gigabyte in memory takes 0.4 s to drop.
 
     The server's cache from PostgreSQL 18 on, and for a superuser; the system's where the files can be reached.
     """

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ FORMAT = 1
 # A column with fewer distinct values than this share of its rows is kept as a dictionary and numbers.
 DICTIONARY_SHARE = 0.1
 LEVEL = 1
+# Tables that become one row group: read back in groups half as large, a file takes a third longer.
+TABLES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def write(
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             writer: parquet.ParquetWriter | None = None
-            for table in tables:
+            for table in _grouped(tables):
                 if writer is None:
                     writer = _writer(file, table, columns, about)
                 writer.write_table(table, row_group_size=max(table.num_rows, 1))
@@ -97,6 +100,11 @@ def write(
     finally:
         part.unlink(missing_ok=True)
     return path.stat().st_size
+
+
+def _grouped(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    while some := list(islice(tables, TABLES)):
+        yield pa.concat_tables(some)
 
 
 def _writer(file: Any, first: pa.Table, columns: Sequence[Column], about: dict[str, Any]) -> parquet.ParquetWriter:

@@ -19,8 +19,8 @@ from outreachdb.storage import columns as mapping
 from outreachdb.storage.columns import EXACT, Column
 from outreachdb.storage.hashing import exceptions
 
-# Text of one portion, which becomes one row group. Three are under way at a time and share the processor's cache:
-# 1,500,000 events took 4.2 s to write, 5.6 with 16 MB, 4.7 with 4.
+# Text of one portion. Three are under way at a time and share the processor's cache: 1,500,000 events took 4.2 s to
+# write, 5.6 with 16 MB, 4.7 with 4.
 PORTION = 8 * 1024 * 1024
 PAGE = 8192
 SIZES = """

@@ -45,7 +45,7 @@ QUERY = "SELECT event, count(*), count(DISTINCT lead_id) FROM email_events GROUP
 
 # The table, its indexes and what lies out of line: files, and pages in the server's cache.
 RELATIONS = """
-    SELECT c.oid, current_setting('data_directory') || '/' || pg_relation_filepath(c.oid) AS file
+    SELECT c.oid, c.relkind = 'i' AS index, current_setting('data_directory') || '/' || pg_relation_filepath(c.oid) AS file
     FROM pg_class AS t
     JOIN pg_class AS c
         ON c.oid IN (t.oid, t.reltoastrelid) OR c.oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = t.oid)
@@ -113,14 +113,15 @@ async def _fill(pools: Pools, url: str, rows: int, progress: Progress) -> str:
 async def _cool(connection: Connection, partition: str) -> None:
     """A month of that age is in no cache; this one was just stored, and a gigabyte in memory takes 0.4 s to drop.
 
-    The server's cache from PostgreSQL 18 on, and for a superuser; the system's where the files can be reached.
+    The server's cache from PostgreSQL 18 on, and for a superuser; of the system's its indexes, where the files can be
+    reached. Its rows stay in the latter: the archive reads them anyway, and how fast the disk is would be measured.
     """
     relations = await (await connection.execute(RELATIONS, [partition])).fetchall()
     with suppress(psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedFile, psycopg.errors.UndefinedFunction):
         await connection.execute("CREATE EXTENSION IF NOT EXISTS pg_buffercache")
         for each in relations:
             await connection.execute("SELECT pg_buffercache_evict_relation(%s)", [each["oid"]])
-    await asyncio.to_thread(_forget, [Path(each["file"]) for each in relations])
+    await asyncio.to_thread(_forget, [Path(each["file"]) for each in relations if each["index"]])
 
 
 def _forget(files: list[Path]) -> None:

@@ -45,7 +45,8 @@ QUERY = "SELECT event, count(*), count(DISTINCT lead_id) FROM email_events GROUP
 
 # The table, its indexes and what lies out of line: files, and pages in the server's cache.
 RELATIONS = """
-    SELECT c.oid, c.relkind = 'i' AS index, current_setting('data_directory') || '/' || pg_relation_filepath(c.oid) AS file
+    SELECT c.oid, c.relkind = 'i' AS index,
+           current_setting('data_directory') || '/' || pg_relation_filepath(c.oid) AS file
     FROM pg_class AS t
     JOIN pg_class AS c
         ON c.oid IN (t.oid, t.reltoastrelid) OR c.oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = t.oid)

@@ -26,7 +26,7 @@ from outreachdb.db.models import (
 from outreachdb.leads.vocabulary import EMAIL_STATUSES, LEAD_STATUSES, SUPPRESSION_REASONS
 
 # The sources' pattern also took white space and control characters; ours refuses both.
-# As patterns of LIKE where these say the same: a regular expression costs an insert 0.3 to 0.7 us, LIKE next to nothing.
+# LIKE where it says the same: a regular expression costs each insert 0.3 to 0.7 us, LIKE next to nothing.
 EMAIL_SHAPE = r"email LIKE '_%@_%._%' AND email NOT LIKE '%@%@%' AND email !~ '[\s[:cntrl:]]'"
 PHONE_SHAPE = r"^\+[1-9][0-9]{6,14}$"
 SEARCH_TEXT = (

@@ -22,7 +22,11 @@ RULES = (
     ("companies", "ck_companies_website_url_format", "website_url LIKE 'http://%' OR website_url LIKE 'https://%'"),
     ("leads", "ck_leads_company_website_format", "company_website LIKE 'http://%' OR company_website LIKE 'https://%'"),
     ("leads", "ck_leads_email_flags_known", "email_flags <@ ARRAY['disposable', 'role']"),
-    ("leads", "ck_leads_email_format", r"email LIKE '_%@_%._%' AND email NOT LIKE '%@%@%' AND email !~ '[\s[:cntrl:]]'"),
+    (
+        "leads",
+        "ck_leads_email_format",
+        r"email LIKE '_%@_%._%' AND email NOT LIKE '%@%@%' AND email !~ '[\s[:cntrl:]]'",
+    ),
     ("leads", "ck_leads_email_length", "length(email) <= 254"),
     ("leads", "ck_leads_email_status_known", "email_status IN ('unchecked', 'valid', 'risky', 'invalid', 'unknown')"),
     ("leads", "ck_leads_linkedin_url_format", "linkedin_url LIKE 'http://%' OR linkedin_url LIKE 'https://%'"),

@@ -16,6 +16,7 @@ from lead_rows import leads, value
 from psycopg.types.json import Jsonb
 
 import outreachdb
+from outreachdb.db import cancelling
 from outreachdb.db.tenant import TRUSTED_ROLE
 from outreachdb.errors import Conflict, InvalidInput, NotFound
 from outreachdb.leads import suppression
@@ -365,7 +366,7 @@ async def test_a_cancel_that_is_lost_is_asked_again(tenant, monkeypatch):
                 raise
 
     monkeypatch.setattr(settling, "PAUSE_SECONDS", 0)
-    monkeypatch.setattr(settling, "ASK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(cancelling, "ASK_AGAIN_SECONDS", 0.05)
     monkeypatch.setattr(settling, "settle", settle)
     async with asyncio.timeout(20), settling.settling(tenant):
         await begun.wait()

@@ -383,3 +383,13 @@ async def test_no_workspace_no_answer(database_url: str) -> None:
     unset = pytest.raises(psycopg.errors.InvalidParameterValue, match="no workspace is set")
     with psycopg.connect(database_url) as connection, unset:
         connection.execute("SELECT outreach.count_segmented_leads('{}')")
+
+
+def test_the_compiler_may_use_every_index(database_url: str) -> None:
+    """The count does without plain index scans, but a hint at a misspelt field read all leads without one."""
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "SELECT proname, 'enable_indexscan=off' = ANY (proconfig) FROM pg_proc"
+            " WHERE pronamespace = 'outreach'::regnamespace AND proname IN ('count_condition', 'count_segmented_leads')"
+        ).fetchall()
+    assert dict(rows) == {"count_condition": True, "count_segmented_leads": False}

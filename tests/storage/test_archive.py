@@ -15,13 +15,14 @@ import psycopg
 import pyarrow as pa
 import pytest
 from months import MONTH, content, store_events, workspace
+from psycopg import pq, sql
 from pyarrow import parquet
 
 from outreachdb.config import Settings
 from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import Conflict, InvalidInput, NotFound, OutreachDBError, UsageError
-from outreachdb.storage import archive_files, archiving, checking, holds, querying, restoring
+from outreachdb.storage import archive_files, archiving, checking, copying, holds, querying, restoring
 from outreachdb.storage.archive_files import Folder
 
 
@@ -325,3 +326,34 @@ async def test_a_folder_without_room_or_rights_leaves_the_rows_where_they_are(
     with pytest.raises(InvalidInput, match="MB left"):
         await ground.archive(partition)
     assert (ground.content(), ground.state()) == (before, [])
+
+
+async def test_who_stops_taking_rows_out_leaves_the_connection_free(ground: Ground) -> None:
+    """The next portion is fetched ahead, in a thread; nobody else may use the connection while it is."""
+    partition = sql.SQL(ground.events(months=14, rows=4000))  # type: ignore[arg-type]
+    with archiving.opened(ground.pools.url("admin")) as work:
+        columns = archiving.columns_of_table(work, partition)
+        rows = copying.table_out(work, partition, columns, portion=8192)
+        assert next(rows).num_rows < 4000
+        rows.close()
+        assert work.info.transaction_status == pq.TransactionStatus.INTRANS
+        assert [*work.execute(sql.SQL("SELECT count(*) AS n FROM {}").format(partition))] == [{"n": 4000}]
+
+
+async def test_an_archive_that_can_not_be_written_leaves_the_rows(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partition, before = ground.events(months=14), ground.content()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(parquet.ParquetWriter, "write_table", full)
+        with pytest.raises(OSError, match="No space left"):
+            await ground.archive(partition)
+    assert ground.state() == ["writing"]
+    await ground.archive(partition)
+    assert ground.state() == ["dropped"]
+    await ground.restore(partition)
+    assert ground.content() == before

@@ -38,7 +38,7 @@ SELECT r.view_name, r.refreshed_at, r.duration, r.row_count, statement_timestamp
 FROM analytics.view_refreshes AS r;
 
 -- name: report
--- Rates are of mails by mails: how often one mail was opened does not count.
+-- Rates are of mails by mails: how often one mail was opened does not count. Only the kinds among the wanted columns are read.
 SELECT clock.as_of, r.*,
        r.delivered_mails::float8 / nullif(r.sent, 0) AS delivery_rate,
        r.opened_mails::float8 / nullif(r.delivered_mails, 0) AS open_rate,
@@ -49,7 +49,8 @@ SELECT clock.as_of, r.*,
        outreach.reputation_score(r.sent, r.hard_bounced, r.delivered_mails, r.complained) AS reputation_score,
        outreach.reputation(outreach.reputation_score(r.sent, r.hard_bounced, r.delivered_mails, r.complained)) AS reputation
 FROM (SELECT statement_timestamp() AS as_of) AS clock
-LEFT JOIN outreach.rollup_report(%(grain)s, %(keys)s, %(since)s, %(until)s, %(by_day)s, %(kinds)s) AS r ON true
+LEFT JOIN outreach.rollup_report(%(grain)s, %(keys)s, %(since)s, %(until)s, %(by_day)s,
+    ARRAY(SELECT k.kind FROM unnest(outreach.reported_kinds()) AS k (kind) WHERE k.kind = ANY (%(wanted)s::text[]))) AS r ON true
 ORDER BY r.day;
 
 -- name: busiest_keys

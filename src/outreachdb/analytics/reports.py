@@ -32,9 +32,6 @@ DELIVERABILITY = (
     *("sent", "delivered", "deferred", "bounced", "hard_bounced", "complained", "unsubscribed", "delivery_rate"),
     *("bounce_rate", "complaint_rate", "reputation_score", "reputation"),
 )
-# What the columns of a report are counted from; days of other kinds need not be read.
-KEPT_KINDS = ("scheduled", "sent", "delivered", "opened", "clicked", "replied", "bounced", "complained", "unsubscribed")
-DELIVERABILITY_KINDS = ("sent", "delivered", "deferred", "bounced", "complained", "unsubscribed")
 UNITS = {
     "counts": "events; unique_*: distinct leads; hard_bounced: mails",
     "rates": "delivered and hard bounced mails by sent; opened, clicked, replied, complained by delivered",
@@ -200,9 +197,8 @@ def _known(by: str | None, words: Sequence[str]) -> None:
 
 async def _read(session: Session, grain: str, keys: Sequence[str], period: Period, wanted: Sequence[str]) -> list[Row]:
     """Rows with the wanted columns, which are made into dicts once; by day where ``day`` is among them."""
-    kinds = DELIVERABILITY_KINDS if "deferred" in wanted else KEPT_KINDS
     given = {
-        "grain": grain, "keys": list(keys), "since": period.since, "until": period.until, "kinds": list(kinds),
+        "grain": grain, "keys": list(keys), "since": period.since, "until": period.until, "wanted": list(wanted),
     }  # fmt: skip
     names, rows = await session.tuples(Q.report, given | {"by_day": "day" in wanted})
     chosen = itemgetter(*(names.index(name) for name in wanted))

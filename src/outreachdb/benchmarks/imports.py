@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from outreachdb.benchmarks import row_by_row
-from outreachdb.benchmarks.measure import Result, scratch_database
+from outreachdb.benchmarks.measure import Result, checkpoint, scratch_database
 from outreachdb.config import Settings
 from outreachdb.db import migrate
 from outreachdb.db.pools import Connection, Pools, connect
@@ -119,7 +119,7 @@ async def run_scale(url: str, rows: int = 5_000_000, progress: Progress = silent
                 path = Path(folder) / "leads.csv"
                 await asyncio.to_thread(generate, path, size)
                 progress("importing", 2 * number + 1, 4)
-                await _checkpoint(scratch)
+                await checkpoint(scratch)
                 done.append(await _child(scratch, "bench", "import", path))
     few, many = (1e6 * each["seconds"] / each["rows_read"] for each in done)
     return [
@@ -151,7 +151,7 @@ async def _measure(url: str, folder: Path, rows: int, progress: Progress) -> Mea
     told("importing 100,000")
     small = await _child(url, "small", "import", paths[0])
     told("importing")
-    await _checkpoint(url)
+    await checkpoint(url)
     first = await _child(url, "bench", "import", paths[1])
     told("importing again")
     again = await _child(url, "bench", "import", paths[1])
@@ -162,7 +162,7 @@ async def _measure(url: str, folder: Path, rows: int, progress: Progress) -> Mea
     told("pipelined executemany")
     pipelined = await row_by_row.pipelined(url, "by-hand", _rows(row_by_row.SAMPLE, 3, "City"))
     told("changing every row")
-    await _checkpoint(url)
+    await checkpoint(url)
     changed = await _child(url, "bench", "import", paths[2])
     told("undoing the changes")
     changed_undone = await _child(url, "bench", "undo", changed["import_id"])
@@ -211,12 +211,6 @@ async def _child(url: str, workspace: str, task: str, argument: object) -> dict[
         raise OutreachDBError(f"the {task} of the benchmark ended with status {process.returncode}")
     document: dict[str, Any] = json.loads(out)
     return document
-
-
-async def _checkpoint(url: str) -> None:
-    """So that none pays for the writes of what ran before it."""
-    async with await connect(url, autocommit=True) as connection:
-        await connection.execute("CHECKPOINT")
 
 
 async def _copy(url: str, path: Path) -> float:

@@ -72,3 +72,9 @@ async def machine(url: str) -> dict[str, Any]:
         "postgresql": f"{version // 10000}.{version % 10000}",
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+async def checkpoint(url: str) -> None:
+    """So that none pays for the writes of what ran before it."""
+    async with await connect(url, autocommit=True) as connection:
+        await connection.execute("CHECKPOINT")

@@ -16,14 +16,14 @@ from uuid import uuid4
 
 from outreachdb.analytics import stats
 from outreachdb.benchmarks import imports, population
-from outreachdb.benchmarks.measure import Result
+from outreachdb.benchmarks.measure import Result, checkpoint
 from outreachdb.benchmarks.segment_mix import random_segment
 from outreachdb.campaigns import campaigns
 from outreachdb.config import Settings
 from outreachdb.db.embedded import EmbeddedServer
 from outreachdb.db.fitting import Situation, fit
 from outreachdb.db.machine import Machine
-from outreachdb.db.pools import Pools, connect
+from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import Tenant
 from outreachdb.leads.importing import import_file
 from outreachdb.leads.search import search
@@ -66,7 +66,7 @@ async def run(_url: str, leads: int = 200_000, progress: Progress = silent) -> l
             for work, (_, times) in WORKS.items():
                 progress(f"round {number + 1} of {ROUNDS}: {work}", number, ROUNDS)
                 for side in sides:
-                    await _checkpoint(side)
+                    await checkpoint(side.url)
                 for turn in range(times):
                     # Whoever goes first meets a colder machine: they take turns.
                     for side in sides if (number + turn) % 2 == 0 else reversed(sides):
@@ -81,11 +81,6 @@ def _compared(work: str, before: Side, after: Side) -> list[Result]:
         Result(f"{work}: fitted settings", round(ours, 3), "s"),
         Result(f"{work}: fitted beside own", round(ours / theirs, 3), "x", None, SLOWER_LIMIT),
     ]
-
-
-async def _checkpoint(side: Side) -> None:
-    async with await connect(side.url, autocommit=True) as connection:
-        await connection.execute("CHECKPOINT")
 
 
 async def _timed(side: Side, work: str) -> None:

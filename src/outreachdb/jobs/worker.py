@@ -15,6 +15,7 @@ import structlog
 from procrastinate import exceptions
 from procrastinate.job_context import AbortReason, JobContext
 
+from outreachdb.db.cancelling import cancelled
 from outreachdb.db.pools import Pools
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, Tenant, session
@@ -131,9 +132,7 @@ async def _progress(tenant: Tenant, background_id: int) -> AsyncIterator[_Latest
     try:
         yield latest
     finally:
-        while not writer.done():  # a cancel that comes with a statement's result may be lost, see settling.py
-            writer.cancel()
-            await asyncio.wait([writer], timeout=1)
+        await cancelled(writer)
         if not writer.cancelled() and (error := writer.exception()):
             log.warning("progress was not noted", problem=str(error))
 

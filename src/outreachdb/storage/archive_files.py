@@ -78,21 +78,9 @@ def write(
     part = path.with_name(f".{path.name}.part")
     with suppress(FileNotFoundError):
         part.unlink()
-    rows = 0
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            writer: parquet.ParquetWriter | None = None
-            for table in _grouped(tables):
-                if writer is None:
-                    writer = _writer(file, table, columns, about)
-                writer.write_table(table, row_group_size=max(table.num_rows, 1))
-                rows += table.num_rows
-                progress("archived", rows)
-            if writer is None:
-                empty = mapping.schema(list(columns)).empty_table()
-                writer = _writer(file, empty, columns, about)
-            writer.add_key_value_metadata({CONTENT: json.dumps(content())})
-            writer.close()
+            _fill(file, tables, columns, about, content, progress)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -100,6 +88,29 @@ def write(
     finally:
         part.unlink(missing_ok=True)
     return path.stat().st_size
+
+
+def _fill(
+    file: Any, tables: Iterator[pa.Table], columns: Sequence[Column], about: dict[str, Any],
+    content: Callable[[], dict[str, Any]], progress: Progress,
+) -> None:  # fmt: skip
+    rows = 0
+    writer: parquet.ParquetWriter | None = None
+    try:
+        for table in _grouped(tables):
+            if writer is None:
+                writer = _writer(file, table, columns, about)
+            writer.write_table(table, row_group_size=max(table.num_rows, 1))
+            rows += table.num_rows
+            progress("archived", rows)
+        if writer is None:
+            writer = _writer(file, mapping.schema(list(columns)).empty_table(), columns, about)
+        writer.add_key_value_metadata({CONTENT: json.dumps(content())})
+        writer.close()
+    finally:
+        if writer is not None and writer.is_open:
+            with suppress(OSError, pa.ArrowException):  # its finaliser would find the file closed
+                writer.close()
 
 
 def _grouped(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -278,10 +278,10 @@ def _leave(url: str, record: Archive, folder: Folder, progress: Progress, stop: 
             telling = second.submit(fingerprints.of_table, beside, qualified, columns)
             told = telling.result() if record.state == "verified" else None
             if told is None or not _is_there(record, path, told, columns):
-                rows = table_out(work, qualified, columns, stop=stop.asked)
-                archive_files.write(
-                    path, rows, columns, _about(record), lambda: _tell(notes, record, telling), progress
-                )
+                with closing(table_out(work, qualified, columns, stop=stop.asked)) as rows:
+                    archive_files.write(
+                        path, rows, columns, _about(record), lambda: _tell(notes, record, telling), progress
+                    )
                 clock.took("write")
                 read = archive_files.fingerprint(path, columns, progress, stop.asked)
                 told = telling.result()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any, Literal
 
 import numpy as np
@@ -37,13 +38,14 @@ def table_out(
     *,
     portion: int = PORTION,
     stop: Stop = bool,
-) -> Iterator[pa.Table]:
+) -> Generator[pa.Table]:
     """All rows of a table that nobody changes meanwhile, as Arrow tables of about ``portion`` bytes of text.
 
     PostgreSQL joins the rows of a range of pages to one text: libpq hands out COPY's rows one by one, which costs
     Python more than all the rest. While it prints one range, the one before is parsed and the one before that written.
     """
-    yield from _parsed(_ranges(connection, qualified, columns, portion, stop), columns, _parse_records)
+    with closing(_ahead(_ranges(connection, qualified, columns, portion, stop))) as texts:
+        yield from _parsed(texts, columns, _parse_records)
 
 
 def copy_out(
@@ -64,18 +66,24 @@ def copy_out(
 def _parsed(
     texts: Iterator[bytes], columns: Sequence[Column], parse: Callable[[bytes, Sequence[Column]], pa.Table]
 ) -> Iterator[pa.Table]:
-    # Three hands: one portion is printed by PostgreSQL, the one before parsed, the one before that with the caller.
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as parser:
-        coming = reader.submit(next, texts, None)
+    with ThreadPoolExecutor(1) as parser:
         waiting: Future[pa.Table] | None = None
-        while (text := coming.result()) is not None:
-            coming = reader.submit(next, texts, None)
+        for text in texts:
             parsed = parser.submit(parse, text, columns)
             if waiting is not None:
                 yield waiting.result()
             waiting = parsed
         if waiting is not None:
             yield waiting.result()
+
+
+def _ahead(texts: Iterator[bytes]) -> Generator[bytes]:
+    """The same, the next one fetched meanwhile; who closes it waits for that, as a connection serves one at a time."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, texts, None)
+        while (text := coming.result()) is not None:
+            coming = reader.submit(next, texts, None)
+            yield text
 
 
 def _ranges(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from outreachdb.db.cancelling import cancelled
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import OutreachDBError
@@ -13,7 +14,6 @@ from outreachdb.errors import OutreachDBError
 Q = Queries("outreachdb.leads")
 # Small portions cost more than they save (0.25 s was slower than none); an import that is done sooner needs no help.
 PAUSE_SECONDS = 0.6
-ASK_AGAIN_SECONDS = 1.0
 
 
 async def settle(tenant: Tenant) -> None:
@@ -29,11 +29,7 @@ async def settling(tenant: Tenant) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        # Up to Python 3.11 wait_for, by which psycopg waits, loses a cancel that comes together with its result
-        # (bpo-42130): an import hung for ever.
-        while not task.done():
-            task.cancel()
-            await asyncio.wait([task], timeout=ASK_AGAIN_SECONDS)
+        await cancelled(task)
 
 
 async def _settle_often(tenant: Tenant) -> None:

@@ -35,8 +35,8 @@ from outreachdb.errors import Conflict, InvalidInput, NotFound, OutreachDBError,
 from outreachdb.progress import Progress, silent
 from outreachdb.storage import archive_files, detaching, fingerprints
 from outreachdb.storage.archive_files import Folder
+from outreachdb.storage.columnar import table_out
 from outreachdb.storage.columns import SETTINGS, Column
-from outreachdb.storage.copying import table_out
 from outreachdb.storage.fingerprints import Fingerprint
 from outreachdb.storage.leaving import Partition, freeze, held, names, partition_of, partitions_of, reasons_to_stay
 from outreachdb.version import __version__

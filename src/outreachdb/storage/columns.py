@@ -43,6 +43,18 @@ ARROW = {
     "date": pa.date32(),
     "bytea": pa.binary(),
 }
+# What gives the binary form of those that have one size.
+SENT = {
+    "bool": "boolsend",
+    "int2": "int2send",
+    "int4": "int4send",
+    "int8": "int8send",
+    "float4": "float4send",
+    "float8": "float8send",
+    "timestamptz": "timestamptz_send",
+    "timestamp": "timestamp_send",
+    "date": "date_send",
+}
 # Words are text by their own function; everything else is made text by a cast.
 WORDS = {"text", "varchar"}
 FIRST, AFTER_LAST = "0001-01-01", "10000-01-01"
@@ -141,6 +153,32 @@ def outgoing_values(columns: list[Column], alias: str = "r") -> list[sql.Composa
     if ranged:
         listed.append(_exact(ranged, alias))
     return listed
+
+
+def joined(columns: list[Column], table: sql.Composable) -> sql.Composed:
+    """A statement, to be ended with a condition and ``OFFSET 0) AS v``: the count of rows, and each column in one value.
+
+    After each column comes what tells its NULLs: of texts and bytes the lengths, of others, where there may be any,
+    which are there. Two steps, so that a text which is made by a cast is made once.
+    """
+    listed: list[sql.Composable] = []
+    values: list[sql.Composable] = []
+    ranged = [column for column in columns if column.ranged]
+    for number, column in enumerate([*columns, Column(EXACT, "text", "text")] if ranged else columns, start=1):
+        name = sql.Identifier(f"v{number}")
+        value: sql.Composable = _exact(ranged, "r") if number > len(columns) else _value(column, "r")
+        if column.form == "text" and column.kind not in WORDS:
+            value = sql.SQL("{}::text").format(value)
+        values.append(_as(value, name))
+        if column.form in {"text", "bytes"}:
+            listed.append(sql.SQL("string_agg({v}, ''), string_agg(int4send(coalesce(octet_length({v}), -1)), '')").format(v=name))
+            continue
+        listed.append(sql.SQL("string_agg({}({}), '')").format(sql.SQL(SENT[column.kind]), name))
+        if column.nullable:
+            listed.append(sql.SQL("string_agg(boolsend({} IS NOT NULL), '')").format(name))
+    return sql.SQL("SELECT count(*), {} FROM (SELECT {} FROM {} AS r").format(
+        sql.SQL(", ").join(listed), sql.SQL(", ").join(values), table
+    )
 
 
 def hashed(column: Column, number: int, alias: str = "r") -> tuple[sql.Composed, sql.Composed]:

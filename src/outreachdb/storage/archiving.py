@@ -15,7 +15,6 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -273,20 +272,18 @@ def _leave(url: str, record: Archive, folder: Folder, progress: Progress, stop: 
         work.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(qualified))
         size = _one(work, "SELECT pg_total_relation_size(%s::regclass)", [qualified.as_string(work)])
         columns = columns_of_table(work, qualified)
-        with ThreadPoolExecutor(1) as second:
-            # PostgreSQL tells the content on one core while the rows are taken out on the other.
-            telling = second.submit(fingerprints.of_table, beside, qualified, columns)
-            told = telling.result() if record.state == "verified" else None
-            if told is None or not _is_there(record, path, told, columns):
-                with closing(table_out(work, qualified, columns, stop=stop.asked)) as rows:
-                    archive_files.write(
-                        path, rows, columns, _about(record), lambda: _tell(notes, record, telling), progress
-                    )
-                clock.took("write")
-                read = archive_files.fingerprint(path, columns, progress, stop.asked)
-                told = telling.result()
-                _compare(notes, record, told, read)
-                clock.took("verify")
+        told = fingerprints.of_table(work, qualified, columns) if record.state == "verified" else None
+        if told is None or not _is_there(record, path, told, columns):
+            told = Fingerprint(columns)
+            with closing(table_out([work, beside], qualified, columns, told, stop=stop.asked)) as rows:
+                # Of the whole, apart from the portions: none is left out, none taken twice.
+                count = _one(work, sql.SQL("SELECT count(*) FROM {}").format(qualified))
+                archive_files.write(
+                    path, rows, columns, _about(record), lambda: _tell(notes, record, told, count), progress
+                )
+            clock.took("write")
+            _compare(notes, record, told, archive_files.fingerprint(path, columns, progress, stop.asked))
+            clock.took("verify")
         beside.rollback()
         file_bytes = path.stat().st_size
         notes.execute(Q.verified, {"id": record.id, "bytes": file_bytes})
@@ -300,9 +297,10 @@ def _leave(url: str, record: Archive, folder: Folder, progress: Progress, stop: 
     )  # fmt: skip
 
 
-def _tell(notes: psycopg.Connection[Any], record: Archive, telling: Future[Fingerprint]) -> dict[str, Any]:
+def _tell(notes: psycopg.Connection[Any], record: Archive, told: Fingerprint, rows: int) -> dict[str, Any]:
     """What PostgreSQL says of the content, written into the record and into the end of the file."""
-    told = telling.result()
+    if told.rows != rows:
+        raise OutreachDBError(f"{record.partition_name} has {rows} rows, and {told.rows} were taken out")
     given = {"id": record.id, "row_count": told.rows, "content_sha256": told.sha256}
     notes.execute(Q.take_fingerprint, given | {"fingerprint": Jsonb(told.document())})
     return {"rows": told.rows, "content_sha256": told.sha256.hex(), "fingerprint": told.document()}
@@ -429,7 +427,7 @@ def opened(url: str, stop: Stopping | None = None, *, autocommit: bool = False) 
         connection.close()
 
 
-def _one(connection: psycopg.Connection[Any], query: str, parameters: Sequence[Any]) -> Any:
+def _one(connection: psycopg.Connection[Any], query: str | sql.Composed, parameters: Sequence[Any] = ()) -> Any:
     row = connection.execute(query, parameters).fetchone()
     return next(iter(row.values())) if row else None
 

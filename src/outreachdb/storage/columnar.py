@@ -7,9 +7,11 @@ or parsed; memory stays the same however many rows there are.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,8 +24,9 @@ from psycopg import sql
 from outreachdb.errors import Cancelled, OutreachDBError
 from outreachdb.storage import columns as mapping
 from outreachdb.storage.columns import EXACT, Column
+from outreachdb.storage.fingerprints import Fingerprint, Layers, of_told
 
-# Of the table's pages in one portion. Two are under way at a time.
+# Of the table's pages in one portion. Three are under way at a time.
 PORTION = 8 * 1024 * 1024
 PAGE = 8192
 SIZES = """
@@ -33,90 +36,152 @@ SIZES = """
 # What PostgreSQL counts from, as Unix time.
 EPOCHS = {"instant": 946_684_800_000_000, "date": 10_957}
 # Years 1 to 9999, in microseconds and days since 1970; all else stands in ``_exact``.
-UNITS = {"instant": "us", "date": "D"}
+ENDS = mapping.FIRST, mapping.AFTER_LAST
 LIMITS = {
-    form: tuple(np.datetime64(each, unit).astype(np.int64) for each in (mapping.FIRST, mapping.AFTER_LAST))
-    for form, unit in UNITS.items()
+    "instant": [np.datetime64(each, "us").astype(np.int64) for each in ENDS],
+    "date": [np.datetime64(each, "D").astype(np.int64) for each in ENDS],
 }
-# By form and size of one value: how it lies in Arrow's memory.
-SIZED = {"bool": 1, "int2": 2, "int4": 4, "int8": 8, "float4": 4, "float8": 8, "timestamp": 8, "timestamptz": 8, "date": 4}
+# Bytes of one value, of types whose values are all of one size.
+SIZED = {
+    "bool": 1,
+    "int2": 2,
+    "int4": 4,
+    "int8": 8,
+    "float4": 4,
+    "float8": 8,
+    "timestamp": 8,
+    "timestamptz": 8,
+    "date": 4,
+}
 
 Stop = Callable[[], bool]
 Valid = npt.NDArray[np.bool_]
-Values = list[bytes]
+Values = list[bytes | None]
+Range = tuple[int, int]
 
 
 def table_out(
-    connection: psycopg.Connection[Any],
+    connections: Sequence[psycopg.Connection[Any]],
     qualified: sql.Composable,
     columns: Sequence[Column],
+    told: Fingerprint,
     *,
     portion: int = PORTION,
     stop: Stop = bool,
 ) -> Generator[pa.Table]:
     """All rows of a table that nobody changes meanwhile, as Arrow tables of about ``portion`` bytes of its pages.
 
-    While one is worked on, PostgreSQL makes the next.
+    Each connection makes a portion while others are worked on. ``told`` takes in what PostgreSQL says of the rows, as
+    :func:`fingerprints.of_table` does: each value is read, and made a text, once for both.
     """
     kept = list(columns)
     if any(column.ranged for column in columns):
         kept.append(Column(EXACT, "text", "text"))
     schema = mapping.schema(list(columns))
-    with closing(_ahead(_ranges(connection, qualified, columns, portion, stop))) as coming:
-        for values in coming:
-            yield _table(values, kept, schema)
+    statement, numbers = _statement(columns, qualified), len(columns) * 2 + 2
+    pages = _Pages(connections[0], qualified, portion, stop)
+    with closing(_in_turn([partial(_portion, each, statement) for each in connections], pages)) as portions:
+        for values in portions:
+            part = of_told(values[:numbers], columns)
+            told.take(part)
+            if part.rows:
+                yield _table(part.rows, values[numbers:], kept, schema)
 
 
-def _ahead(items: Iterator[Values]) -> Generator[Values]:
-    """The same, the next one fetched meanwhile; who closes it waits for that, as a connection serves one at a time."""
-    with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = reader.submit(next, items, None)
-            yield item
+class _Pages:
+    """Ranges of pages, one after the other; they can be made smaller on the way."""
 
+    def __init__(
+        self, connection: psycopg.Connection[Any], qualified: sql.Composable, portion: int, stop: Stop
+    ) -> None:
+        sizes = connection.execute(SIZES, [qualified.as_string(connection)]).fetchone()
+        self._pages, toasted = (int(sizes["pages"]), int(sizes["toasted"])) if sizes else (0, 0)
+        # What lies out of line may be compressed.
+        self._step = max(1, portion // (PAGE + (toasted * 4 // self._pages if self._pages else 0)))
+        self._next, self._stop = 0, stop
 
-def _ranges(
-    connection: psycopg.Connection[Any], qualified: sql.Composable, columns: Sequence[Column], portion: int, stop: Stop
-) -> Iterator[Values]:
-    """Ranges of pages; one whose columns would be too long for one value, or together for one message, is halved."""
-    sizes = connection.execute(SIZES, [qualified.as_string(connection)]).fetchone()
-    pages, toasted = (int(sizes["pages"]), int(sizes["toasted"])) if sizes else (0, 0)
-    # What lies out of line may be compressed.
-    step = max(1, portion // (PAGE + (toasted * 4 // pages if pages else 0)))
-    joined = mapping.joined(list(columns), qualified)
-    first = 0
-    while first < pages:
-        if stop():
+    def take(self) -> Range | None:
+        """The next range; None at the end."""
+        if self._stop():
             raise Cancelled("stopped; what was committed stays")
-        last = min(first + step, pages)
-        statement = sql.SQL("{} WHERE r.ctid >= {}::tid AND r.ctid < {}::tid OFFSET 0) AS v").format(
-            joined, sql.Literal(f"({first},0)"), sql.Literal(f"({last},0)")
-        )
+        if self._next >= self._pages:
+            return None
+        first, self._next = self._next, min(self._next + self._step, self._pages)
+        return first, self._next
+
+    def halved(self, pages: Range) -> list[Range]:
+        """A range in two, and those that follow half as long."""
+        first, last = pages
+        if last - first == 1:
+            raise OutreachDBError("the rows of one page are too long to be read at once")
+        self._step = max(1, min(self._step, last - first) // 2)
+        return [(first, first + self._step), (first + self._step, last)]
+
+
+def _in_turn(sources: Sequence[Callable[[Range], Values]], pages: _Pages) -> Generator[Values]:
+    """The portions in the order of their pages, the next ones under way.
+
+    Who closes it waits for those, as a connection serves one statement at a time.
+    """
+    with ExitStack() as stack:
+        hands = [(source, stack.enter_context(ThreadPoolExecutor(1))) for source in sources]
+        coming: deque[tuple[int, Range, Future[Values]]] = deque()
+
+        def begin(hand: int) -> None:
+            if (some := pages.take()) is not None:
+                source, thread = hands[hand]
+                coming.append((hand, some, thread.submit(source, some)))
+
+        for hand in range(len(hands)):
+            begin(hand)
+        while coming:
+            hand, some, future = coming.popleft()
+            try:
+                found = future.result()
+            except pg.ProgramLimitExceeded:
+                yield from _halves(hands[hand][0], some, pages)
+                begin(hand)
+            else:
+                begin(hand)
+                yield found
+
+
+def _halves(source: Callable[[Range], Values], some: Range, pages: _Pages) -> Iterator[Values]:
+    """A portion in which a column is too long for one value, or all are for one message."""
+    for half in pages.halved(some):
         try:
-            with connection.transaction():
-                values = _values(connection, statement)
+            values = source(half)
         except pg.ProgramLimitExceeded:
-            if step == 1:
-                raise
-            step = max(1, step // 2)
-            continue
-        if int.from_bytes(values[0], "big"):
+            yield from _halves(source, half, pages)
+        else:
             yield values
-        first = last
 
 
-def _values(connection: psycopg.Connection[Any], statement: sql.Composed) -> Values:
+def _statement(columns: Sequence[Column], qualified: sql.Composable) -> sql.Composed:
+    """What is told of the rows of a range, and their columns; the condition is still missing."""
+    layers = Layers(columns)
+    beside, joined = mapping.sent(list(columns))
+    told = [sql.SQL("({})::text").format(each) for each in layers.told]
+    return sql.SQL("SELECT {} FROM (SELECT v.*, {} FROM (SELECT {} FROM {} AS r").format(
+        *(sql.SQL(", ").join(each) for each in (told + joined, layers.hashes, layers.values + beside)), qualified
+    )
+
+
+def _portion(connection: psycopg.Connection[Any], statement: sql.Composed, some: Range) -> Values:
     """One row in binary, as it came."""
-    with connection.cursor() as cursor:
-        result = cursor.execute(statement, binary=True).pgresult
+    # Not as parameters: a column's name may have a percent sign.
+    of_range = sql.SQL("{} WHERE r.ctid >= {}::tid AND r.ctid < {}::tid OFFSET 0) AS v OFFSET 0) AS h").format(
+        statement, *(sql.Literal(f"({page},0)") for page in some)
+    )
+    with connection.transaction(), connection.cursor() as cursor:
+        result = cursor.execute(of_range, binary=True).pgresult
         assert result is not None  # noqa: S101  (an aggregate gives a row)
-        return [result.get_value(0, number) or b"" for number in range(result.nfields)]
+        return [result.get_value(0, number) for number in range(result.nfields)]
 
 
-def _table(values: Values, columns: Sequence[Column], schema: pa.Schema) -> pa.Table:
-    """The count of rows comes first, then the values of each column, each with what says which of them are NULL."""
-    rows, told = int.from_bytes(values[0], "big"), iter(values[1:])
+def _table(rows: int, values: Values, columns: Sequence[Column], schema: pa.Schema) -> pa.Table:
+    """The values of each column, each with what says which of them are NULL."""
+    told = iter([each or b"" for each in values])
     try:
         arrays = [
             _lengthy(column, rows, next(told), next(told))

@@ -43,7 +43,7 @@ ARROW = {
     "date": pa.date32(),
     "bytea": pa.binary(),
 }
-# What gives the binary form of those that have one size.
+# What gives the binary form of those that have one size; instants are in UTC and without zone by then.
 SENT = {
     "bool": "boolsend",
     "int2": "int2send",
@@ -51,7 +51,7 @@ SENT = {
     "int8": "int8send",
     "float4": "float4send",
     "float8": "float8send",
-    "timestamptz": "timestamptz_send",
+    "timestamptz": "timestamp_send",
     "timestamp": "timestamp_send",
     "date": "date_send",
 }
@@ -129,12 +129,6 @@ def carried(columns: list[Column]) -> dict[str, pa.DataType]:
 
 def outgoing(columns: list[Column], alias: str = "r") -> sql.Composed:
     """The select list that takes rows out: what :func:`carried` says."""
-    named = zip(outgoing_values(columns, alias), carried(columns), strict=True)
-    return sql.SQL(", ").join(sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for value, name in named)
-
-
-def outgoing_values(columns: list[Column], alias: str = "r") -> list[sql.Composable]:
-    """The same without names."""
     listed: list[sql.Composable] = []
     for column in columns:
         value: sql.Composable = _value(column, alias)
@@ -152,33 +146,38 @@ def outgoing_values(columns: list[Column], alias: str = "r") -> list[sql.Composa
     ranged = [column for column in columns if column.ranged]
     if ranged:
         listed.append(_exact(ranged, alias))
-    return listed
+    named = zip(listed, carried(columns), strict=True)
+    return sql.SQL(", ").join(sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for value, name in named)
 
 
-def joined(columns: list[Column], table: sql.Composable) -> sql.Composed:
-    """A statement, to be ended with a condition and ``OFFSET 0) AS v``: the count of rows, and each column in one value.
+def sent(columns: list[Column]) -> tuple[list[sql.Composable], list[sql.Composable]]:
+    """What a portion of rows is sent as: values taken from a row beside those that are hashed, and the joined ones.
 
-    After each column comes what tells its NULLs: of texts and bytes the lengths, of others, where there may be any,
-    which are there. Two steps, so that a text which is made by a cast is made once.
+    Each column is one value, joined of all rows' values; after it comes what tells its NULLs: of texts and bytes the
+    lengths, of others, where there may be any, which are there. What can't be sent as it is hashed is ``w<number>``.
     """
-    listed: list[sql.Composable] = []
     values: list[sql.Composable] = []
+    joined: list[sql.Composable] = []
+    for number, column in enumerate(columns, start=1):
+        as_hashed = column.form in {"instant", "text"} or (column.form == "integer" and column.kind != "bool")
+        name = sql.Identifier(f"v{number}" if as_hashed else f"w{number}")
+        if not as_hashed:
+            values.append(_as(_value(column, "r"), name))
+        joined += _joined(column, name)
     ranged = [column for column in columns if column.ranged]
-    for number, column in enumerate([*columns, Column(EXACT, "text", "text")] if ranged else columns, start=1):
-        name = sql.Identifier(f"v{number}")
-        value: sql.Composable = _exact(ranged, "r") if number > len(columns) else _value(column, "r")
-        if column.form == "text" and column.kind not in WORDS:
-            value = sql.SQL("{}::text").format(value)
-        values.append(_as(value, name))
-        if column.form in {"text", "bytes"}:
-            listed.append(sql.SQL("string_agg({v}, ''), string_agg(int4send(coalesce(octet_length({v}), -1)), '')").format(v=name))
-            continue
-        listed.append(sql.SQL("string_agg({}({}), '')").format(sql.SQL(SENT[column.kind]), name))
-        if column.nullable:
-            listed.append(sql.SQL("string_agg(boolsend({} IS NOT NULL), '')").format(name))
-    return sql.SQL("SELECT count(*), {} FROM (SELECT {} FROM {} AS r").format(
-        sql.SQL(", ").join(listed), sql.SQL(", ").join(values), table
-    )
+    if ranged:
+        name = sql.Identifier(EXACT)
+        values.append(_as(_exact(ranged, "r"), name))
+        joined += _joined(Column(EXACT, "text", "text"), name)
+    return values, joined
+
+
+def _joined(column: Column, name: sql.Identifier) -> list[sql.Composable]:
+    if column.kind not in SENT:
+        lengths = sql.SQL("string_agg(int4send(coalesce(octet_length({}), -1)), '')").format(name)
+        return [sql.SQL("string_agg({}, '')").format(name), lengths]
+    values = sql.SQL("string_agg({}({}), '')").format(sql.SQL(SENT[column.kind]), name)
+    return [values, sql.SQL("string_agg(boolsend({} IS NOT NULL), '')").format(name)] if column.nullable else [values]
 
 
 def hashed(column: Column, number: int, alias: str = "r") -> tuple[sql.Composed, sql.Composed]:

@@ -15,9 +15,11 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -276,13 +278,11 @@ def _leave(url: str, record: Archive, folder: Folder, progress: Progress, stop: 
         if told is None or not _is_there(record, path, told, columns):
             told = Fingerprint(columns)
             with closing(table_out([work, beside], qualified, columns, told, stop=stop.asked)) as rows:
-                # Of the whole, apart from the portions: none is left out, none taken twice.
-                count = _one(work, sql.SQL("SELECT count(*) FROM {}").format(qualified))
-                archive_files.write(
-                    path, rows, columns, _about(record), lambda: _tell(notes, record, told, count), progress
-                )
+                archive_files.write(path, rows, columns, _about(record), partial(_tell, notes, record, told), progress)
             clock.took("write")
-            _compare(notes, record, told, archive_files.fingerprint(path, columns, progress, stop.asked))
+            reading = partial(archive_files.fingerprint, path, columns, progress, stop.asked)
+            read = _read_back(beside, qualified, told, reading)
+            _compare(notes, record, told, read)
             clock.took("verify")
         beside.rollback()
         file_bytes = path.stat().st_size
@@ -297,13 +297,26 @@ def _leave(url: str, record: Archive, folder: Folder, progress: Progress, stop: 
     )  # fmt: skip
 
 
-def _tell(notes: psycopg.Connection[Any], record: Archive, told: Fingerprint, rows: int) -> dict[str, Any]:
+def _tell(notes: psycopg.Connection[Any], record: Archive, told: Fingerprint) -> dict[str, Any]:
     """What PostgreSQL says of the content, written into the record and into the end of the file."""
-    if told.rows != rows:
-        raise OutreachDBError(f"{record.partition_name} has {rows} rows, and {told.rows} were taken out")
     given = {"id": record.id, "row_count": told.rows, "content_sha256": told.sha256}
     notes.execute(Q.take_fingerprint, given | {"fingerprint": Jsonb(told.document())})
     return {"rows": told.rows, "content_sha256": told.sha256.hex(), "fingerprint": told.document()}
+
+
+def _read_back(
+    beside: psycopg.Connection[Any], qualified: sql.SQL, told: Fingerprint, reading: Callable[[], Fingerprint]
+) -> Fingerprint:
+    """What the file says; PostgreSQL counts the whole table meanwhile, as it told portion by portion and one may miss.
+
+    Raises OutreachDBError where it is.
+    """
+    with ThreadPoolExecutor(1) as second:
+        counting = second.submit(_one, beside, sql.SQL("SELECT count(*) FROM {}").format(qualified), ())
+        read = reading()
+        if counting.result() != told.rows:
+            raise OutreachDBError(f"{told.rows} rows were taken out of a table of {counting.result()}")
+    return read
 
 
 def _is_there(record: Archive, path: Path, told: Fingerprint, columns: Sequence[Column]) -> bool:
@@ -427,7 +440,7 @@ def opened(url: str, stop: Stopping | None = None, *, autocommit: bool = False) 
         connection.close()
 
 
-def _one(connection: psycopg.Connection[Any], query: str | sql.Composed, parameters: Sequence[Any] = ()) -> Any:
+def _one(connection: psycopg.Connection[Any], query: str | sql.Composed, parameters: Sequence[Any]) -> Any:
     row = connection.execute(query, parameters).fetchone()
     return next(iter(row.values())) if row else None
 

@@ -22,8 +22,9 @@ from outreachdb.config import Settings
 from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import Conflict, InvalidInput, NotFound, OutreachDBError, UsageError
-from outreachdb.storage import archive_files, archiving, checking, copying, holds, querying, restoring
+from outreachdb.storage import archive_files, archiving, checking, columnar, fingerprints, holds, querying, restoring
 from outreachdb.storage.archive_files import Folder
+from outreachdb.storage.fingerprints import Fingerprint
 
 
 @dataclass
@@ -331,13 +332,44 @@ async def test_a_folder_without_room_or_rights_leaves_the_rows_where_they_are(
 async def test_who_stops_taking_rows_out_leaves_the_connection_free(ground: Ground) -> None:
     """The next portion is fetched ahead, in a thread; nobody else may use the connection while it is."""
     partition = sql.SQL(ground.events(months=14, rows=4000))  # type: ignore[arg-type]
-    with archiving.opened(ground.pools.url("admin")) as work:
+    url = ground.pools.url("admin")
+    with archiving.opened(url) as work, archiving.opened(url) as beside:
         columns = archiving.columns_of_table(work, partition)
-        rows = copying.table_out(work, partition, columns, portion=8192)
-        assert next(rows).num_rows < 4000
+        told = Fingerprint(columns)
+        rows = columnar.table_out([beside, work], partition, columns, told, portion=8192)
+        assert next(rows).num_rows == told.rows < 4000
         rows.close()
         assert work.info.transaction_status == pq.TransactionStatus.INTRANS
         assert [*work.execute(sql.SQL("SELECT count(*) AS n FROM {}").format(partition))] == [{"n": 4000}]
+
+
+async def test_portions_that_are_too_long_are_halved_and_every_row_comes_once(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PostgreSQL refuses a value of over a gigabyte; here from the third page on."""
+    partition = sql.SQL(ground.events(months=14, rows=4000))  # type: ignore[arg-type]
+    ranges: list[tuple[int, int]] = []
+    portion = columnar._portion
+
+    def limited(connection: Any, statement: Any, some: tuple[int, int]) -> Any:
+        if some[1] - some[0] > 2:
+            raise psycopg.errors.ProgramLimitExceeded
+        ranges.append(some)
+        return portion(connection, statement, some)
+
+    monkeypatch.setattr(columnar, "_portion", limited)
+    url = ground.pools.url("admin")
+    with archiving.opened(url) as work, archiving.opened(url) as beside:
+        columns = archiving.columns_of_table(work, partition)
+        told = Fingerprint(columns)
+        rows = pa.concat_tables(columnar.table_out([work, beside], partition, columns, told, portion=13 * 8192))
+        assert told.sha256 == fingerprints.of_table(work, partition, columns).sha256
+        keys = work.execute(sql.SQL("SELECT event_key FROM {} ORDER BY ctid").format(partition)).fetchall()
+    assert rows.column("event_key").to_pylist() == [each["event_key"] for each in keys]
+    read = Fingerprint(columns)
+    read.add(rows)
+    assert (read.rows, read.sha256) == (4000, told.sha256)
+    assert len(ranges) > 10
 
 
 async def test_an_archive_that_can_not_be_written_leaves_the_rows(

@@ -6,8 +6,8 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,11 @@ STORED = f"""
                'event', 'delivered', 'ip', '192.0.2.' || n %% 250, 'useragent', 'Mail/1.0', 'sg_event_id', n)
     FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n
 """  # noqa: S608 - words of this file
+# What others do meanwhile: a row of this month, some 50 times a second.
+WRITTEN = """
+    INSERT INTO outreach.email_events (workspace_id, event_key, created_at, event, provider)
+    VALUES (%s, gen_random_uuid()::text, now(), 'opened', 'sendgrid')
+"""
 MONTHS = f"SELECT outreach.ensure_partitions('email_events', {MONTH}, now())"
 QUERY = "SELECT event, count(*), count(DISTINCT lead_id) FROM email_events GROUP BY event"
 
@@ -65,7 +70,8 @@ async def run(url: str, rows: int = 5_000_000, progress: Progress = silent) -> l
 
 async def _measure(pools: Pools, url: str, rows: int, folder: Folder, progress: Progress) -> list[Result]:
     partition = await _fill(pools, url, rows, progress)
-    left = await archiving.archive(pools, "email_events", partition, folder=folder, progress=progress)
+    async with _writer(pools, url) as waits:
+        left = await archiving.archive(pools, "email_events", partition, folder=folder, progress=progress)
     copying = left.seconds["write"] + left.seconds["verify"]
     asked, _ = await _timed(lambda: querying.query_all(pools, QUERY, folder=folder))
     checked, _ = await _timed(lambda: archiving.in_thread(lambda _: archive_files.fingerprint(Path(left.file))))
@@ -79,9 +85,10 @@ async def _measure(pools: Pools, url: str, rows: int, folder: Folder, progress: 
             limit=ARCHIVE_LIMIT,
             more_is_better=True,
         ),
-        Result("archive: of this the content told and the file written and synced", left.seconds["write"], "s"),
+        Result("archive: of this the content told, and the file written and synced", left.seconds["write"], "s"),
         Result("archive: of this the file read back and compared", left.seconds["verify"], "s"),
         Result("archive: partition dropped", left.seconds["drop"], "s", limit=DROP_LIMIT),
+        Result("archive: longest wait of somebody who stores events meanwhile", max(waits), "s"),
         Result("archive: DELETE of the same rows, and VACUUM", deleted, "s"),
         Result("archive: size of the partition", left.bytes / 2**20, "MB"),
         Result("archive: size of the file", left.file_bytes / 2**20, "MB"),
@@ -89,6 +96,27 @@ async def _measure(pools: Pools, url: str, rows: int, folder: Folder, progress: 
         Result("archive: restored with indexes", rows / restored, "rows/s"),
         Result("archive: counts and distinct leads per event by DuckDB", asked, "s"),
     ]
+
+
+@asynccontextmanager
+async def _writer(pools: Pools, url: str) -> AsyncIterator[list[float]]:
+    """Somebody who stores an event now and then; how long each took."""
+    workspace, waits = await workspaces.create(pools, "writer"), [0.0]
+
+    async def write() -> None:
+        async with await connect(url, autocommit=True) as connection:
+            while True:
+                took, _ = await _timed(lambda: connection.execute(WRITTEN, [workspace.id]))
+                waits.append(took)
+                await asyncio.sleep(0.02)
+
+    writing = asyncio.create_task(write())
+    try:
+        yield waits
+    finally:
+        writing.cancel()
+        with suppress(asyncio.CancelledError):
+            await writing
 
 
 async def _fill(pools: Pools, url: str, rows: int, progress: Progress) -> str:

@@ -2,7 +2,10 @@
 -- The columns of a table as an archive keeps them; a domain is told from its base type, which need not print the same.
 SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
        CASE WHEN t.typnamespace = 'pg_catalog'::regnamespace AND t.typtype = 'b' THEN t.typname ELSE 'other' END AS kind,
-       NOT a.attnotnull AS nullable, a.attgenerated <> '' AS generated
+       NOT a.attnotnull OR EXISTS (
+           SELECT FROM pg_constraint AS k
+           WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND a.attnum = ANY (k.conkey) AND NOT k.convalidated
+       ) AS nullable, a.attgenerated <> '' AS generated
 FROM pg_attribute AS a
 JOIN pg_type AS t ON t.oid = a.atttypid
 WHERE a.attrelid = %(table)s::regclass AND a.attnum > 0 AND NOT a.attisdropped

@@ -15,10 +15,11 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,8 +36,8 @@ from outreachdb.errors import Conflict, InvalidInput, NotFound, OutreachDBError,
 from outreachdb.progress import Progress, silent
 from outreachdb.storage import archive_files, detaching, fingerprints
 from outreachdb.storage.archive_files import Folder
+from outreachdb.storage.columnar import table_out
 from outreachdb.storage.columns import SETTINGS, Column
-from outreachdb.storage.copying import table_out
 from outreachdb.storage.fingerprints import Fingerprint
 from outreachdb.storage.leaving import Partition, freeze, held, names, partition_of, partitions_of, reasons_to_stay
 from outreachdb.version import __version__
@@ -273,20 +274,16 @@ def _leave(url: str, record: Archive, folder: Folder, progress: Progress, stop: 
         work.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(qualified))
         size = _one(work, "SELECT pg_total_relation_size(%s::regclass)", [qualified.as_string(work)])
         columns = columns_of_table(work, qualified)
-        with ThreadPoolExecutor(1) as second:
-            # PostgreSQL tells the content on one core while the rows are taken out on the other.
-            telling = second.submit(fingerprints.of_table, beside, qualified, columns)
-            told = telling.result() if record.state == "verified" else None
-            if told is None or not _is_there(record, path, told, columns):
-                with closing(table_out(work, qualified, columns, stop=stop.asked)) as rows:
-                    archive_files.write(
-                        path, rows, columns, _about(record), lambda: _tell(notes, record, telling), progress
-                    )
-                clock.took("write")
-                read = archive_files.fingerprint(path, columns, progress, stop.asked)
-                told = telling.result()
-                _compare(notes, record, told, read)
-                clock.took("verify")
+        told = fingerprints.of_table(work, qualified, columns) if record.state == "verified" else None
+        if told is None or not _is_there(record, path, told, columns):
+            told = Fingerprint(columns)
+            with closing(table_out([work, beside], qualified, columns, told, stop=stop.asked)) as rows:
+                archive_files.write(path, rows, columns, _about(record), partial(_tell, notes, record, told), progress)
+            clock.took("write")
+            reading = partial(archive_files.fingerprint, path, columns, progress, stop.asked)
+            read = _read_back(beside, qualified, told, reading)
+            _compare(notes, record, told, read)
+            clock.took("verify")
         beside.rollback()
         file_bytes = path.stat().st_size
         notes.execute(Q.verified, {"id": record.id, "bytes": file_bytes})
@@ -300,12 +297,26 @@ def _leave(url: str, record: Archive, folder: Folder, progress: Progress, stop: 
     )  # fmt: skip
 
 
-def _tell(notes: psycopg.Connection[Any], record: Archive, telling: Future[Fingerprint]) -> dict[str, Any]:
+def _tell(notes: psycopg.Connection[Any], record: Archive, told: Fingerprint) -> dict[str, Any]:
     """What PostgreSQL says of the content, written into the record and into the end of the file."""
-    told = telling.result()
     given = {"id": record.id, "row_count": told.rows, "content_sha256": told.sha256}
     notes.execute(Q.take_fingerprint, given | {"fingerprint": Jsonb(told.document())})
     return {"rows": told.rows, "content_sha256": told.sha256.hex(), "fingerprint": told.document()}
+
+
+def _read_back(
+    beside: psycopg.Connection[Any], qualified: sql.SQL, told: Fingerprint, reading: Callable[[], Fingerprint]
+) -> Fingerprint:
+    """What the file says; PostgreSQL counts the whole table meanwhile, as it told portion by portion and one may miss.
+
+    Raises OutreachDBError where it is.
+    """
+    with ThreadPoolExecutor(1) as second:
+        counting = second.submit(_one, beside, sql.SQL("SELECT count(*) FROM {}").format(qualified), ())
+        read = reading()
+        if counting.result() != told.rows:
+            raise OutreachDBError(f"{told.rows} rows were taken out of a table of {counting.result()}")
+    return read
 
 
 def _is_there(record: Archive, path: Path, told: Fingerprint, columns: Sequence[Column]) -> bool:
@@ -429,7 +440,7 @@ def opened(url: str, stop: Stopping | None = None, *, autocommit: bool = False) 
         connection.close()
 
 
-def _one(connection: psycopg.Connection[Any], query: str, parameters: Sequence[Any]) -> Any:
+def _one(connection: psycopg.Connection[Any], query: str | sql.Composed, parameters: Sequence[Any]) -> Any:
     row = connection.execute(query, parameters).fetchone()
     return next(iter(row.values())) if row else None
 

@@ -43,6 +43,18 @@ ARROW = {
     "date": pa.date32(),
     "bytea": pa.binary(),
 }
+# What gives the binary form of those that have one size; instants are in UTC and without zone by then.
+SENT = {
+    "bool": "boolsend",
+    "int2": "int2send",
+    "int4": "int4send",
+    "int8": "int8send",
+    "float4": "float4send",
+    "float8": "float8send",
+    "timestamptz": "timestamp_send",
+    "timestamp": "timestamp_send",
+    "date": "date_send",
+}
 # Words are text by their own function; everything else is made text by a cast.
 WORDS = {"text", "varchar"}
 FIRST, AFTER_LAST = "0001-01-01", "10000-01-01"
@@ -117,12 +129,6 @@ def carried(columns: list[Column]) -> dict[str, pa.DataType]:
 
 def outgoing(columns: list[Column], alias: str = "r") -> sql.Composed:
     """The select list that takes rows out: what :func:`carried` says."""
-    named = zip(outgoing_values(columns, alias), carried(columns), strict=True)
-    return sql.SQL(", ").join(sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for value, name in named)
-
-
-def outgoing_values(columns: list[Column], alias: str = "r") -> list[sql.Composable]:
-    """The same without names."""
     listed: list[sql.Composable] = []
     for column in columns:
         value: sql.Composable = _value(column, alias)
@@ -140,7 +146,38 @@ def outgoing_values(columns: list[Column], alias: str = "r") -> list[sql.Composa
     ranged = [column for column in columns if column.ranged]
     if ranged:
         listed.append(_exact(ranged, alias))
-    return listed
+    named = zip(listed, carried(columns), strict=True)
+    return sql.SQL(", ").join(sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for value, name in named)
+
+
+def sent(columns: list[Column]) -> tuple[list[sql.Composable], list[sql.Composable]]:
+    """What a portion of rows is sent as: values taken from a row beside those that are hashed, and the joined ones.
+
+    Each column is one value, joined of all rows' values; after it comes what tells its NULLs: of texts and bytes the
+    lengths, of others, where there may be any, which are there. What can't be sent as it is hashed is ``w<number>``.
+    """
+    values: list[sql.Composable] = []
+    joined: list[sql.Composable] = []
+    for number, column in enumerate(columns, start=1):
+        as_hashed = column.form in {"instant", "text"} or (column.form == "integer" and column.kind != "bool")
+        name = sql.Identifier(f"v{number}" if as_hashed else f"w{number}")
+        if not as_hashed:
+            values.append(_as(_value(column, "r"), name))
+        joined += _joined(column, name)
+    ranged = [column for column in columns if column.ranged]
+    if ranged:
+        name = sql.Identifier(EXACT)
+        values.append(_as(_exact(ranged, "r"), name))
+        joined += _joined(Column(EXACT, "text", "text"), name)
+    return values, joined
+
+
+def _joined(column: Column, name: sql.Identifier) -> list[sql.Composable]:
+    if column.kind not in SENT:
+        lengths = sql.SQL("string_agg(int4send(coalesce(octet_length({}), -1)), '')").format(name)
+        return [sql.SQL("string_agg({}, '')").format(name), lengths]
+    values = sql.SQL("string_agg({}({}), '')").format(sql.SQL(SENT[column.kind]), name)
+    return [values, sql.SQL("string_agg(boolsend({} IS NOT NULL), '')").format(name)] if column.nullable else [values]
 
 
 def hashed(column: Column, number: int, alias: str = "r") -> tuple[sql.Composed, sql.Composed]:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import psycopg
 import pyarrow as pa
-from psycopg import errors as pg
 from psycopg import pq, sql
 from pyarrow import csv
 
-from outreachdb.errors import Cancelled, OutreachDBError
+from outreachdb.errors import OutreachDBError
 from outreachdb.storage import columns as mapping
 from outreachdb.storage.columns import EXACT, Column
 from outreachdb.storage.hashing import exceptions
@@ -23,29 +21,7 @@ from outreachdb.storage.hashing import exceptions
 # Text of one portion. Three are under way at a time and share the processor's cache: 1,500,000 events took 4.2 s to
 # write, 5.6 with 16 MB, 4.7 with 4.
 PORTION = 8 * 1024 * 1024
-PAGE = 8192
-SIZES = """
-    SELECT pg_relation_size(c.oid) / 8192 AS pages, coalesce(pg_relation_size(nullif(c.reltoastrelid, 0)), 0) AS toasted
-    FROM pg_class AS c WHERE c.oid = %s::regclass
-"""
 Stop = Callable[[], bool]
-
-
-def table_out(
-    connection: psycopg.Connection[Any],
-    qualified: sql.Composable,
-    columns: Sequence[Column],
-    *,
-    portion: int = PORTION,
-    stop: Stop = bool,
-) -> Generator[pa.Table]:
-    """All rows of a table that nobody changes meanwhile, as Arrow tables of about ``portion`` bytes of text.
-
-    PostgreSQL joins the rows of a range of pages to one text: libpq hands out COPY's rows one by one, which costs
-    Python more than all the rest. While it prints one range, the one before is parsed and the one before that written.
-    """
-    with closing(_ahead(_ranges(connection, qualified, columns, portion, stop))) as texts:
-        yield from _parsed(texts, columns, _parse_records)
 
 
 def copy_out(
@@ -56,74 +32,23 @@ def copy_out(
     portion: int = PORTION,
     stop: Stop = bool,
 ) -> Iterator[pa.Table]:
-    """Rows of ``source`` (a FROM clause whose rows are called ``r``), the same way."""
+    """Rows of ``source``, a FROM clause of rows called ``r``: Arrow tables of about ``portion`` bytes of text."""
     statement = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT csv)").format(
         mapping.outgoing(list(columns)), source
     )
-    yield from _parsed(_rows(connection, statement.as_bytes(connection), portion, stop), columns, _parse_csv)
+    yield from _parsed(_rows(connection, statement.as_bytes(connection), portion, stop), columns)
 
 
-def _parsed(
-    texts: Iterator[bytes], columns: Sequence[Column], parse: Callable[[bytes, Sequence[Column]], pa.Table]
-) -> Iterator[pa.Table]:
+def _parsed(texts: Iterator[bytes], columns: Sequence[Column]) -> Iterator[pa.Table]:
     with ThreadPoolExecutor(1) as parser:
         waiting: Future[pa.Table] | None = None
         for text in texts:
-            parsed = parser.submit(parse, text, columns)
+            parsed = parser.submit(_parse, text, columns)
             if waiting is not None:
                 yield waiting.result()
             waiting = parsed
         if waiting is not None:
             yield waiting.result()
-
-
-def _ahead(texts: Iterator[bytes]) -> Generator[bytes]:
-    """The same, the next one fetched meanwhile; who closes it waits for that, as a connection serves one at a time."""
-    with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(next, texts, None)
-        while (text := coming.result()) is not None:
-            coming = reader.submit(next, texts, None)
-            yield text
-
-
-def _ranges(
-    connection: psycopg.Connection[Any], qualified: sql.Composable, columns: Sequence[Column], portion: int, stop: Stop
-) -> Iterator[bytes]:
-    """Ranges of pages, one record on each line; a range whose text would be too long for one value is halved."""
-    sizes = connection.execute(SIZES, [qualified.as_string(connection)]).fetchone()
-    pages, toasted = (int(sizes["pages"]), int(sizes["toasted"])) if sizes else (0, 0)
-    # What lies out of line may be compressed.
-    step = max(1, portion // (PAGE + (toasted * 4 // pages if pages else 0)))
-    records = sql.SQL("SELECT string_agg(ROW(NULL, {}, NULL)::text, E'\\n') FROM {} AS r").format(
-        sql.SQL(", ").join(each for each in mapping.outgoing_values(list(columns))), qualified
-    )
-    first = 0
-    while first < pages:
-        if stop():
-            raise Cancelled("stopped; what was committed stays")
-        last = min(first + step, pages)
-        statement = sql.SQL("{} WHERE r.ctid >= {}::tid AND r.ctid < {}::tid").format(
-            records, sql.Literal(f"({first},0)"), sql.Literal(f"({last},0)")
-        )
-        try:
-            with connection.transaction():
-                text = _text(connection, statement)
-        except pg.ProgramLimitExceeded:
-            if step == 1:
-                raise
-            step = max(1, step // 2)
-            continue
-        if text is not None:
-            yield text
-        first = last
-
-
-def _text(connection: psycopg.Connection[Any], statement: sql.Composed) -> bytes | None:
-    """One text, not decoded: it is for Arrow to read."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-        result = cursor.pgresult
-        return result.get_value(0, 0) if result is not None else None
 
 
 def _rows(connection: psycopg.Connection[Any], statement: bytes, portion: int, stop: Stop) -> Iterator[bytes]:
@@ -158,22 +83,13 @@ def _rows(connection: psycopg.Connection[Any], statement: bytes, portion: int, s
         yield b"".join(rows)
 
 
-def _parse_csv(text: bytes, columns: Sequence[Column]) -> pa.Table:
-    return _parse(text, columns, list(mapping.carried(list(columns))), escape=False)
-
-
-def _parse_records(text: bytes, columns: Sequence[Column]) -> pa.Table:
-    """Records as PostgreSQL prints them: CSV in parentheses, which stick to a column of their own on either side."""
-    return _parse(text, columns, ["(", *mapping.carried(list(columns)), ")"], escape="\\")
-
-
-def _parse(text: bytes, columns: Sequence[Column], names: list[str], *, escape: str | Literal[False]) -> pa.Table:
+def _parse(text: bytes, columns: Sequence[Column]) -> pa.Table:
     types = mapping.carried(list(columns))
     parsed = csv.read_csv(
         pa.BufferReader(text),
         # One block: a portion ends with a row, and is as large as its largest row.
-        read_options=csv.ReadOptions(column_names=names, block_size=len(text) + 1, use_threads=True),
-        parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False, escape_char=escape),
+        read_options=csv.ReadOptions(column_names=list(types), block_size=len(text) + 1, use_threads=True),
+        parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
         convert_options=csv.ConvertOptions(
             column_types=types,
             include_columns=list(types),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -21,9 +20,6 @@ from psycopg import sql
 
 from outreachdb.storage import hashing
 from outreachdb.storage.columns import Column, hashed
-
-# numpy lets go of the interpreter while it works on many values.
-THREADS = 2
 
 
 @dataclass(slots=True)
@@ -41,14 +37,16 @@ class Fingerprint:
 
     def add(self, table: pa.Table | pa.RecordBatch) -> None:
         """Take in rows as they lie in a file."""
-        with ThreadPoolExecutor(THREADS) as threads:
-            numbered = enumerate(self.columns, start=1)
-            parts = list(threads.map(lambda each: hashing.column_hashes(each[1], each[0], table), numbered))
-        for index, (hashes, valid) in enumerate(parts):
-            count, total = self.sums[index]
-            self.sums[index] = (count + int(valid.sum()), total + hashing.total(hashes[valid]))
-        self.row_sum += hashing.total(hashing.combined(parts, table.num_rows))
-        self.rows += table.num_rows
+        parts = [hashing.column_hashes(column, number, table) for number, column in enumerate(self.columns, start=1)]
+        sums = [(int(valid.sum()), hashing.total(hashes[valid])) for hashes, valid in parts]
+        row_sum = hashing.total(hashing.combined(parts, table.num_rows))
+        self.take(Fingerprint(self.columns, table.num_rows, row_sum, sums))
+
+    def take(self, other: Fingerprint) -> None:
+        """Take in what another one has seen."""
+        self.rows += other.rows
+        self.row_sum += other.row_sum
+        self.sums = [(a[0] + b[0], a[1] + b[1]) for a, b in zip(self.sums, other.sums, strict=True)]
 
     @property
     def sha256(self) -> bytes:
@@ -84,30 +82,45 @@ def of_document(document: dict[str, Any], columns: Sequence[Column]) -> Fingerpr
 
 def of_table(connection: psycopg.Connection[Any], qualified: sql.Composable, columns: Sequence[Column]) -> Fingerprint:
     """The fingerprint of a table, computed by PostgreSQL; the session must have the settings of :mod:`columns`."""
+    layers = Layers(columns)
+    statement = sql.SQL("SELECT {} FROM (SELECT {} FROM (SELECT {} FROM {} AS r OFFSET 0) AS v OFFSET 0) AS h").format(
+        *(sql.SQL(", ").join(each) for each in (layers.told, layers.hashes, layers.values)), qualified
+    )
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
-        row = cursor.execute(_statement(qualified, columns)).fetchone()
+        row = cursor.execute(statement).fetchone()
     assert row is not None  # noqa: S101  (an aggregate gives a row)
-    numbers = [int(each or 0) for each in row]
-    sums = [(numbers[index], numbers[index + 1]) for index in range(2, len(numbers), 2)]
-    return Fingerprint(list(columns), numbers[0], numbers[1], sums)
+    return of_told(row, columns)
 
 
-def _statement(qualified: sql.Composable, columns: Sequence[Column]) -> sql.Composed:
-    """Three layers, kept apart by OFFSET 0 so that no value is made, and no hash computed, twice."""
-    pairs = [hashed(column, number) for number, column in enumerate(columns, start=1)]
-    names = [sql.Identifier(f"h{number}") for number in range(1, len(pairs) + 1)]
-    hashes = sql.SQL(", ").join(
-        sql.SQL("{} AS {}").format(expression, name) for (_, expression), name in zip(pairs, names, strict=True)
-    )
-    # A NULL has no hash: the function is strict, but for a number, whose value is the seed.
-    mixed = sql.SQL(" # ").join(
-        sql.SQL("coalesce({}, {}::bigint)").format(name, sql.Literal(number))
-        for number, name in enumerate(names, start=1)
-    )
-    sums = sql.SQL("").join(sql.SQL(", count({n}), sum({n})").format(n=name) for name in names)
-    return sql.SQL(
-        "SELECT count(*), sum(hashtextextended('', {mixed})){sums} FROM (SELECT {hashes} FROM ("
-        "SELECT {values} FROM {table} AS r OFFSET 0) AS v OFFSET 0) AS h"
-    ).format(
-        mixed=mixed, sums=sums, hashes=hashes, table=qualified, values=sql.SQL(", ").join(value for value, _ in pairs)
-    )
+def of_told(numbers: Sequence[Any], columns: Sequence[Column]) -> Fingerprint:
+    """What :attr:`Layers.told` gives: whole numbers as numbers or digits, and None for the sum of nothing."""
+    told = [int(each or 0) for each in numbers]
+    sums = [(told[index], told[index + 1]) for index in range(2, len(told), 2)]
+    return Fingerprint(list(columns), told[0], told[1], sums)
+
+
+class Layers:
+    """What PostgreSQL is asked for a fingerprint: values of a row ``r``, their hashes, and what is told of all rows.
+
+    Three layers, to be kept apart by OFFSET 0 so that no value is made, and no hash computed, twice.
+    """
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        pairs = [hashed(column, number) for number, column in enumerate(columns, start=1)]
+        names = [sql.Identifier(f"h{number}") for number in range(1, len(pairs) + 1)]
+        self.values = [value for value, _ in pairs]
+        self.hashes = [
+            sql.SQL("{} AS {}").format(expression, name) for (_, expression), name in zip(pairs, names, strict=True)
+        ]
+        # A NULL has no hash: the function is strict, but for a number, whose value is the seed.
+        mixed = sql.SQL(" # ").join(
+            sql.SQL("coalesce({}, {}::bigint)").format(name, sql.Literal(number)) if column.nullable else name
+            for number, (column, name) in enumerate(zip(columns, names, strict=True), start=1)
+        )
+        self.told = [sql.SQL("count(*)"), sql.SQL("sum(hashtextextended('', {}))").format(mixed)]
+        for column, name in zip(columns, names, strict=True):
+            # PostgreSQL counts all rows once, however often it is asked.
+            self.told += [
+                sql.SQL("count({})").format(name) if column.nullable else sql.SQL("count(*)"),
+                sql.SQL("sum({})").format(name),
+            ]

@@ -27,10 +27,11 @@ from outreachdb.sending import message_id
 CHUNK = 5000
 ATTEMPTS = 8
 # Who reads a total adds up the deltas of its own key, some hundreds. A fold costs less a delta the more there are,
-# because the domains of recipients come again. A job folds every minute what an ingest leaves.
-FOLD_FROM = 60_000
+# because the domains of recipients come again; looking costs as much as reading what waits. A job folds every minute
+# what an ingest leaves.
+FOLD_FROM = 80_000
 FOLD_AT_MOST = 100_000
-LOOK_EVERY = 10_000
+LOOK_EVERY = 20_000  # deltas, by a guess
 Q = Queries("outreachdb.events")
 log = structlog.get_logger(__name__)
 
@@ -43,7 +44,8 @@ class _State:
     """What this process knows of a database; whatever is wrong here costs a second try, not an event."""
 
     months: set[tuple[int, int]] = field(default_factory=set)
-    stored: dict[int, int] = field(default_factory=dict)
+    # By workspace: deltas that this process has made since it looked.
+    left: dict[int, int] = field(default_factory=dict)
 
 
 _STATES: WeakKeyDictionary[Pools, _State] = WeakKeyDictionary()
@@ -112,11 +114,12 @@ async def _fold(tenant: Tenant, stored: int) -> None:
 
     Looking costs a transaction, so that small batches look every now and then only.
     """
-    known = _state(tenant)
-    known.stored[tenant.workspace_id] = known.stored.get(tenant.workspace_id, 0) + stored
-    if known.stored[tenant.workspace_id] < LOOK_EVERY:
+    left = _state(tenant).left
+    # Each of few events has its own grains' deltas; of many, hardly more than the domains are left.
+    left[tenant.workspace_id] = left.get(tenant.workspace_id, 0) + stored + min(5 * stored, 500)
+    if left[tenant.workspace_id] < LOOK_EVERY:
         return
-    known.stored[tenant.workspace_id] = 0
+    left[tenant.workspace_id] = 0
     try:
         async with tenant.session("jobs", doing="folding rollups") as session:
             await session.execute(Q.fold, {"least": FOLD_FROM, "limit": FOLD_AT_MOST})

@@ -350,7 +350,7 @@ BEGIN
                array_agg(k.complained_at) AS complained, array_agg(k.unsubscribed_at) AS unsubscribed
         FROM (SELECT r.*, f.campaign_id, f.lead_id, f.mailbox_id, f.step, f.address
               FROM marks AS r
-              JOIN found AS f ON f.send_id = r.send_id
+              JOIN found AS f ON f.send_id = r.send_id AND f.launched_at = r.launched_at
               WHERE r.send_id IN (SELECT n.send_id FROM fresh AS n) OR r.send_id IN (SELECT s.send_id FROM settled AS s)
               ORDER BY r.launched_at, r.send_id) AS k) AS m, (
         SELECT array_agg(g.lead_id) AS engaged, array_agg(g.opened_at) AS last_opened, array_agg(g.clicked_at) AS last_clicked,

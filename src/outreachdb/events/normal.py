@@ -26,7 +26,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _UNSTORABLE_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
-# Not frozen: a frozen one takes five times as long to make, and there are thousands in a body.
+# Not frozen: a frozen one takes nearly three times as long to make, and there are thousands in a body.
 @dataclass(slots=True)
 class NormalEvent:
     """One event about one recipient; ``timestamp`` is UTC, ``message_id`` text (some providers' exceed 2^53)."""

@@ -52,36 +52,36 @@ ALTER TABLE outreach.campaigns OWNER TO outreachdb_owner;
 CREATE TABLE outreach.leads (
     workspace_id bigint NOT NULL,
     id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    company_id bigint,
+    qualification_score real,
     email text,
-    email_key text GENERATED ALWAYS AS (lower(email)) STORED,
     first_name text,
     last_name text,
+    company_name text,
+    status text DEFAULT 'new'::text NOT NULL,
+    email_status text DEFAULT 'unchecked'::text NOT NULL,
+    country text,
+    industry text,
+    title text,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    custom_fields jsonb DEFAULT '{}'::jsonb NOT NULL,
+    email_key text GENERATED ALWAYS AS (lower(email)) STORED,
+    notes text,
+    city text,
     phone text,
     phone_e164 text,
-    title text,
-    company_id bigint,
-    company_name text,
     company_website text,
     linkedin_url text,
-    industry text,
-    country text,
-    city text,
     timezone text,
     source text,
     source_key text,
-    status text DEFAULT 'new'::text NOT NULL,
-    tags text[] DEFAULT '{}'::text[] NOT NULL,
-    custom_fields jsonb DEFAULT '{}'::jsonb NOT NULL,
-    notes text,
-    qualification_score real,
     qualification_latency_ms bigint,
     qualified_at timestamp with time zone,
-    email_status text DEFAULT 'unchecked'::text NOT NULL,
     email_checked_at timestamp with time zone,
     email_flags text[],
     profile_checked_at timestamp with time zone,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT ck_leads_company_website_format CHECK (((company_website ~~ 'http://%'::text) OR (company_website ~~ 'https://%'::text))),
     CONSTRAINT ck_leads_email_flags_known CHECK ((email_flags <@ ARRAY['disposable'::text, 'role'::text])),
     CONSTRAINT ck_leads_email_format CHECK (((email ~~ '_%@_%._%'::text) AND (email !~~ '%@%@%'::text) AND (email !~ '[\s[:cntrl:]]'::text))),
@@ -94,12 +94,12 @@ CREATE TABLE outreach.leads (
     CONSTRAINT ck_leads_status_known CHECK ((status = ANY (ARRAY['new'::text, 'verified'::text, 'contacted'::text, 'replied'::text, 'qualified'::text, 'converted'::text, 'unsubscribed'::text, 'bounced'::text, 'archived'::text])))
 );
 ALTER TABLE ONLY outreach.leads ALTER COLUMN email SET STATISTICS 0;
+ALTER TABLE ONLY outreach.leads ALTER COLUMN notes SET STATISTICS 0;
 ALTER TABLE ONLY outreach.leads ALTER COLUMN phone SET STATISTICS 0;
 ALTER TABLE ONLY outreach.leads ALTER COLUMN phone_e164 SET STATISTICS 0;
 ALTER TABLE ONLY outreach.leads ALTER COLUMN company_website SET STATISTICS 0;
 ALTER TABLE ONLY outreach.leads ALTER COLUMN linkedin_url SET STATISTICS 0;
 ALTER TABLE ONLY outreach.leads ALTER COLUMN source_key SET STATISTICS 0;
-ALTER TABLE ONLY outreach.leads ALTER COLUMN notes SET STATISTICS 0;
 ALTER TABLE outreach.leads OWNER TO outreachdb_owner;
 CREATE TABLE outreach.email_sends (
     workspace_id bigint NOT NULL,
@@ -2521,6 +2521,8 @@ REVOKE ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) F
 GRANT ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.search_expected(p_workspace bigint, p_condition text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_expected(p_workspace bigint, p_condition text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) FROM PUBLIC;

@@ -32,7 +32,7 @@ def test_the_names_of_a_lead_s_columns_are_those_of_its_model():
     columns = Lead.__table__.columns
     # SQLAlchemy names no one type for JSON.
     kinds = [dict if isinstance(column.type, JSONB) else column.type.python_type for column in columns]
-    assert list(LEAD_COLUMNS.items()) == list(zip(columns.keys(), kinds, strict=True))
+    assert dict(zip(columns.keys(), kinds, strict=True)) == LEAD_COLUMNS
     assert {column.name for column in columns if column.computed is not None} == COMPUTED
 
 

@@ -80,23 +80,32 @@ BEGIN
 END
 $$;
 
--- How a collection by index names the workspace. Its list of entries is as long as it has leads: one that holds most of the table
--- is left out of the index scan (as an expression that no index has) and compared afterwards. Statistics decide about the
--- cost alone; without them the index looks at both. VOLATILE because EXPLAIN is refused elsewhere; it reads no row.
-CREATE OR REPLACE FUNCTION outreach.search_scope(p_workspace bigint) RETURNS text
+-- How many leads of the workspace the planner expects to meet p_condition: under row-level security pg_stats shows nothing, but the
+-- planner knows. VOLATILE because EXPLAIN is refused elsewhere; it reads no row.
+CREATE OR REPLACE FUNCTION outreach.search_expected(p_workspace bigint, p_condition text) RETURNS double precision
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     plan jsonb;
 BEGIN
-    -- Under row-level security pg_stats shows nothing, but the planner knows.
-    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %L::bigint', p_workspace) INTO plan;
-    RETURN CASE WHEN (plan #>> '{0,Plan,Plan Rows}')::real
-            > 0.3 * (SELECT c.reltuples FROM pg_class AS c WHERE c.oid = 'outreach.leads'::regclass)
-        THEN 'l.workspace_id + 0 = (SELECT $1)' ELSE 'l.workspace_id = (SELECT $1)' END;
+    EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM outreach.leads AS l WHERE l.workspace_id = %L::bigint AND (%s)', p_workspace,
+        p_condition) INTO plan;
+    RETURN plan #>> '{0,Plan,Plan Rows}';
 END
 $$;
+REVOKE EXECUTE ON FUNCTION outreach.search_expected(bigint, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.search_expected(bigint, text) TO outreachdb_trusted;
+
+-- How a collection by index names the workspace. Its list of entries is as long as it has leads: one that holds most of the table
+-- is left out of the index scan (as an expression that no index has) and compared afterwards. Statistics decide about the
+-- cost alone; without them the index looks at both.
+CREATE OR REPLACE FUNCTION outreach.search_scope(p_workspace bigint) RETURNS text
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+RETURN CASE WHEN outreach.search_expected(p_workspace, 'true')
+        > 0.3 * (SELECT c.reltuples FROM pg_class AS c WHERE c.oid = 'outreach.leads'::regclass)
+    THEN 'l.workspace_id + 0 = (SELECT $1)' ELSE 'l.workspace_id = (SELECT $1)' END;
 REVOKE EXECUTE ON FUNCTION outreach.search_scope(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.search_scope(bigint) TO outreachdb_trusted;
 
@@ -113,7 +122,9 @@ DECLARE
     step constant integer := 5000;
     -- Where one lead in so many matches, the 50 of a page are sooner met than all are found by an index, which of texts has to compare
     -- a dozen trigrams (at 2,000,000 leads 15 to 47 ms for 2,500 matches; walking by 40,000 takes 24), of tags has not (8 for 3,400).
-    rare constant integer := CASE WHEN p_text THEN 1000 ELSE 400 END;
+    rare integer := CASE WHEN p_text THEN 1000 ELSE 400 END;
+    exactly constant boolean := NOT p_text AND p_condition ~ 'l\.(tags|custom_fields) (&&|@>)';
+    few boolean := false;
     ordered text := (SELECT string_agg('l.' || k || CASE WHEN p_down THEN ' DESC' ELSE '' END, ', ') FROM unnest(p_keys) AS k);
     inside constant text := 'l.workspace_id = (SELECT $1)';
     behind constant text := CASE WHEN p_keys[1] IN ('created_at', 'updated_at', 'id') THEN '' ELSE format(' AND l.%I IS NOT NULL', p_keys[1]) END
@@ -126,27 +137,40 @@ DECLARE
     walk constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.*, ' || outreach.searched_text() || ' AS searched'
         ' FROM outreach.leads AS l WHERE %s ORDER BY %s LIMIT %s) AS l WHERE %s LIMIT %s) AS f';
     seen constant text := replace(p_condition, outreach.searched_text(), 'l.searched');
+    further constant text := format('SELECT array_agg(f.id) FROM (SELECT l.id FROM outreach.leads AS l WHERE %s ORDER BY %s OFFSET %s LIMIT 1) AS f',
+        inside || behind, ordered, step);
+    size double precision;
     found bigint[];
 BEGIN
-    found := outreach.search_in_order(format(walk, inside || behind, ordered, step, seen, p_rows), p_workspace);
-    IF cardinality(found) = p_rows OR p_condition = 'true' OR outreach.search_in_order(format(
-        'SELECT array_agg(f.id) FROM (SELECT l.id FROM outreach.leads AS l WHERE %s ORDER BY %s OFFSET %s LIMIT 1) AS f',
-        inside || behind, ordered, step), p_workspace) IS NULL
-    THEN
-        RETURN coalesce(found, '{}');
-    END IF;
-    -- The walk ends when the page is full; the bound is for what was met more often than it is there.
-    IF cardinality(found) * rare * 50 >= step * p_rows THEN
-        found := outreach.search_in_order(format(walk, inside || behind, ordered, rare * 75, seen, p_rows), p_workspace);
+    IF exactly THEN
+        found := outreach.search_in_order(format(walk, inside || behind, ordered, step / 10, seen, p_rows), p_workspace);
         IF cardinality(found) = p_rows THEN
             RETURN found;
+        END IF;
+        -- A match found by index costs five leads passed; of n leads that makes sqrt(n / 10) the balance for a page of 50.
+        size := outreach.search_expected(p_workspace, 'true');
+        rare := greatest(rare, sqrt(size / 10));
+        few := coalesce(cardinality(found), 0) < 2 AND outreach.search_expected(p_workspace, p_condition) * rare < size
+            AND outreach.search_in_order(further, p_workspace) IS NOT NULL;
+    END IF;
+    IF NOT few THEN
+        found := outreach.search_in_order(format(walk, inside || behind, ordered, step, seen, p_rows), p_workspace);
+        IF cardinality(found) = p_rows OR p_condition = 'true' OR outreach.search_in_order(further, p_workspace) IS NULL THEN
+            RETURN coalesce(found, '{}');
+        END IF;
+        -- The walk ends when the page is full; the bound is for what was met more often than it is there.
+        IF cardinality(found) * rare * 50 >= step * p_rows THEN
+            found := outreach.search_in_order(format(walk, inside || behind, ordered, rare * 75, seen, p_rows), p_workspace);
+            IF cardinality(found) = p_rows THEN
+                RETURN found;
+            END IF;
         END IF;
     END IF;
     -- OFFSET 0: first what matches, then the order; walking in the order once more is what has just failed.
     found := outreach.search_by_index(format(
         'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE %s AND (%s) OFFSET 0) AS l '
         'ORDER BY %s LIMIT %s) AS f', CASE
-            WHEN p_text OR p_condition ~ 'l\.(tags|custom_fields) (&&|@>)' THEN outreach.search_scope(p_workspace)
+            WHEN p_text OR exactly THEN outreach.search_scope(p_workspace)
             ELSE inside END || behind,
         p_condition, ordered, p_rows), p_workspace);
     RETURN coalesce(found, '{}');

@@ -161,7 +161,8 @@ def _row(fitted: Fitted, now: dict[str, Any]) -> Row:
         fitted.name,
         now["shown"],
         fitted.value,
-        changes=in_unit(fitted.value, now["unit"]) != in_unit(now["setting"], None),
+        # Where another value waits for a restart, the one that runs will not stay.
+        changes=in_unit(fitted.value, now["unit"]) != in_unit(now["setting"], None) or now["pending_restart"],
         restart=now["context"] == "postmaster",
         why=fitted.why,
         fixed=now["source"] == "command line",

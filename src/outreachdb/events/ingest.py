@@ -27,10 +27,11 @@ from outreachdb.sending import message_id
 CHUNK = 5000
 ATTEMPTS = 8
 # Who reads a total adds up the deltas of its own key, some hundreds. A fold costs less a delta the more there are,
-# because the domains of recipients come again. A job folds every minute what an ingest leaves.
-FOLD_FROM = 20_000
+# because the domains of recipients come again; looking costs as much as reading what waits. A job folds every minute
+# what an ingest leaves.
+FOLD_FROM = 80_000
 FOLD_AT_MOST = 100_000
-LOOK_EVERY = 5_000
+LOOK_EVERY = 20_000  # deltas, by a guess
 Q = Queries("outreachdb.events")
 log = structlog.get_logger(__name__)
 
@@ -43,7 +44,8 @@ class _State:
     """What this process knows of a database; whatever is wrong here costs a second try, not an event."""
 
     months: set[tuple[int, int]] = field(default_factory=set)
-    stored: dict[int, int] = field(default_factory=dict)
+    # By workspace: deltas that this process has made since it looked.
+    left: dict[int, int] = field(default_factory=dict)
 
 
 _STATES: WeakKeyDictionary[Pools, _State] = WeakKeyDictionary()
@@ -112,11 +114,12 @@ async def _fold(tenant: Tenant, stored: int) -> None:
 
     Looking costs a transaction, so that small batches look every now and then only.
     """
-    known = _state(tenant)
-    known.stored[tenant.workspace_id] = known.stored.get(tenant.workspace_id, 0) + stored
-    if known.stored[tenant.workspace_id] < LOOK_EVERY:
+    left = _state(tenant).left
+    # Each of few events has its own grains' deltas; of many, hardly more than the domains are left.
+    left[tenant.workspace_id] = left.get(tenant.workspace_id, 0) + stored + min(5 * stored, 500)
+    if left[tenant.workspace_id] < LOOK_EVERY:
         return
-    known.stored[tenant.workspace_id] = 0
+    left[tenant.workspace_id] = 0
     try:
         async with tenant.session("jobs", doing="folding rollups") as session:
             await session.execute(Q.fold, {"least": FOLD_FROM, "limit": FOLD_AT_MOST})
@@ -125,10 +128,8 @@ async def _fold(tenant: Tenant, stored: int) -> None:
 
 
 async def _ingest_chunk(tenant: Tenant, keyring: Keyring, events: Sequence[NormalEvent]) -> IngestReport:
-    given = [_row(tenant.workspace_id, keyring, event) for event in events]
-    nameless = any("send_id" not in row and row["message_id"] for row in given)
+    rows, nameless = _document(tenant.workspace_id, keyring, events)
     store = Q.store_by_relay if nameless else Q.store
-    rows = _json(given)
     instants = [event.timestamp for event in events]
     months = {(instant.year, instant.month) for instant in instants}
     for attempt in range(1, ATTEMPTS + 1):
@@ -159,12 +160,25 @@ def _passes(cause: BaseException | None) -> bool:
     return isinstance(cause, _TRY_AGAIN)
 
 
-def _json(rows: list[dict[str, Any]]) -> str:
-    """As text for PostgreSQL; numbers that don't fit into 64 bits are for the slower writer."""
+def _document(workspace_id: int, keyring: Keyring, events: Iterable[NormalEvent]) -> tuple[str, bool]:
+    """The batch as JSON, and whether an event of it has a message's name, but not that of a send of ours.
+
+    One row at a time: thousands that live at once are walked through by the garbage collector.
+    """
+    rows, nameless = [], False
+    for event in events:
+        row = _row(workspace_id, keyring, event)
+        nameless = nameless or ("send_id" not in row and bool(row["message_id"]))
+        rows.append(_json(row))
+    return f"[{b','.join(rows).decode()}]", nameless
+
+
+def _json(row: dict[str, Any]) -> bytes:
+    """For PostgreSQL; numbers that don't fit into 64 bits are for the slower writer."""
     try:
-        return orjson.dumps(rows).decode()
+        return orjson.dumps(row)
     except TypeError:
-        return json.dumps(rows, allow_nan=False, separators=(",", ":"), default=datetime.isoformat)
+        return json.dumps(row, allow_nan=False, separators=(",", ":"), default=datetime.isoformat).encode()
 
 
 def _row(workspace_id: int, keyring: Keyring, event: NormalEvent) -> dict[str, Any]:

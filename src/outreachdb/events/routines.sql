@@ -229,11 +229,11 @@ BEGIN
                   p.previous
     ), happened AS MATERIALIZED (
         -- Added up before it is spread over the grains. "sent" and "failed" are the ledger's words: the sender counts them, a
-        -- provider's echo would count them twice; what was settled here, it didn't count.
-        SELECT f.campaign, f.step, f.variant, f.mailbox, f.domain, h.kind, h.day, sum(h.total)::bigint AS total,
-               sum(h.mails)::bigint AS mails
+        -- provider's echo would count them twice; what was settled here, it didn't count. Sums of integer: those of bigint are numeric.
+        SELECT f.campaign, f.step, f.variant, f.mailbox, f.domain, h.kind, h.day, sum(h.total)::integer AS total,
+               sum(h.mails)::integer AS mails
         FROM (
-            SELECT t.send_id, t.event AS kind, t.day, count(*) AS total, 0 AS mails
+            SELECT t.send_id, t.event AS kind, t.day, count(*)::integer AS total, 0 AS mails
             FROM told AS t
             WHERE t.event NOT IN ('sent', 'failed')
             GROUP BY t.send_id, t.event, t.day
@@ -246,19 +246,30 @@ BEGIN
         ) AS h (send_id, kind, day, total, mails)
         JOIN before AS f ON f.send_id = h.send_id
         GROUP BY f.campaign, f.step, f.variant, f.mailbox, f.domain, h.kind, h.day
+    ), counted AS (
+        -- Each grain's keys are put together once a group, not once a row.
+        SELECT CASE WHEN grouping(h.domain) = 0 THEN 'domain' WHEN grouping(h.mailbox) = 0 THEN 'mailbox'
+                    WHEN grouping(h.variant) = 0 THEN 'variant' WHEN grouping(h.step) = 0 THEN 'step'
+                    WHEN grouping(h.campaign) = 0 THEN 'campaign' ELSE 'workspace' END AS grain,
+               h.campaign, h.step, h.variant, h.mailbox, h.domain, h.kind, h.day, sum(h.total)::integer AS total,
+               sum(h.mails)::integer AS mails, sum(h.mails) FILTER (WHERE h.kind = 'sent' AND h.step = 1)::integer AS begun
+        FROM happened AS h
+        GROUP BY GROUPING SETS (
+            (h.kind, h.day), (h.campaign, h.kind, h.day), (h.campaign, h.step, h.kind, h.day),
+            (h.campaign, h.step, h.variant, h.kind, h.day), (h.mailbox, h.kind, h.day), (h.domain, h.kind, h.day))
     ), deltas AS (
         INSERT INTO analytics.rollup_deltas (workspace_id, grain, key, kind, day, total, mails, people)
         SELECT ws, d.grain, d.key, d.kind, d.day, sum(d.total), sum(d.mails), sum(d.people)
         FROM (
             -- A lead gets one mail of a step, and is new to its campaign with the first.
-            SELECT k.grain, k.key, h.kind, h.day, h.total, h.mails,
-                   CASE WHEN k.grain IN ('step', 'variant') OR k.grain = 'campaign' AND h.kind = 'sent' AND h.step = 1
-                        THEN h.mails ELSE 0 END AS people
-            FROM happened AS h
-            CROSS JOIN LATERAL (VALUES
-                ('workspace', ''), ('campaign', h.campaign), ('step', h.campaign || ':' || h.step),
-                ('variant', h.campaign || ':' || h.step || ':' || h.variant), ('mailbox', h.mailbox),
-                ('domain', h.domain)) AS k (grain, key)
+            SELECT c.grain, k.key, c.kind, c.day, c.total, c.mails,
+                   CASE WHEN c.grain IN ('step', 'variant') THEN c.mails
+                        WHEN c.grain = 'campaign' THEN coalesce(c.begun, 0) ELSE 0 END AS people
+            FROM counted AS c
+            CROSS JOIN LATERAL (VALUES (CASE c.grain
+                WHEN 'workspace' THEN '' WHEN 'campaign' THEN c.campaign WHEN 'step' THEN c.campaign || ':' || c.step
+                WHEN 'variant' THEN c.campaign || ':' || c.step || ':' || c.variant WHEN 'mailbox' THEN c.mailbox
+                ELSE c.domain END)) AS k (key)
             WHERE k.key IS NOT NULL
             UNION ALL
             SELECT n.grain, n.key, k.kind, timezone('UTC', v.at)::date, 0, 0, v.change
@@ -332,11 +343,16 @@ BEGIN
                   GROUP BY u.reason) AS u) AS unwanted
     INTO result
     FROM (SELECT jsonb_array_length(p_events)::bigint AS n) AS g, outcome AS o, refused AS r, (
-        SELECT array_agg(k.send_id) AS sends, array_agg(k.launched_at) AS launches, min(k.launched_at) AS first_launch,
-               max(k.launched_at) AS last_launch, array_agg(k.delivered_at) AS delivered, array_agg(k.opened_at) AS opened,
+        SELECT array_agg(k.send_id) AS sends, array_agg(k.launched_at) AS launches, array_agg(k.campaign_id) AS campaigns,
+               array_agg(k.lead_id) AS leads, array_agg(k.mailbox_id) AS mailboxes, array_agg(k.step) AS steps,
+               array_agg(k.address) AS addresses, array_agg(k.delivered_at) AS delivered, array_agg(k.opened_at) AS opened,
                array_agg(k.clicked_at) AS clicked, array_agg(k.replied_at) AS replied, array_agg(k.bounced_at) AS bounced,
                array_agg(k.complained_at) AS complained, array_agg(k.unsubscribed_at) AS unsubscribed
-        FROM (SELECT * FROM marks ORDER BY marks.launched_at, marks.send_id) AS k) AS m, (
+        FROM (SELECT r.*, f.campaign_id, f.lead_id, f.mailbox_id, f.step, f.address
+              FROM marks AS r
+              JOIN found AS f ON f.send_id = r.send_id AND f.launched_at = r.launched_at
+              WHERE r.send_id IN (SELECT n.send_id FROM fresh AS n) OR r.send_id IN (SELECT s.send_id FROM settled AS s)
+              ORDER BY r.launched_at, r.send_id) AS k) AS m, (
         SELECT array_agg(g.lead_id) AS engaged, array_agg(g.opened_at) AS last_opened, array_agg(g.clicked_at) AS last_clicked,
                array_agg(g.replied_at) AS last_replied, array_agg(g.contacted_at) AS last_contacted,
                array_agg(g.sent) AS sent, array_agg(g.opens) AS opens, array_agg(g.clicks) AS clicks,
@@ -384,31 +400,19 @@ BEGIN
         WHERE l.workspace_id = ws AND l.id = h.id;
     END IF;
 
-    -- Written as an upsert of rows that exist (they are locked), because an UPDATE with a join may be planned as all pairs
-    -- where statistics are old. The instants are not indexed: most of these updates stay on the row's page.
+    -- Written as an upsert of rows that exist (they are locked, hence are what was read above, and nobody can delete them), because
+    -- an UPDATE with a join may be planned as all pairs where statistics are old. What a row must have is said and not used. The
+    -- instants are not indexed: most of these updates stay on the row's page.
     INSERT INTO outreach.email_sends AS s (
         workspace_id, id, created_at, campaign_id, lead_id, mailbox_id, step, recipient, scheduled_at,
         delivered_at, opened_at, clicked_at, replied_at, bounced_at, complained_at, unsubscribed_at)
-    SELECT ws, l.id, l.created_at, l.campaign_id, l.lead_id, l.mailbox_id, l.step, l.recipient, l.scheduled_at,
+    SELECT ws, m.id, m.launched_at, m.campaign_id, m.lead_id, m.mailbox_id, m.step, m.recipient, m.launched_at,
            m.delivered_at, m.opened_at, m.clicked_at, m.replied_at, m.bounced_at, m.complained_at, m.unsubscribed_at
-    FROM unnest(result.sends, result.launches, result.delivered, result.opened, result.clicked, result.replied,
-                result.bounced, result.complained, result.unsubscribed)
-        AS m (id, launched_at, delivered_at, opened_at, clicked_at, replied_at, bounced_at, complained_at, unsubscribed_at)
-    CROSS JOIN LATERAL (
-        SELECT * FROM outreach.email_sends AS e
-        -- The range prunes partitions when the statement is planned. An equality would while it runs, which crashes
-        -- PostgreSQL 18 in a plan that locks rows (see outreach.claim_sends).
-        WHERE e.workspace_id = (SELECT ws) AND e.id = m.id AND e.created_at - m.launched_at = interval '0'
-          AND e.created_at BETWEEN result.first_launch AND result.last_launch
-          AND (e.status = 'unknown' AND coalesce(m.delivered_at, m.opened_at, m.clicked_at, m.replied_at, m.bounced_at,
-                                                 m.complained_at, m.unsubscribed_at) IS NOT NULL
-               OR (e.delivered_at, e.opened_at, e.clicked_at, e.replied_at, e.bounced_at, e.complained_at, e.unsubscribed_at)
-              IS DISTINCT FROM
-              (least(e.delivered_at, m.delivered_at), least(e.opened_at, m.opened_at), least(e.clicked_at, m.clicked_at),
-               least(e.replied_at, m.replied_at), least(e.bounced_at, m.bounced_at),
-               least(e.complained_at, m.complained_at), least(e.unsubscribed_at, m.unsubscribed_at)))
-        FOR NO KEY UPDATE
-        OFFSET 0) AS l
+    FROM unnest(result.sends, result.launches, result.campaigns, result.leads, result.mailboxes, result.steps, result.addresses,
+                result.delivered, result.opened, result.clicked, result.replied, result.bounced, result.complained,
+                result.unsubscribed)
+        AS m (id, launched_at, campaign_id, lead_id, mailbox_id, step, recipient, delivered_at, opened_at, clicked_at,
+              replied_at, bounced_at, complained_at, unsubscribed_at)
     ON CONFLICT (workspace_id, id, created_at) DO UPDATE
     SET delivered_at = least(s.delivered_at, excluded.delivered_at), opened_at = least(s.opened_at, excluded.opened_at),
         clicked_at = least(s.clicked_at, excluded.clicked_at), replied_at = least(s.replied_at, excluded.replied_at),

@@ -29,9 +29,9 @@ ATTEMPTS = 8
 # Who reads a total adds up the deltas of its own key, some hundreds. A fold costs less a delta the more there are,
 # because the domains of recipients come again; looking costs as much as reading what waits. A job folds every minute
 # what an ingest leaves.
-FOLD_FROM = 80_000
+FOLD_FROM = 20_000
 FOLD_AT_MOST = 100_000
-LOOK_EVERY = 20_000  # deltas, by a guess
+LOOK_EVERY = 10_000  # deltas, by a guess
 Q = Queries("outreachdb.events")
 log = structlog.get_logger(__name__)
 

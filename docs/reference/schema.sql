@@ -2525,6 +2525,8 @@ REVOKE ALL ON FUNCTION outreach.search_expected(p_workspace bigint, p_condition 
 GRANT ALL ON FUNCTION outreach.search_expected(p_workspace bigint, p_condition text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.search_key(p_workspace bigint, p_lead bigint, p_keys text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_key(p_workspace bigint, p_lead bigint, p_keys text[]) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.search_scope(p_workspace bigint) FROM PUBLIC;

@@ -110,6 +110,11 @@ RETURN CASE WHEN outreach.search_expected(p_workspace, 'true')
 REVOKE EXECUTE ON FUNCTION outreach.search_scope(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.search_scope(bigint) TO outreachdb_trusted;
 
+CREATE OR REPLACE FUNCTION outreach.search_type(p_key text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN p_key = 'id' THEN 'bigint' WHEN p_key = 'qualification_score' THEN 'real'
+    WHEN p_key IN ('email_key', 'company_name') THEN 'text' ELSE 'timestamptz' END;
+
 -- The part of a list on one side of a key, as an index in the order of p_keys finds it.
 CREATE OR REPLACE FUNCTION outreach.search_side(p_keys text[], p_operator text, p_key text[]) RETURNS text
 LANGUAGE sql STABLE
@@ -350,11 +355,6 @@ BEGIN
     RETURN coalesce(found, '{}');
 END
 $$;
-
-CREATE OR REPLACE FUNCTION outreach.search_type(p_key text) RETURNS text
-LANGUAGE sql IMMUTABLE
-RETURN CASE WHEN p_key = 'id' THEN 'bigint' WHEN p_key = 'qualification_score' THEN 'real'
-    WHEN p_key IN ('email_key', 'company_name') THEN 'text' ELSE 'timestamptz' END;
 
 -- A cursor is JSON in URL-safe base64: the search it belongs to, the part of the list, the last key there.
 CREATE OR REPLACE FUNCTION outreach.search_cursor(p_search text, p_part integer, p_key jsonb) RETURNS text

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from outreachdb.config import Settings
+from outreachdb.db.pools import Pools, connect
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import InvalidInput, NotFound
 from outreachdb.leads.search import find, search
+from outreachdb.tenancy import workspaces
 
 SORTS = ("id", "created_at", "updated_at", "score", "qualified_at", "email", "company_name")
 FILL = """
@@ -130,6 +133,50 @@ async def test_what_is_rare_in_a_large_workspace_is_found_through_the_indexes(
     assert len(await pages(other_tenant, text="needle", sort=sort)) == 1
     rare = {"field": "last_name", "op": "equals", "value": "Needle"}
     assert await pages(tenant, where=rare, sort=sort, limit=3) == found
+
+
+TAGGED = """
+INSERT INTO outreach.leads (workspace_id, email, first_name, tags, created_at, updated_at)
+SELECT %(w)s, 'tagged' || n || '@x.example', 'Tagged' || n,
+       CASE WHEN n BETWEEN 600 AND 19400 AND n %% 37 = 0 THEN '{rare}' ELSE '{common}' END::text[],
+       now() - n / 3 * interval '1 minute', now() - (n * 7919 %% 20000) * interval '1 minute'
+FROM generate_series(1, 20000) AS n
+"""
+ORDERED = """
+SELECT l.id FROM outreach.leads AS l
+WHERE l.workspace_id = %(w)s AND l.tags @> '{{rare}}' ORDER BY l.{key} {way}, l.id {way}
+"""
+WINDOW = """
+SELECT outreach.search_window(%(w)s, %(condition)s, '', '{created_at,id}', true, 'l.created_at DESC, l.id DESC', 5000,
+                              101) AS ids
+"""
+
+
+async def test_what_is_rare_is_met_in_the_part_of_the_list_that_should_do(own_database_url: str) -> None:
+    """None of the first 500 has the tag; 500 of 20,000 have it, so that 6,000 of them should hold a page of 100."""
+    async with Pools(Settings.load({}, database_url=own_database_url)) as pools:
+        await workspaces.create(pools, "tags")
+        tenant = await workspaces.tenant(pools, "tags")
+        given = {"w": tenant.workspace_id, "condition": "l.tags && '{rare}'::text[]"}
+        async with tenant.trusted() as session:
+            await session.execute(TAGGED, given)
+        async with await connect(own_database_url, autocommit=True) as connection:
+            await connection.execute("ANALYZE outreach.leads")
+        orders = [(key, way) for key in ("created_at", "updated_at", "id") for way in ("DESC", "ASC")]
+        async with tenant.trusted() as session:
+            wanted = {
+                order: [row["id"] for row in await session.all(ORDERED.format(key=order[0], way=order[1]), given)]
+                for order in orders
+            }
+            assert await session.value(WINDOW, given) == wanted["created_at", "DESC"][:101]
+            # Nobody has it, or nearly everybody: no part of the list is worth asking for.
+            for tag in ("none", "common"):
+                other = given | {"condition": f"l.tags && '{{{tag}}}'::text[]"}
+                assert await session.value(WINDOW, other) is None
+        filters = {"field": "tags", "op": "has_any", "value": ["rare"]}
+        for key, way in orders:
+            sort = f"-{key}" if way == "DESC" else key
+            assert await pages(tenant, where=filters, sort=sort, limit=100) == wanted[key, way]
 
 
 async def test_leads_that_come_meanwhile_move_no_page(tenant: Tenant) -> None:

@@ -372,6 +372,26 @@ async def test_portions_that_are_too_long_are_halved_and_every_row_comes_once(
     assert len(ranges) > 10
 
 
+async def test_a_portion_that_was_left_out_is_missed_before_the_drop(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partition, before = ground.events(months=14), ground.content()
+    take = columnar._Pages.take
+
+    def short(pages: columnar._Pages) -> columnar.Range | None:
+        taken = take(pages)
+        return taken and (taken[0], taken[1] - 1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(columnar._Pages, "take", short)
+        with pytest.raises(OutreachDBError, match=r"is not what the table says: \d+ rows of \d+"):
+            await ground.archive(partition)
+    await ground.archive(partition)
+    assert ground.state() == ["dropped"]
+    await ground.restore(partition)
+    assert ground.content() == before
+
+
 async def test_an_archive_that_can_not_be_written_leaves_the_rows(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,6 @@
 -- ---------------------------------------------------------------------------------------------------------------------
--- Search. Three ways, tried in this order, none of which asks the statistics how large the workspace is (what was imported a
--- minute ago looks empty to them, and (SELECT $1) hides it even where they know it):
+-- Search. Three ways, tried in this order. Statistics may shorten them, none trusts them (what was imported a minute ago looks empty to
+-- them, and (SELECT $1) hides it even where they know it):
 --   in order  reads 5000 leads in the order of the sort, and up to 75000 where those promise that the page is filled then.
 --             Whatever is common fills its page here, and a small workspace is read to its end, so that it never pays for the
 --             index entries of a big neighbour;
@@ -123,10 +123,13 @@ RETURN format(' AND (%s) %s (%s)', (SELECT string_agg('l.' || k, ', ') FROM unne
     (SELECT string_agg(format('%L::%s', p_key[n], outreach.search_type(k)), ', ' ORDER BY n)
      FROM unnest(p_keys) WITH ORDINALITY AS u (k, n)));
 
--- The key of a lead in a list.
+-- The key of a lead in a list. Instants are printed to be read back, in whatever style and zone the session has.
 CREATE OR REPLACE FUNCTION outreach.search_key(p_workspace bigint, p_lead bigint, p_keys text[]) RETURNS text[]
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
+SET extra_float_digits = 1
 AS $$
 DECLARE
     found text[];
@@ -138,6 +141,45 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION outreach.search_key(bigint, bigint, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.search_key(bigint, bigint, text[]) TO outreachdb_trusted;
+
+-- How a part of a list is collected by index: first what matches, then the order (OFFSET 0), as walking in the order has just failed.
+CREATE OR REPLACE FUNCTION outreach.search_collected(p_inside text, p_condition text, p_ordered text, p_rows integer) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+RETURN 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE ' || p_inside || ' AND (' || p_condition
+    || ') OFFSET 0) AS l ORDER BY ' || p_ordered || ' LIMIT ' || p_rows || ') AS f';
+
+-- A full page of what an index knows exactly (tags, custom fields), or NULL. The part of the list that should hold the page and half of
+-- another is asked of two indexes at once: 0.1 us a lead, where walking takes 0.4 and fetching a match from anywhere 2. How long it
+-- is follows from what the planner expects; where that is wrong the page is not filled, and the caller goes on. B-trees compare the
+-- workspace with an integer too, GIN indexes (btree_gin 1.3) only with a bigint: theirs is the longest list of all.
+CREATE OR REPLACE FUNCTION outreach.search_window(
+    p_workspace bigint, p_condition text, p_behind text, p_keys text[], p_down boolean, p_ordered text, p_walked integer, p_rows integer)
+RETURNS bigint[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    expected constant double precision := greatest(outreach.search_expected(p_workspace, p_condition), 1);
+    span constant double precision := 1.5 * p_rows * outreach.search_expected(p_workspace, 'true') / expected;
+    edge bigint[];
+    found bigint[];
+BEGIN
+    IF span < p_walked OR span > 20 * expected OR p_workspace >= 2147483648 THEN
+        RETURN NULL;
+    END IF;
+    edge := outreach.search_in_order('SELECT array_agg(f.id) FROM (SELECT l.id FROM outreach.leads AS l WHERE l.workspace_id = (SELECT $1)'
+        || p_behind || ' ORDER BY ' || p_ordered || ' LIMIT 1 OFFSET ' || ceil(span) || ') AS f', p_workspace);
+    IF edge IS NOT NULL THEN
+        found := outreach.search_by_index(outreach.search_collected('l.workspace_id = (SELECT $1::integer)' || p_behind
+            || outreach.search_side(p_keys, CASE WHEN p_down THEN '>=' ELSE '<=' END, outreach.search_key(p_workspace, edge[1], p_keys)),
+            p_condition, p_ordered, p_rows), p_workspace);
+    END IF;
+    RETURN CASE WHEN cardinality(found) = p_rows THEN found END;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.search_window(bigint, text, text, text[], boolean, text, integer, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.search_window(bigint, text, text, text[], boolean, text, integer, integer) TO outreachdb_trusted;
 
 -- Ids of the leads that meet p_condition, in the order of p_keys, behind the key p_after; p_text says that trigrams answer the
 -- condition (as GIN indexes do those on tags and custom fields), p_bounds what part of it bounds the first key (outreach.segment_bounds): the walk begins there.
@@ -164,64 +206,36 @@ DECLARE
     walk constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.*, ' || outreach.searched_text() || ' AS searched'
         ' FROM outreach.leads AS l WHERE %s ORDER BY %s LIMIT %s) AS l WHERE %s LIMIT %s) AS f';
     seen constant text := replace(p_condition, outreach.searched_text(), 'l.searched');
-    -- The lead so far down the list.
-    lead_at constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM outreach.leads AS l WHERE ' || inside || behind
-        || ' ORDER BY ' || ordered || ' LIMIT 1 OFFSET ';
-    -- OFFSET 0: first what matches, then the order; walking in the order once more is what has just failed.
-    collect constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE ';
-    collected constant text := behind || ' AND (' || p_condition || ') OFFSET 0) AS l ORDER BY ' || ordered || ' LIMIT ' || p_rows || ') AS f';
-    size double precision;
-    expected double precision;
-    span double precision;
+    further constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM outreach.leads AS l WHERE ' || inside || behind
+        || ' ORDER BY ' || ordered || ' LIMIT 1 OFFSET ' || step || ') AS f';
     long boolean;
-    edge bigint[];
     found bigint[];
 BEGIN
     IF exactly THEN
         found := outreach.search_in_order(format(walk, inside || behind, ordered, step / 10, seen, p_rows), p_workspace);
+        long := cardinality(found) = p_rows OR outreach.search_in_order(further, p_workspace) IS NOT NULL;
+        IF long AND coalesce(cardinality(found), 0) < 2 THEN
+            found := outreach.search_window(p_workspace, p_condition, behind, p_keys, p_down, ordered, step, p_rows);
+        END IF;
         IF cardinality(found) = p_rows THEN
             RETURN found;
         END IF;
-        long := outreach.search_in_order(lead_at || step || ') AS f', p_workspace) IS NOT NULL;
     END IF;
-    IF long AND coalesce(cardinality(found), 0) < 2 THEN
-        -- Rare so far. The part of the list that should hold the page and half of another is asked of two indexes at once: 0.1 us a
-        -- lead, where walking takes 0.4 and fetching a match from anywhere 2. B-trees compare the workspace with an integer too, GIN
-        -- indexes only with a bigint: theirs is the longest list of all.
-        size := outreach.search_expected(p_workspace, 'true');
-        expected := greatest(outreach.search_expected(p_workspace, p_condition), 1);
-        span := 1.5 * p_rows * size / expected;
-        IF span < 20 * expected AND p_workspace < 2147483648 THEN
-            edge := outreach.search_in_order(lead_at || ceil(span) || ') AS f', p_workspace);
-            IF edge IS NOT NULL THEN
-                found := outreach.search_by_index(collect || 'l.workspace_id = (SELECT $1::integer)' || outreach.search_side(
-                    p_keys, CASE WHEN p_down THEN '>=' ELSE '<=' END, outreach.search_key(p_workspace, edge[1], p_keys))
-                    || collected, p_workspace);
-                IF cardinality(found) = p_rows THEN
-                    RETURN found;
-                END IF;
-            END IF;
+    found := outreach.search_in_order(format(walk, inside || behind, ordered, step, seen, p_rows), p_workspace);
+    IF cardinality(found) = p_rows OR p_condition = 'true'
+        OR NOT coalesce(long, outreach.search_in_order(further, p_workspace) IS NOT NULL)
+    THEN
+        RETURN coalesce(found, '{}');
+    END IF;
+    -- The walk ends when the page is full; the bound is for what was met more often than it is there.
+    IF cardinality(found) * rare * 50 >= step * p_rows THEN
+        found := outreach.search_in_order(format(walk, inside || behind, ordered, rare * 75, seen, p_rows), p_workspace);
+        IF cardinality(found) = p_rows THEN
+            RETURN found;
         END IF;
     END IF;
-    IF expected * rare < size THEN
-        found := NULL;  -- that few are found at once
-    ELSE
-        found := outreach.search_in_order(format(walk, inside || behind, ordered, step, seen, p_rows), p_workspace);
-        IF cardinality(found) = p_rows OR p_condition = 'true'
-            OR NOT coalesce(long, outreach.search_in_order(lead_at || step || ') AS f', p_workspace) IS NOT NULL)
-        THEN
-            RETURN coalesce(found, '{}');
-        END IF;
-        -- The walk ends when the page is full; the bound is for what was met more often than it is there.
-        IF cardinality(found) * rare * 50 >= step * p_rows THEN
-            found := outreach.search_in_order(format(walk, inside || behind, ordered, rare * 75, seen, p_rows), p_workspace);
-            IF cardinality(found) = p_rows THEN
-                RETURN found;
-            END IF;
-        END IF;
-    END IF;
-    found := outreach.search_by_index(collect || CASE WHEN p_text OR exactly THEN outreach.search_scope(p_workspace) ELSE inside END
-        || collected, p_workspace);
+    found := outreach.search_by_index(outreach.search_collected(
+        CASE WHEN p_text OR exactly THEN outreach.search_scope(p_workspace) ELSE inside END || behind, p_condition, ordered, p_rows), p_workspace);
     RETURN coalesce(found, '{}');
 END
 $$;

@@ -23,7 +23,7 @@ LEAD_STATUSES = (
 EMAIL_STATUSES = ("unchecked", "valid", "risky", "invalid", "unknown")
 SUPPRESSION_REASONS = ("unsubscribed", "bounced", "complained", "blocked", "erased", "imported", "manual")
 
-# In the order of the table, with what a value is in Python.
+# In the order in which people read them and exports have them, with what a value is in Python.
 LEAD_COLUMNS: Mapping[str, type] = {
     "workspace_id": int,
     "id": int,

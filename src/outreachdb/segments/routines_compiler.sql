@@ -224,6 +224,8 @@ CREATE OR REPLACE FUNCTION outreach.preview_segment(
 RETURNS SETOF outreach.leads
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO'
+SET timezone = 'UTC'
 AS $$
 DECLARE
     ws constant bigint := outreach.required_workspace();

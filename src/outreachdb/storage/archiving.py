@@ -1,9 +1,9 @@
 """A partition becomes a Parquet file that was read back and compared, and only then leaves the database.
 
 The steps, each of which may be the last before the power goes: a record is made; the partition is detached and renamed
-(a late row may then make its month anew); its content is told by PostgreSQL; the file is written under a temporary
-name, synced and renamed; it is read back and its content compared; the record says ``verified``; the table is dropped
-in the transaction that makes the record say ``dropped``. Whoever comes next goes on from what the record says.
+(a late row may then make its month anew); the file is written under a temporary name, synced and renamed, while
+PostgreSQL tells the content; it is read back and its content compared; the record says ``verified``; the table is
+dropped in the transaction that makes the record say ``dropped``. Whoever comes next goes on from what the record says.
 """
 
 from __future__ import annotations
@@ -281,8 +281,7 @@ def _leave(url: str, record: Archive, folder: Folder, progress: Progress, stop: 
                 archive_files.write(path, rows, columns, _about(record), partial(_tell, notes, record, told), progress)
             clock.took("write")
             reading = partial(archive_files.fingerprint, path, columns, progress, stop.asked)
-            read = _read_back(beside, qualified, told, reading)
-            _compare(notes, record, told, read)
+            _compare(notes, record, told, *_read_back(beside, qualified, reading))
             clock.took("verify")
         beside.rollback()
         file_bytes = path.stat().st_size
@@ -305,18 +304,12 @@ def _tell(notes: psycopg.Connection[Any], record: Archive, told: Fingerprint) ->
 
 
 def _read_back(
-    beside: psycopg.Connection[Any], qualified: sql.SQL, told: Fingerprint, reading: Callable[[], Fingerprint]
-) -> Fingerprint:
-    """What the file says; PostgreSQL counts the whole table meanwhile, as it told portion by portion and one may miss.
-
-    Raises OutreachDBError where it is.
-    """
+    beside: psycopg.Connection[Any], qualified: sql.SQL, reading: Callable[[], Fingerprint]
+) -> tuple[Fingerprint, int]:
+    """What the file says, and how many rows the whole table has: it was told portion by portion, and one may miss."""
     with ThreadPoolExecutor(1) as second:
-        counting = second.submit(_one, beside, sql.SQL("SELECT count(*) FROM {}").format(qualified), ())
-        read = reading()
-        if counting.result() != told.rows:
-            raise OutreachDBError(f"{told.rows} rows were taken out of a table of {counting.result()}")
-    return read
+        counting = second.submit(_one, beside, sql.SQL("SELECT count(*) FROM {}").format(qualified))
+        return reading(), counting.result()
 
 
 def _is_there(record: Archive, path: Path, told: Fingerprint, columns: Sequence[Column]) -> bool:
@@ -336,8 +329,12 @@ def _about(record: Archive) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _compare(notes: psycopg.Connection[Any], record: Archive, told: Fingerprint, read: Fingerprint) -> None:
+def _compare(
+    notes: psycopg.Connection[Any], record: Archive, told: Fingerprint, read: Fingerprint, counted: int
+) -> None:
     differences = told.differences(read)
+    if counted != told.rows:
+        differences.insert(0, f"{told.rows} rows of {counted}")
     if differences or told.sha256 != read.sha256:
         problem = "; ".join(differences) or "another content"
         notes.execute(Q.failed, {"id": record.id, "problem": problem})
@@ -425,6 +422,8 @@ def opened(url: str, stop: Stopping | None = None, *, autocommit: bool = False) 
     connection: psycopg.Connection[Any] = psycopg.Connection.connect(
         url, autocommit=True, prepare_threshold=None, application_name="outreachdb", row_factory=psycopg.rows.dict_row
     )
+    # Each statement sees what was committed before it: a row from before the SHARE lock must not stay unseen.
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     try:
         connection.execute(f"SET ROLE {OWNER}")
         for setting in SETTINGS:
@@ -440,7 +439,9 @@ def opened(url: str, stop: Stopping | None = None, *, autocommit: bool = False) 
         connection.close()
 
 
-def _one(connection: psycopg.Connection[Any], query: str | sql.Composed, parameters: Sequence[Any]) -> Any:
+def _one(
+    connection: psycopg.Connection[Any], query: str | sql.Composed, parameters: Sequence[Any] | None = None
+) -> Any:
     row = connection.execute(query, parameters).fetchone()
     return next(iter(row.values())) if row else None
 

@@ -114,8 +114,9 @@ class _Pages:
         first, last = pages
         if last - first == 1:
             raise OutreachDBError("the rows of one page are too long to be read at once")
-        self._step = max(1, min(self._step, last - first) // 2)
-        return [(first, first + self._step), (first + self._step, last)]
+        half = (last - first) // 2
+        self._step = min(self._step, half)
+        return [(first, first + half), (first + half, last)]
 
 
 def _in_turn(sources: Sequence[Callable[[Range], Values]], pages: _Pages) -> Generator[Values]:
@@ -208,7 +209,7 @@ def _lengthy(column: Column, rows: int, data: bytes, lengths: bytes) -> pa.Array
 def _sized(column: Column, rows: int, data: bytes, present: bytes | None) -> pa.Array:
     """Values that are of the same size; those that are NULL are not among them."""
     size = SIZED[column.kind]
-    there = np.frombuffer(data, f">i{size}").astype(f"<i{size}")
+    there = np.frombuffer(data, f">i{size}").astype(f"=i{size}")
     valid = np.ones(rows, np.bool_) if present is None else np.frombuffer(present, np.bool_)
     if len(there) != np.count_nonzero(valid):
         raise ValueError(f"column {column.name} has {len(there)} values instead of {np.count_nonzero(valid)}")

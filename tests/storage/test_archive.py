@@ -179,25 +179,25 @@ async def test_a_table_of_another_schema_and_owner_leaves_is_asked_about_and_com
         f"CREATE ROLE {keeper}",
         f"CREATE SCHEMA shop AUTHORIZATION {keeper}",
         f"SET ROLE {keeper}",
-        """CREATE TABLE shop."Odd Orders" (
+        """CREATE TABLE shop."Odd 5%s Orders" (
             id bigint, taken_at timestamptz NOT NULL, price numeric(9, 2), PRIMARY KEY (id, taken_at))
             PARTITION BY RANGE (taken_at)""",
         "RESET ROLE",
-        """SELECT outreach.register_partitioned_table('shop."Odd Orders"')""",
-        f"""SELECT ops.create_partitions('shop."Odd Orders"', {at}, now())""",
-        f"""INSERT INTO shop."Odd Orders"
+        """SELECT outreach.register_partitioned_table('shop."Odd 5%s Orders"')""",
+        f"""SELECT ops.create_partitions('shop."Odd 5%s Orders"', {at}, now())""",
+        f"""INSERT INTO shop."Odd 5%s Orders"
             SELECT n, {at} + n * interval '1 hour', n * 1.5 FROM generate_series(1, 90) AS n""",
-        """INSERT INTO shop."Odd Orders" SELECT n, now(), 7 FROM generate_series(91, 100) AS n""",
+        """INSERT INTO shop."Odd 5%s Orders" SELECT n, now(), 7 FROM generate_series(91, 100) AS n""",
     ):
         ground.connection.execute(statement.encode())
-    table, before = 'shop."Odd Orders"', ground.content('shop."Odd Orders"')
-    row = ground.connection.execute('SELECT min(tableoid::regclass::text) FROM shop."Odd Orders"').fetchone()
+    table, before = 'shop."Odd 5%s Orders"', ground.content('shop."Odd 5%s Orders"')
+    row = ground.connection.execute('SELECT min(tableoid::regclass::text) FROM shop."Odd 5%s Orders"').fetchone()
     partition = str(row[0]) if row else ""
     left = await archiving.archive(ground.pools, table, partition, folder=ground.folder)
     assert (left.rows, ground.content(table)[0]) == (90, 10)
     assert [each.problem for each in await checking.verify(ground.pools, table, folder=ground.folder)] == [None]
     ground.events(months=1, rows=3)
-    for name in (table, 'SHOP."odd orders"', '"shop.""Odd Orders"""'):
+    for name in (table, 'SHOP."odd 5%s orders"', '"shop.""Odd 5%s Orders"""'):
         query = f"SELECT count(*), sum(price)::DOUBLE, (SELECT count(*) FROM outreach.email_events) FROM {name}"
         answer = await querying.query_all(ground.pools, query, folder=ground.folder)
         assert (answer.rows, answer.archives) == ([(100, 90 * 91 / 2 * 1.5 + 70, 3)], 1), name

@@ -286,3 +286,15 @@ def test_marks_stay_custom_fields_in_the_mapping():
     assert columns.document()["Status"] == "custom.Status"
     assert columns.marks() == [(1, "words"), (2, "unsubscribed"), (3, "unsubscribed")]
     assert [each.get("marks") for each in columns.preview([])] == [None, "words", "unsubscribed", "unsubscribed"]
+
+
+async def test_a_full_name_on_two_lines_is_split_like_one_on_one(tenant):
+    names = ["Dee\nOkafor", "Dee Okafor", "Ana\nMaria de\nSouza", "Okafor,\nDee", "Dee"]
+    async with tenant.trusted() as session:
+        found = await session.all(
+            "SELECT outreach.first_of_name(n) AS first, outreach.last_of_name(n) AS last FROM unnest(%s::text[]) AS n",
+            [names],
+        )
+    assert [(row["first"], row["last"]) for row in found] == [
+        ("Dee", "Okafor"), ("Dee", "Okafor"), ("Ana Maria de", "Souza"), ("Dee", "Okafor"), ("Dee", None),
+    ]  # fmt: skip

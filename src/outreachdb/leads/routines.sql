@@ -28,20 +28,21 @@ RETURN CASE
     WHEN p_text ~ '^[0-9](\.[0-9]{1,20})?e-[0-9]{2}$' THEN p_text::real
 END;
 
--- The first name in a full name: before the last word, or after the comma of "Last, First".
+-- The first name in a full name: before the last word, or after the comma of "Last, First". Words may stand on lines of their own.
 CREATE OR REPLACE FUNCTION outreach.first_of_name(p_name text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
-    WHEN strpos(p_name, ',') > 0 THEN nullif(btrim(split_part(p_name, ',', 2)), '')
-    WHEN strpos(p_name, ' ') > 0 THEN btrim(regexp_replace(p_name, '\s+\S+$', ''))
+    WHEN strpos(p_name, ',') > 0 THEN nullif(btrim(split_part(p_name, ',', 2), ' ' || chr(10)), '')
+    WHEN strpos(p_name, ' ') > 0 OR strpos(p_name, chr(10)) > 0
+        THEN btrim(regexp_replace(translate(p_name, chr(10), ' '), '\s+\S+$', ''))
     ELSE p_name
 END;
 
 CREATE OR REPLACE FUNCTION outreach.last_of_name(p_name text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
-    WHEN strpos(p_name, ',') > 0 THEN nullif(btrim(split_part(p_name, ',', 1)), '')
-    WHEN strpos(p_name, ' ') > 0 THEN substring(p_name FROM '\S+$')
+    WHEN strpos(p_name, ',') > 0 THEN nullif(btrim(split_part(p_name, ',', 1), ' ' || chr(10)), '')
+    WHEN strpos(p_name, ' ') > 0 OR strpos(p_name, chr(10)) > 0 THEN substring(p_name FROM '\S+$')
 END;
 
 -- What a suppression makes of a lead's status; NULL where it says nothing about the lead.

@@ -213,12 +213,15 @@ DECLARE
 BEGIN
     IF exactly THEN
         found := outreach.search_in_order(format(walk, inside || behind, ordered, step / 10, seen, p_rows), p_workspace);
-        long := cardinality(found) = p_rows OR outreach.search_in_order(further, p_workspace) IS NOT NULL;
-        IF long AND coalesce(cardinality(found), 0) < 2 THEN
-            found := outreach.search_window(p_workspace, p_condition, behind, p_keys, p_down, ordered, step, p_rows);
-        END IF;
         IF cardinality(found) = p_rows THEN
             RETURN found;
+        END IF;
+        long := outreach.search_in_order(further, p_workspace) IS NOT NULL;
+        IF long AND coalesce(cardinality(found), 0) < 2 THEN
+            found := outreach.search_window(p_workspace, p_condition, behind, p_keys, p_down, ordered, step, p_rows);
+            IF found IS NOT NULL THEN
+                RETURN found;
+            END IF;
         END IF;
     END IF;
     found := outreach.search_in_order(format(walk, inside || behind, ordered, step, seen, p_rows), p_workspace);

@@ -224,19 +224,17 @@ CREATE OR REPLACE FUNCTION outreach.preview_segment(
 RETURNS SETOF outreach.leads
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET datestyle = 'ISO'
-SET timezone = 'UTC'
 AS $$
 DECLARE
     ws constant bigint := outreach.required_workspace();
     condition constant text := outreach.segment_condition(definition);
-    after timestamptz;
+    after text[];
 BEGIN
     IF max_rows IS NULL OR max_rows < 1 THEN
         RAISE EXCEPTION 'max_rows: must be 1 or more' USING ERRCODE = 'invalid_parameter_value';
     ELSIF after_id IS NOT NULL THEN
-        SELECT l.created_at INTO after FROM outreach.leads AS l WHERE l.workspace_id = ws AND l.id = after_id;
-        IF NOT FOUND THEN
+        after := outreach.search_key(ws, after_id, '{created_at,id}');
+        IF after IS NULL THEN
             RAISE EXCEPTION 'after_id: there is no lead with the id %', after_id
                 USING ERRCODE = 'invalid_parameter_value', HINT = 'pass the id of the last lead of the page before';
         END IF;
@@ -244,7 +242,7 @@ BEGIN
     RETURN QUERY
     SELECT l.*
     FROM unnest(outreach.search_part(ws, condition, outreach.segment_bounds(definition, 'created_at'), false,
-                '{created_at,id}', true, CASE WHEN after_id IS NOT NULL THEN ARRAY[after::text, after_id::text] END, max_rows))
+                '{created_at,id}', true, after, max_rows))
         WITH ORDINALITY AS f (id, n)
     CROSS JOIN LATERAL (SELECT * FROM outreach.leads AS e WHERE e.workspace_id = (SELECT ws) AND e.id = f.id OFFSET 0) AS l
     ORDER BY f.n;

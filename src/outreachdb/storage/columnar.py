@@ -26,7 +26,8 @@ from outreachdb.storage import columns as mapping
 from outreachdb.storage.columns import EXACT, Column
 from outreachdb.storage.fingerprints import Fingerprint, Layers, of_told
 
-# Of the table's pages in one portion. Three are under way at a time.
+# Bytes of the table's pages in one portion. Three are under way at a time and share the processor's cache: of 1, 4, 8
+# and 16 MB, all but the smallest were about equal.
 PORTION = 8 * 1024 * 1024
 PAGE = 8192
 SIZES = """

@@ -18,8 +18,7 @@ from outreachdb.storage import columns as mapping
 from outreachdb.storage.columns import EXACT, Column
 from outreachdb.storage.hashing import exceptions
 
-# Bytes of one portion, text here and pages where a table leaves as columns. Those under way share the processor's
-# cache: of 1, 4, 8 and 16 MB, all but the smallest were about equal.
+# Bytes of text in one portion; one is parsed while the next is taken up.
 PORTION = 8 * 1024 * 1024
 Stop = Callable[[], bool]
 

@@ -144,7 +144,7 @@ async def test_unused_indexes(ground: Ground) -> None:
     ground.do(
         "CREATE TABLE trouble.idle (id int)", "INSERT INTO trouble.idle SELECT n FROM generate_series(1, 60000) AS n"
     )
-    numbers = {"yellow": 1, "red": 9, "min_days": 0, "min_mb": 1}
+    numbers = {"yellow": 1, "red": 9, "min_days": 0, "min_mb": 1, "min_reads": 0}
     one = ("CREATE INDEX idle_one ON trouble.idle (id)",)
     more = tuple(f"CREATE INDEX idle_{n} ON trouble.idle (id, (id + {n}))" for n in range(3))
     found = await step(ground, "unused_indexes", numbers, one, more)

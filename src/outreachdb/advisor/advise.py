@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -17,7 +17,7 @@ from outreachdb.advisor.drops import ORDER, DropSet
 from outreachdb.advisor.findings import Finding, Report, Severity, lower, ordered
 from outreachdb.advisor.fixes import Change, Writer
 from outreachdb.advisor.rulebook import Rule, rules
-from outreachdb.advisor.suppressions import Suppressions
+from outreachdb.advisor.suppressions import Suppressions, own
 from outreachdb.advisor.violations import count_violations
 from outreachdb.advisor.workload import propose, source
 from outreachdb.advisor.workload.source import Workload
@@ -43,13 +43,14 @@ class Raw:
     fixes: tuple[dict[str, Any], ...]
 
 
-async def advise(
+async def advise(  # noqa: PLR0913  (each is a choice of its own)
     url: str,
     *,
     only: Sequence[str] = (),
     suppressions: Suppressions | None = None,
     queries: Workload | None = None,
     indexes: bool = False,
+    given: Mapping[str, float] | None = None,
     statement_ms: int = STATEMENT_MS,
     timeout: int = 5,
     progress: Progress = silent,
@@ -57,8 +58,8 @@ async def advise(
     """Look at a database without changing it.
 
     ``only`` names rules, none meaning all; ``queries`` replaces pg_stat_statements; ``indexes`` proposes indexes
-    for them, tried by hypopg or on a sampled copy. Errors: DatabaseUnavailable,
-    DatabaseUnsupported, UsageError for an unknown rule.
+    for them, tried by hypopg or on a sampled copy; ``given`` holds numbers instead of those in rules' headers.
+    Errors: DatabaseUnavailable, DatabaseUnsupported, UsageError for an unknown rule.
     """
     chosen = select(only)
     began = time.monotonic()
@@ -68,12 +69,17 @@ async def advise(
         if indexes or any(rule.from_workload for rule in chosen):
             await catalogue.read_details(connection, known)
             queries = queries or await source.from_server(connection, known, notes)
-        raw = await _run_all(connection, known, chosen, queries, notes, progress)
+        notes += _too_young(known, chosen, given or {})
+        raw = await _run_all(connection, known, chosen, queries, given or {}, notes, progress)
     findings = findings_of(raw, known)
     if indexes and queries is not None:
         progress("trying indexes", 0)
         findings += await asyncio.to_thread(propose.propose, url, queries, known, notes)
-    kept, accepted = (suppressions or Suppressions()).apply(findings, today=date.today(), notes=notes)  # noqa: DTZ011
+    today = date.today()  # noqa: DTZ011
+    kept, accepted = (suppressions or Suppressions()).apply(findings, today=today, notes=notes)
+    if known.ours:
+        kept, settled = own().apply(kept, today=today, notes=[])
+        accepted += settled
     return Report(
         database=known.database,
         version=known.version,
@@ -99,6 +105,7 @@ async def _run_all(
     known: Catalogue,
     chosen: Sequence[Rule],
     queries: Workload | None,
+    given: Mapping[str, float],
     notes: list[str],
     progress: Progress,
 ) -> list[Raw]:
@@ -110,16 +117,15 @@ async def _run_all(
         elif rule.find is not None:
             raw += [_of_row(rule, row) for row in rule.find(queries, known)]
         else:
-            raw += await _run_sql(connection, rule, notes)
+            raw += await _run_sql(connection, rule, given, notes)
     return await count_violations(connection, known, raw, notes)
 
 
-async def _run_sql(connection: Connection, rule: Rule, notes: list[str]) -> list[Raw]:
+async def _run_sql(connection: Connection, rule: Rule, given: Mapping[str, float], notes: list[str]) -> list[Raw]:
     """One rule in a savepoint: what it may not see, or takes too long, costs this rule only."""
-    assert rule.sql is not None  # noqa: S101  (a rule without `find` is SQL)
     try:
         async with connection.transaction():
-            rows = await (await connection.execute(rule.sql.encode())).fetchall()
+            rows = await (await connection.execute(rule.statement(given).encode())).fetchall()
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.QueryCanceled) as error:
         notes.append(f"{rule.name}: not looked at, {str(error).splitlines()[0]}")
         return []
@@ -208,6 +214,16 @@ def _level(each: Raw, table: Relation | None) -> Severity:
     if each.rule.weigh and table is not None and table.bytes < SMALL:
         return lower(each.rule.severity)
     return each.rule.severity
+
+
+def _too_young(known: Catalogue, chosen: Sequence[Rule], given: Mapping[str, float]) -> list[str]:
+    """Rules that can't say anything yet, as counts are younger than they ask for."""
+    notes = []
+    for rule in chosen:
+        days = given.get("min_days", rule.given.get("min_days", 0)) if "min_days" in rule.given else 0
+        if known.statistics_days is not None and known.statistics_days < days:
+            notes.append(f"{rule.name}: use is counted since {known.statistics_days} days, and {days:g} are needed")
+    return notes
 
 
 def _blind_spots(known: Catalogue) -> list[str]:

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,6 +83,13 @@ class Suppressions:
             if place not in used
         ]
         return kept, accepted
+
+
+@cache
+def own() -> Suppressions:
+    """What was accepted in OutreachDB's own schema."""
+    with resources.as_file(resources.files("outreachdb.advisor").joinpath("own_schema.yaml")) as path:
+        return load(path)
 
 
 def load(path: Path) -> Suppressions:

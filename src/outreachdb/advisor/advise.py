@@ -24,6 +24,7 @@ from outreachdb.advisor.workload.source import Workload
 from outreachdb.db.pools import Connection
 from outreachdb.db.reading import STATEMENT_MS, reading
 from outreachdb.errors import UsageError
+from outreachdb.nearest import hint
 from outreachdb.progress import Progress, silent
 
 SMALL = 10 * 1024 * 1024  # bytes below which a finding of a rule that weighs by size is one level lower
@@ -96,7 +97,7 @@ def select(only: Sequence[str]) -> list[Rule]:
     """Rules by name; UsageError names one that does not exist."""
     everything = rules()
     if unknown := sorted(set(only) - everything.keys() - {propose.RULE}):
-        raise UsageError(f"there is no rule {', '.join(unknown)}", hint=f"there are: {', '.join(everything)}")
+        raise UsageError(f"there is no rule {', '.join(unknown)}", hint=hint(unknown, everything))
     return [rule for name, rule in everything.items() if not only or name in only]
 
 

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from outreachdb.advisor.findings import Finding
 from outreachdb.advisor.rulebook import rules
 from outreachdb.errors import InvalidInput, plain_message
+from outreachdb.nearest import hint
 
 
 class Suppression(BaseModel):
@@ -109,5 +110,7 @@ def load(path: Path) -> Suppressions:
         ) from error
     for number, item in enumerate(items):
         if item.rule not in rules():
-            raise InvalidInput(f"{path}: entry {number}: there is no rule {item.rule!r}")
+            raise InvalidInput(
+                f"{path}: entry {number}: there is no rule {item.rule!r}", hint=hint([item.rule], rules())
+            )
     return Suppressions(items)

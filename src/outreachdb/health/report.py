@@ -17,6 +17,7 @@ from outreachdb.db.reading import reading
 from outreachdb.errors import UsageError
 from outreachdb.health.checkbook import Check, checks
 from outreachdb.health.configuration import Configuration
+from outreachdb.nearest import hint
 
 Q = Queries("outreachdb.health", "measures.sql")
 Status = Literal["green", "yellow", "red", "not applicable"]
@@ -145,7 +146,7 @@ def select(only: Sequence[str], configuration: Configuration) -> list[Check]:
     """Checks by name; UsageError names one that does not exist."""
     everything = checks()
     if unknown := sorted(set(only) - everything.keys()):
-        raise UsageError(f"there is no check {', '.join(unknown)}", hint=f"there are: {', '.join(everything)}")
+        raise UsageError(f"there is no check {', '.join(unknown)}", hint=hint(unknown, everything))
     return [each for name, each in everything.items() if (name in only if only else name not in configuration.off)]
 
 

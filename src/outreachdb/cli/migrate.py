@@ -104,7 +104,7 @@ def _on_database(work: Callable[[str, Settings], Awaitable[T]]) -> T:
 
 
 def _stepwise(work: Callable[[str, Settings, OnStep], Awaitable[MigrationRun]]) -> MigrationRun:
-    """Run steps; the table at the end tells each of them, so stderr does where no table comes: in JSON, or after an error."""
+    """Run steps. A table tells each at the end; where none comes, in JSON and after an error, stderr does."""
     ended: list[StepReport] = []
     with bar("migrate") as progress:
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:  # whoever opens the engine for something else starts without 
 class OutreachDB:
     """An open engine; make one with :meth:`open`.
 
-    Without any database URL the embedded server is started (and left running), unless a person took it down. The schema is left alone: migrate first.
+    Without any database URL the embedded server is started (and left running), unless a person took it down. The
+    schema is left alone: migrate first.
     """
 
     def __init__(self, pools: Pools, settings: Settings) -> None:

@@ -97,6 +97,18 @@ CROSS JOIN pg_stat_bgwriter AS b
 CROSS JOIN LATERAL (SELECT greatest(s.stats_reset, b.stats_reset) AS since) AS w
 WHERE s.datname = current_database()
 
+-- name: memory
+-- Blocks that shared_buffers holds, and blocks of all databases that share it, as far as this role may know.
+SELECT
+    b.setting::bigint AS holds,
+    (
+        SELECT sum(CASE WHEN has_database_privilege(d.oid, 'CONNECT') OR pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')
+            THEN pg_database_size(d.oid) END) / current_setting('block_size')::int
+        FROM pg_database AS d
+    ) AS wanted
+FROM pg_settings AS b
+WHERE b.name = 'shared_buffers'
+
 -- name: sequences
 -- Sequences that end, with the share of their values that is given; what the column's type can't hold does not count.
 SELECT

@@ -70,7 +70,7 @@ def test_retention_is_planned_held_and_run(run: Run, month: str) -> None:
 
 
 def test_empty_partitions_take_a_line(run: Run, month: str) -> None:
-    """The plan of a fresh schema says in one line what `migrate` made and nobody filled; a list of them is asked for."""
+    """A fresh schema's plan says in one line what `migrate` made and nobody filled; a list of them is asked for."""
     steps = done(run, "retention", "plan")["steps"]
     empty = [step for step in steps if step["reasons"] == ["it is empty"]]
     others = [step["partition"] for step in steps if step not in empty]

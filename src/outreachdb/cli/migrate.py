@@ -144,15 +144,14 @@ def _steps(done: MigrationRun) -> RenderableType:
         )
         for step in done.steps
     ]
-    lines = [
-        f"The database is at {done.after or 'no revision'}.",
-        f"Locks were sampled every {SAMPLING_MS} ms; a time is up to two samples too long.",
-        *done.notices,
-    ]
+    lines = [f"The database is at {done.after or 'no revision'}."]
     if done.routines:
-        lines.insert(1, f"Routines replayed: {', '.join(done.routines)}.")
+        lines.append(f"Routines replayed: {', '.join(done.routines)}.")
+    if rows:
+        lines.append(f"Locks were sampled every {SAMPLING_MS} ms; a time is up to two samples too long.")
     columns = ("revision", "", "seconds", "writers blocked at most", "table", "attempts")
-    return Group(table("", columns, rows), *(Text(line) for line in lines))
+    steps = [table("", columns, rows)] if rows else []
+    return Group(*steps, *(Text(line) for line in (*lines, *done.notices)))
 
 
 def _findings(findings: Sequence[Finding]) -> RenderableType:

@@ -24,8 +24,8 @@ from outreachdb.advisor.workload.source import Workload
 from outreachdb.db.pools import Connection
 from outreachdb.db.reading import STATEMENT_MS, reading
 from outreachdb.errors import UsageError
-from outreachdb.nearest import hint
 from outreachdb.progress import Progress, silent
+from outreachdb.words import did_you_mean
 
 SMALL = 10 * 1024 * 1024  # bytes below which a finding of a rule that weighs by size is one level lower
 
@@ -97,7 +97,9 @@ def select(only: Sequence[str]) -> list[Rule]:
     """Rules by name; UsageError names one that does not exist."""
     everything = rules()
     if unknown := sorted(set(only) - everything.keys() - {propose.RULE}):
-        raise UsageError(f"there is no rule {', '.join(unknown)}", hint=hint(unknown, everything))
+        names = [*everything, propose.RULE]
+        hint = did_you_mean(unknown[0], names, f"there are: {', '.join(names)}")
+        raise UsageError(f"there is no rule {', '.join(unknown)}", hint=hint)
     return [rule for name, rule in everything.items() if not only or name in only]
 
 

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from outreachdb.advisor.findings import Finding
 from outreachdb.advisor.rulebook import rules
 from outreachdb.errors import InvalidInput, plain_message
-from outreachdb.nearest import hint
+from outreachdb.words import did_you_mean
 
 
 class Suppression(BaseModel):
@@ -110,7 +110,6 @@ def load(path: Path) -> Suppressions:
         ) from error
     for number, item in enumerate(items):
         if item.rule not in rules():
-            raise InvalidInput(
-                f"{path}: entry {number}: there is no rule {item.rule!r}", hint=hint([item.rule], rules())
-            )
+            hint = did_you_mean(item.rule, rules(), f"there are: {', '.join(rules())}")
+            raise InvalidInput(f"{path}: entry {number}: there is no rule {item.rule!r}", hint=hint)
     return Suppressions(items)

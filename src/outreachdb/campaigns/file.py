@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from datetime import time
@@ -24,7 +25,6 @@ from pydantic import (
 
 from outreachdb.campaigns.templates import MissingPolicy, StepTemplates, sample_lead
 from outreachdb.errors import InvalidInput, plain_message
-from outreachdb.nearest import hint
 from outreachdb.segments import definition as definitions
 
 MAX_BYTES = 2 * 1024 * 1024
@@ -289,7 +289,9 @@ def _unknown_key(location: tuple[int | str, ...]) -> str:
     for part in location[:-1]:
         model = MODELS.get(str(part), model)
     known = [field.alias or name for name, field in model.model_fields.items()]
-    return f'unknown key "{location[-1]}"; {hint([str(location[-1])], known)}'
+    near = difflib.get_close_matches(str(location[-1]), known, 1)
+    meant = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(known)}"
+    return f'unknown key "{location[-1]}"; {meant}'
 
 
 def _problem(error: Any) -> str:

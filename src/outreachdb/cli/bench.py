@@ -35,7 +35,6 @@ from outreachdb.cli.context import run, settings
 from outreachdb.cli.output import emit, table
 from outreachdb.cli.progress import bar
 from outreachdb.errors import UsageError
-from outreachdb.nearest import hint
 from outreachdb.progress import Progress
 
 Benchmark = Callable[[str, int, Progress], Awaitable[list[Result]]]
@@ -106,9 +105,9 @@ def bench(
     minutes: Annotated[int | None, typer.Option(min=1, help="How long `soak` runs; 10 by default.")] = None,
 ) -> None:
     """Measure on a scratch database: ours, the limit and the ratio, all from this run."""
-    unknown = sorted(set(names or ()) - set(BENCHMARKS))
+    unknown = set(names or ()) - set(BENCHMARKS)
     if unknown:
-        raise UsageError(f"no benchmark named {', '.join(unknown)}", hint=hint(unknown, BENCHMARKS))
+        raise UsageError(f"no benchmark named {', '.join(sorted(unknown))}", hint=f"there are: {', '.join(BENCHMARKS)}")
     wanted = names or [name for name in BENCHMARKS if name not in BY_MINUTES]
     with bar("bench") as progress:
         about, results = run(_all(wanted, Sizes(leads, events, minutes), progress))

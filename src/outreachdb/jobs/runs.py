@@ -26,7 +26,6 @@ from outreachdb.errors import Conflict, NotFound, OutreachDBError, UsageError, f
 from outreachdb.jobs import registry
 from outreachdb.jobs.outcome import Done
 from outreachdb.jobs.registry import PeriodicJob
-from outreachdb.nearest import hint
 
 Q = Queries("outreachdb.jobs")
 Driver = Literal["command", "worker"]
@@ -104,7 +103,7 @@ async def run_now(pools: Pools, name: str) -> Run:
     """Run a job because somebody asks; raises NotFound, Conflict while it runs elsewhere, and the job's own error."""
     job = registry.find(name)
     if job is None:
-        raise NotFound(f"there is no job {name!r}", hint=hint([name], [each.name for each in registry.JOBS]))
+        raise NotFound(f"there is no job {name!r}", hint="see `outreachdb jobs list`")
     await publish(pools)
     done = await perform(pools, job, driver="command")
     if done.status == "busy":

@@ -193,9 +193,11 @@ def from_database(error: psycopg.Error, *, doing: str) -> OutreachDBError:
 
 
 def plain_message(message: str) -> str:
-    """What a pydantic error says, without pydantic's own words before it."""
-    return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    """What a pydantic error says, without pydantic's own words in it."""
+    return _PYDANTIC.sub("", message)
 
+
+_PYDANTIC = re.compile(r"\b(?:Value error|Assertion failed), ")
 
 # A partition's index has a name of its own, made by the server and cut off: whose rule it is, tells the table.
 _PARTITION = re.compile(r"(\w+?)_p?\d{4}_(?:\d{2}(?:_\d{2})?|w\d{2}|q\d)(?:_\d+)?")

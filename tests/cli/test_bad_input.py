@@ -92,6 +92,59 @@ def test_a_database_without_the_schema(run: Run, empty_database_url: str) -> Non
     refused(run("workspace", "list", "-d", empty_database_url), saying="run: outreachdb migrate")
 
 
-@pytest.mark.parametrize("arguments", [("impotr",), ("import",), ("import", "x", "--nothing"), ("-w",)])
-def test_wrong_usage(run: Run, arguments: tuple[str, ...]) -> None:
-    assert run(*arguments).status == 2
+@pytest.mark.parametrize(
+    ("arguments", "saying"),
+    [
+        (("impotr",), "Did you mean 'import'"),
+        (("import",), "missing argument 'file' (see: outreachdb import --help)"),
+        (("import", "x", "--nothing"), "no such option: --nothing"),
+        (("import", "x", "--on-conflict", "upsert"),
+         "invalid value for '--on-conflict': 'upsert' is not one of 'update', 'fill', 'skip' (see: outreachdb import"),
+        (("leads", "search", "--limit", "many"), "invalid value for '--limit'"),
+        (("-w",), "-w needs a value"),
+    ],
+)  # fmt: skip
+def test_wrong_usage(run: Run, arguments: tuple[str, ...], saying: str) -> None:
+    refused(run(*arguments), status=2, saying=saying)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "saying"),
+    [
+        (("leads", "search", "--sort", "qualification_score"),
+         """there is no order 'qualification_score' (did you mean "score"?)"""),
+        (("leads", "search", "--sort", "zzz"), "there is no order 'zzz' (there are id, created_at"),
+        (("leads", "search", "--sort", "--id"), "there is no order '--id' (did you mean"),
+        (("events", "parse", "x", "--provider", "sendgird"),
+         """there is no provider 'sendgird' (did you mean "sendgrid"?)"""),
+        (("events", "ingest", "x", "--provider", "zzz"), "there is no provider 'zzz' (there are "),
+        (("webhook", "create", "--provider", "mailgunn", "--key", "x"), 'did you mean "mailgun"?'),
+        (("suppress", "add", "a@b.co", "--reason", "bounce"),
+         """there is no reason 'bounce' (did you mean "bounced"?)"""),
+        (("key", "create", "ci", "--scope", "writes"), "no scope 'writes'"),
+        (("segment", "apply", "--where", "{}", "--set", "compny_name=x", "--yes"), 'did you mean "company_name"?'),
+        (("stats", "workspace", "--by", "campains"), 'did you mean "campaign"?'),
+    ],
+)  # fmt: skip
+def test_an_unknown_word_is_wrong_usage_and_the_nearest_is_named(
+    run: Run, workspace: str, arguments: tuple[str, ...], saying: str
+) -> None:
+    refused(run(*arguments), status=2, saying=saying)
+
+
+@pytest.mark.parametrize(
+    ("given", "saying"),
+    [
+        ("first name=frist_name",
+         """there is no field 'frist_name' (did you mean "first_name"? custom.NAME is a field"""),
+        ("first name=company", 'did you mean "company_name"?'),
+        ("first name=name", 'did you mean "full_name"?'),
+        ("first name=zzz", "there is no field 'zzz' (there are email, first_name,"),
+        ("frist name=first_name", """the file has no column 'frist name' (did you mean "first name"?)"""),
+        ("shoe=first_name", "the file has no column 'shoe' (it has: email, first name)"),
+    ],
+)  # fmt: skip
+def test_a_mapping_to_nothing(run: Run, workspace: str, tmp_path: Path, given: str, saying: str) -> None:
+    path = tmp_path / "contacts.csv"
+    path.write_text(CSV)
+    refused(run("import", str(path), "--map", given), status=2, saying=saying)

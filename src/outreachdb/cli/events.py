@@ -138,7 +138,7 @@ def revoke(webhook_id: Annotated[int, typer.Argument(help="See `webhook list`.")
 
 
 def _parse(file: Path, provider: str, content_type: str | None) -> Parsed:
-    adapter = webhooks.adapter(provider)
+    adapter = webhooks.named(provider)
     try:
         return adapter.parse(_read(file), content_type)
     except InvalidInput as error:

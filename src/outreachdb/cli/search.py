@@ -9,7 +9,7 @@ import typer
 
 from outreachdb.cli.context import tenant_call
 from outreachdb.cli.output import cell, emit, table
-from outreachdb.leads.search import MAX_LIMIT, find
+from outreachdb.leads.search import MAX_LIMIT, SORTS, find
 from outreachdb.leads.search import search as search_leads
 
 commands = typer.Typer(help="Leads: search, show, why.", no_args_is_help=True)
@@ -25,9 +25,7 @@ def register(app: typer.Typer) -> None:
 def search(
     text: Annotated[str | None, typer.Argument(help="Parts of a name, an address, a company; none means all.")] = None,
     where: Annotated[str | None, typer.Option("--where", help="A segment definition as JSON, or @FILE.")] = None,
-    sort: Annotated[
-        str, typer.Option("--sort", help="id, created_at, score, email ...; -NAME turns it.")
-    ] = "-created_at",
+    sort: Annotated[str, typer.Option("--sort", help=f"{', '.join(SORTS)}; -NAME turns it.")] = "-created_at",
     limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_LIMIT, help="How many leads.")] = 50,
     cursor: Annotated[str | None, typer.Option("--cursor", help="The next_cursor of the page before.")] = None,
 ) -> None:

@@ -29,7 +29,7 @@ def summary(report: ImportReport) -> str:
 
 def _lines(report: ImportReport) -> Iterator[str]:
     if report.dry_run:
-        yield f"{report.format}, {report.encoding}, delimiter {report.delimiter!r}, header in line {report.header_line}"
+        yield ", ".join(_read_as(report))
     if report.saved_mapping is not None:
         yield f"columns as saved in mapping {report.saved_mapping}"
     yield from _columns(report)
@@ -40,8 +40,35 @@ def _lines(report: ImportReport) -> Iterator[str]:
     if "suppressed" in report.details:
         yield f"{report.details['suppressed']:,} leads of the file may not be mailed"
     yield from _changes(report.details.get("changes", ()))
+    yield from _rejects(report)
     if report.rejected and not report.dry_run:
         yield f"why: outreachdb imports rejects {report.import_id}"
+
+
+def _read_as(report: ImportReport) -> Iterator[str]:
+    """How the file was read; not every format has all of it."""
+    yield report.format
+    if report.encoding is not None:
+        yield report.encoding
+    if report.delimiter is not None:
+        yield f"delimiter {report.delimiter!r}"
+    if report.header_line is not None:
+        yield f"header in {'row' if report.format.startswith('xlsx') else 'line'} {report.header_line}"
+
+
+def _rejects(report: ImportReport) -> Iterator[str]:
+    """The first rejected rows of a dry run, which leaves none to look at later."""
+    shown = report.details.get("rejects", ())
+    if shown:
+        yield (
+            "rejected:"
+            if len(shown) == report.rejected
+            else f"rejected, the first {len(shown)} of {report.rejected:,}:"
+        )
+    for row in shown:
+        where = f", {row['column_name']}" if row["column_name"] else ""
+        value = row["raw"] if row["value"] is None else row["value"]
+        yield f"  row {row['row_number']}{where}: {_short(value)}: {row['reason']}"
 
 
 def _columns(report: ImportReport) -> Iterator[str]:

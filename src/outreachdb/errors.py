@@ -29,6 +29,8 @@ from typing import Any, ClassVar
 import psycopg
 from psycopg import errors as pg
 
+from outreachdb.words import counted
+
 
 class OutreachDBError(Exception):
     """Base of all errors; ``detail`` is one line for people, ``hint`` says how to mend it."""
@@ -143,9 +145,8 @@ class CatalogueDrift(MigrationError):
     code = "catalogue_drift"
 
     def __init__(self, differences: list[str]) -> None:
-        count = len(differences)
         super().__init__(
-            f"the catalogue differs from its revision in {count} place{'s' if count != 1 else ''}",
+            f"the catalogue differs from its revision in {counted(len(differences), 'place')}",
             hint="each is listed; mend it by hand or migrate again",
             differences=differences,
         )

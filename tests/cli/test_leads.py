@@ -130,7 +130,7 @@ def test_undo_takes_back_refuses_and_tells_what_it_kept(run: Run, workspace: str
     third = str(run("import", str(later), "--json").document["import_id"])
     told = run("imports", "undo", first, "--keep-changed").out
     assert f"import {first} undone: 0 leads removed, 0 restored" in told
-    assert "1 leads not undone: changed since (leads " in told
+    assert "1 lead not undone: changed since (leads " in told
     assert run("imports", "undo", third, "--json").document["restored"] == 1
 
 

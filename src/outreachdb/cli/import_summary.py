@@ -7,15 +7,16 @@ from typing import Any
 
 from outreachdb.leads.importing.fields import CUSTOM
 from outreachdb.leads.importing.report import ImportReport
+from outreachdb.words import counted
 
 COUNTS = ("rows_read", "inserted", "updated", "skipped", "rejected")
 SHOWN = 60  # characters of a value
 NOTES = (
-    ("without_address", "without an e-mail address"),
-    ("role", "role addresses (info@, sales@)"),
-    ("disposable", "disposable addresses"),
-    ("phones_normalised", "phone numbers in international form"),
-    ("arrived_suppressed", "suppressed from the start"),
+    ("without_address", "without an e-mail address", "without an e-mail address"),
+    ("role", "role address (info@, sales@)", "role addresses (info@, sales@)"),
+    ("disposable", "disposable address", "disposable addresses"),
+    ("phones_normalised", "phone number in international form", "phone numbers in international form"),
+    ("arrived_suppressed", "suppressed from the start", "suppressed from the start"),
 )
 
 
@@ -24,7 +25,7 @@ def summary(report: ImportReport) -> str:
     counts = ", ".join(f"{getattr(report, name):,} {name}" for name in COUNTS[1:])
     speed = f"{report.seconds:.1f} s, {report.rows_per_second:,} rows/s"
     what = "dry run, nothing changed" if report.dry_run else f"import {report.import_id}"
-    return "\n".join([f"{what}: {report.rows_read:,} rows read = {counts} ({speed})", *_lines(report)])
+    return "\n".join([f"{what}: {counted(report.rows_read, 'row')} read = {counts} ({speed})", *_lines(report)])
 
 
 def _lines(report: ImportReport) -> Iterator[str]:
@@ -34,11 +35,11 @@ def _lines(report: ImportReport) -> Iterator[str]:
         yield f"columns as saved in mapping {report.saved_mapping}"
     yield from _columns(report)
     new = report.details.get("new_leads", {})
-    noted = [f"{new[name]:,} {words}" for name, words in NOTES if new.get(name)]
+    noted = [counted(new[name], one, many) for name, one, many in NOTES if new.get(name)]
     if noted:
         yield f"new leads: {'; '.join(noted)}"
     if "suppressed" in report.details:
-        yield f"{report.details['suppressed']:,} leads of the file may not be mailed"
+        yield f"{counted(report.details['suppressed'], 'lead')} of the file may not be mailed"
     yield from _changes(report.details.get("changes", ()))
     yield from _rejects(report)
     if report.rejected and not report.dry_run:

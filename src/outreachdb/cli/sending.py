@@ -14,6 +14,7 @@ from outreachdb.cli.progress import bar
 from outreachdb.errors import NotFound, UsageError
 from outreachdb.secrets import Keyring
 from outreachdb.sending import dispatch, timeline
+from outreachdb.words import counted
 
 commands = typer.Typer(help="Sending: hand out due sends and deliver them by SMTP.", no_args_is_help=True)
 
@@ -73,7 +74,7 @@ def unknown(
         emit({"unknown": rows}, table("", columns, [tuple(row[name] for name in columns) for row in rows]))
         return
     count = context.tenant_call(lambda tenant: timeline.decide(tenant, rows, decide))
-    emit({"decided": count, "decision": decide}, f"{count:,} sends: {decide}")
+    emit({"decided": count, "decision": decide}, f"{counted(count, 'send')}: {decide}")
 
 
 @commands.command()
@@ -89,5 +90,7 @@ def limit(
         wanted = None if mails is None else timeline.Limits(mails, days)
         context.tenant_call(lambda tenant: timeline.set_limits(tenant, wanted))
     found = context.tenant_call(timeline.limits)
-    text = f"a lead gets at most {found.sends} mails in {found.days} days" if found else "no limit"
+    text = (
+        f"a lead gets at most {counted(found.sends, 'mail')} in {counted(found.days, 'day')}" if found else "no limit"
+    )
     emit({"mails": found.sends if found else None, "days": found.days if found else None}, text)

@@ -262,7 +262,7 @@ async def _find_rejects(tenant: Tenant, import_id: int) -> dict[str, Any]:
     """The import; Conflict where it rejected rows that are pruned."""
     found = await find(tenant, import_id)
     if found["rejected"]:
-        what = f"the {found['rejected']:,} rejected rows of import {import_id} are gone"
+        what = f"the rejected rows of import {import_id} are gone ({found['rejected']:,})"
         check_history(found, what, instead="import the file again with --on-conflict skip: it rejects the same rows")
     return found
 

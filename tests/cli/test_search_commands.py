@@ -26,6 +26,16 @@ def test_search_and_show(run: Run, workspace: str, tmp_path: Path) -> None:
     assert run("leads", "show", "nobody@example.com").status == 1
 
 
+def test_a_search_that_finds_nothing_says_so(run: Run, workspace: str, tmp_path: Path) -> None:
+    assert run("leads", "search").out == "no leads here yet; outreachdb import FILE brings some\n"
+    (tmp_path / "leads.csv").write_text(FILE)
+    assert run("import", str(tmp_path / "leads.csv")).status == 0
+    assert run("leads", "search", "zzzyx").out.startswith("no leads match; words are parts of a name, an address")
+    nobody = '{"field": "country", "op": "equals", "value": "FR"}'
+    assert run("leads", "search", "--where", nobody).out.startswith("no leads match; outreachdb segment explain")
+    assert run("leads", "search", "zzzyx", "--json").document == {"leads": [], "next_cursor": None, "match": "exact"}
+
+
 def test_a_wrong_filter_is_blamed_on_what_was_given(run: Run, workspace: str, tmp_path: Path) -> None:
     slip = '{"field": "score", "op": "gte", "value": 70}'
     ended = run("leads", "search", "--where", slip)

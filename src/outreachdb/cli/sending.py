@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from outreachdb.cli import context
-from outreachdb.cli.output import emit, table
+from outreachdb.cli.output import emit, fail, table
 from outreachdb.cli.progress import bar
-from outreachdb.errors import NotFound, UsageError
+from outreachdb.errors import NotFound, OutreachDBError, UsageError
 from outreachdb.secrets import Keyring
 from outreachdb.sending import dispatch, timeline
 from outreachdb.words import counted
@@ -47,12 +47,29 @@ def run(
                 progress=progress,
             )
         )
-    names = ("sent", "failed", "deferred", "suppressed", "unknown", "seconds")
-    emit(dataclasses.asdict(report), table("", names, [tuple(getattr(report, name) for name in names)]))
+    done = (report.sent, report.failed, report.suppressed, report.unknown)
+    if context.options.json or any(done) or not report.problems:
+        names = ("sent", "failed", "deferred", "suppressed", "unknown", "seconds")
+        emit(dataclasses.asdict(report), table("", names, [tuple(getattr(report, name) for name in names)]))
+    if report.problems:
+        error = _given_up(report)
+        if not report.sent:
+            raise error
+        fail(error)
+
+
+def _given_up(report: dispatch.SendReport) -> OutreachDBError:
+    """One error for all mailboxes that were given up: campaigns often have many at one server."""
+    mailboxes: dict[str, list[str]] = {}
     for address, problem in report.problems.items():
-        typer.echo(f"outreachdb: mailbox {address} was given up: {problem}", err=True)
-    if report.problems and not report.sent:
-        raise typer.Exit(1)
+        mailboxes.setdefault(problem, []).append(address)
+    reasons = [
+        f"{problem} (mailbox {some[0]}{f' and {len(some) - 1:,} more' if len(some) > 1 else ''})"
+        for problem, some in mailboxes.items()
+    ]
+    what = "not everything was sent" if report.sent else "nothing was sent"
+    hints = dict.fromkeys(hint for hint in report.hints.values() if hint)
+    return OutreachDBError(f"{what}: {'; '.join(reasons)}", hint="; ".join(hints) or None)
 
 
 @commands.command()

@@ -170,6 +170,19 @@ CONSTRAINT_MESSAGES: dict[str, str] = {
     "ck_leads_qualification_latency_positive": "a latency can't be negative",
     "ck_companies_renewal_month_range": "a renewal month lies between 1 and 12",
 }
+# The way out where something is there already: what shows it, uses it as it is or changes it.
+CONSTRAINT_WAYS: dict[str, str] = {
+    "uq_workspaces_name": "work in it with -w NAME, or choose another name; outreachdb workspace list shows all",
+    "uq_leads_email_key": "outreachdb leads show ADDRESS shows it; an import changes it",
+    "uq_leads_source_key": "an import with that source key changes it",
+    "uq_segments_name": "outreachdb segment show NAME shows it, segment update NAME changes it; or choose another name",
+    "uq_campaigns_name": "outreachdb campaign show NAME shows it, campaign next-run NAME goes on with a closed one; "
+    "or choose another name",
+    "uq_inboxes_folder": "outreachdb inbox list shows it; to note it anew, inbox remove ID first",
+    "uq_mailboxes_address": "a campaign file that leaves out its smtp sends from it as it is",
+    "uq_email_sends_exactly_once": "outreachdb leads why LEAD tells what became of it",
+    "uq_suppressions_target": "outreachdb suppress list shows it; nothing more is needed",
+}
 
 
 def from_database(error: psycopg.Error, *, doing: str) -> OutreachDBError:
@@ -178,7 +191,8 @@ def from_database(error: psycopg.Error, *, doing: str) -> OutreachDBError:
     if isinstance(error, psycopg.IntegrityError) and name:
         reason = CONSTRAINT_MESSAGES.get(name, f"the rule {name} refused it")
         kind = Conflict if isinstance(error, pg.UniqueViolation) else ConstraintViolated
-        return kind(f"{doing}: {reason}", constraint=name, table=error.diag.table_name)
+        context = {"constraint": name, "table": error.diag.table_name}
+        return kind(f"{doing}: {reason}", hint=CONSTRAINT_WAYS.get(name), **context)
     if isinstance(error, pg.InsufficientPrivilege):
         return DatabaseUnsupported(f"{doing}: {_first_line(error)}", hint="the login lacks a privilege")
     if isinstance(error, pg.LockNotAvailable | pg.QueryCanceled):

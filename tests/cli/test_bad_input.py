@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from commands import Ended, Run
 
+from outreachdb.cli import main
 from outreachdb.db import pools
+from outreachdb.errors import CONSTRAINT_WAYS
 
 CSV = "email,first name\na@b.example,Ann\n"
+CAMPAIGN = """
+name: spring
+segment: all
+mailboxes: [{address: ann@sender.example, smtp: {host: 127.0.0.1, port: 8025, security: plain}}]
+steps: [{subject: Hello, text: Hello}]
+"""
 
 
 def refused(ended: Ended, *, status: int = 1, saying: str) -> None:
@@ -130,6 +141,27 @@ def test_an_unknown_word_is_wrong_usage_and_the_nearest_is_named(
     run: Run, workspace: str, arguments: tuple[str, ...], saying: str
 ) -> None:
     refused(run(*arguments), status=2, saying=saying)
+
+
+def test_a_name_that_is_taken_has_a_way_out(run: Run, workspace: str, tmp_path: Path) -> None:
+    refused(run("workspace", "create", workspace), saying="exists already (work in it with -w NAME, or choose another")
+    assert run("segment", "create", "all", "--where", "{}").status == 0
+    refused(
+        run("segment", "create", "all", "--where", "{}"), saying="segment update NAME changes it; or choose another"
+    )
+    path = tmp_path / "spring.yaml"
+    path.write_text(CAMPAIGN)
+    assert run("campaign", "create", str(path)).status == 0
+    refused(
+        run("campaign", "create", str(path)), saying="outreachdb campaign show NAME shows it, campaign next-run NAME"
+    )
+
+
+def test_the_ways_out_name_commands_that_there_are() -> None:
+    whole: Any = typer.main.get_command(main.build())
+    named = [pair for way in CONSTRAINT_WAYS.values() for pair in re.findall(r"outreachdb (\w+) ([a-z-]+)", way)]
+    assert len(named) >= 6
+    assert [pair for pair in named if pair[1] not in whole.commands[pair[0]].commands] == []
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ async def _hold(trusted: Session, tenant: Tenant, key_id: int) -> dict[str, Any]
     if row is None:
         raise NotFound(f"no API key {key_id} in {tenant.name}", hint="see `outreachdb key list`")
     if row["revoked_at"] is not None:
-        raise Conflict(f"the API key {key_id} is revoked already")
+        raise Conflict(f"the API key {key_id} is revoked already", hint="outreachdb key create NAME makes a new one")
     return row
 
 

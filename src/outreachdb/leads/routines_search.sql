@@ -150,8 +150,9 @@ RETURN 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.
     || ') OFFSET 0) AS l ORDER BY ' || p_ordered || ' LIMIT ' || p_rows || ') AS f';
 
 -- A full page of what an index knows exactly (tags, custom fields), or NULL. The part of the list that should hold the page and half of
--- another is asked of two indexes at once: 0.1 us a lead, where walking takes 0.4 and fetching a match from anywhere 2. How long it
--- is follows from what the planner expects; where that is wrong the page is not filled, and the caller goes on. B-trees compare the
+-- another is asked of two indexes at once: 0.1 us a lead, where walking takes 0.4 and fetching a match from anywhere 2, after the walk
+-- of p_walked that the caller would try before. How long the part is follows from what the planner expects; where that is wrong the page
+-- is not filled, and the caller goes on. B-trees compare the
 -- workspace with an integer too, GIN indexes (btree_gin 1.3) only with a bigint: theirs is the longest list of all.
 CREATE OR REPLACE FUNCTION outreach.search_window(
     p_workspace bigint, p_condition text, p_behind text, p_keys text[], p_down boolean, p_ordered text, p_walked integer, p_rows integer)
@@ -160,12 +161,13 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    leads constant double precision := outreach.search_expected(p_workspace, 'true');
     expected constant double precision := greatest(outreach.search_expected(p_workspace, p_condition), 1);
-    span constant double precision := 1.5 * p_rows * outreach.search_expected(p_workspace, 'true') / expected;
+    span constant double precision := 1.5 * p_rows * leads / expected;
     edge bigint[];
     found bigint[];
 BEGIN
-    IF span < p_walked OR span > 20 * expected OR p_workspace >= 2147483648 THEN
+    IF span NOT BETWEEN p_walked AND least(leads, 20 * expected + 5 * p_walked) OR p_workspace >= 2147483648 THEN
         RETURN NULL;
     END IF;
     edge := outreach.search_in_order('SELECT array_agg(f.id) FROM (SELECT l.id FROM outreach.leads AS l WHERE l.workspace_id = (SELECT $1)'
@@ -208,7 +210,6 @@ DECLARE
     seen constant text := replace(p_condition, outreach.searched_text(), 'l.searched');
     further constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM outreach.leads AS l WHERE ' || inside || behind
         || ' ORDER BY ' || ordered || ' LIMIT 1 OFFSET ' || step || ') AS f';
-    long boolean;
     found bigint[];
 BEGIN
     IF exactly THEN
@@ -216,8 +217,7 @@ BEGIN
         IF cardinality(found) = p_rows THEN
             RETURN found;
         END IF;
-        long := outreach.search_in_order(further, p_workspace) IS NOT NULL;
-        IF long AND coalesce(cardinality(found), 0) < 2 THEN
+        IF coalesce(cardinality(found), 0) < 2 THEN
             found := outreach.search_window(p_workspace, p_condition, behind, p_keys, p_down, ordered, step, p_rows);
             IF found IS NOT NULL THEN
                 RETURN found;
@@ -226,7 +226,7 @@ BEGIN
     END IF;
     found := outreach.search_in_order(format(walk, inside || behind, ordered, step, seen, p_rows), p_workspace);
     IF cardinality(found) = p_rows OR p_condition = 'true'
-        OR NOT coalesce(long, outreach.search_in_order(further, p_workspace) IS NOT NULL)
+        OR outreach.search_in_order(further, p_workspace) IS NULL
     THEN
         RETURN coalesce(found, '{}');
     END IF;

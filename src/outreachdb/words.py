@@ -18,8 +18,8 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Which of ``names`` somebody may have meant by ``name``; None where none is like it.
+def nearest(name: str, names: Iterable[str], *, alike: float = ALIKE) -> str | None:
+    """Which of ``names`` somebody may have meant by ``name``; None where none is so much ``alike`` (0 to 1).
 
     A slip of the pen goes before a word of a name ("score" is qualification_score, not source), that before a part of
     one, and that before another spelling.
@@ -27,7 +27,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     given = name[:LONGEST].lower().strip()
     likenesses = [(_likeness(given, each.lower()), each) for each in names]
     best, found = max(likenesses, key=lambda pair: pair[0], default=(0.0, ""))
-    return found if best >= ALIKE else None
+    return found if best >= alike else None
 
 
 def did_you_mean(name: str, names: Iterable[str], otherwise: str) -> str:

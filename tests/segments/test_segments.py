@@ -109,6 +109,7 @@ def test_malformed_definitions_are_pointed_at(text: str, spot: str) -> None:
         ({"field": "score", "op": "gte", "value": 70}, "/field", 'did you mean "qualification_score"?'),
         ({"field": "Company", "op": "is_set"}, "/field", 'did you mean "company_name"?'),
         ({"field": "mobile", "op": "is_set"}, "/field", 'did you mean "phone"?'),
+        ({"field": "Shoe size", "op": "is_set"}, "/field", 'or "custom.Shoe size" for a column of your own)'),
         (
             {"field": "qualification_score", "op": ">=", "value": 70},
             "/op",

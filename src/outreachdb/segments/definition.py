@@ -34,6 +34,7 @@ from outreachdb.words import did_you_mean
 MAX_DEPTH = 32
 MAX_BYTES = 256 * 1024
 MAX_CONDITIONS = 500
+MAX_SHOWN = 60  # characters of somebody's own name in a hint
 # An escaped NUL, as against an escaped backslash before "u0000".
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -78,8 +79,14 @@ FieldName = Annotated[
     str,
     Field(json_schema_extra={"anyOf": [{"enum": sorted(fields.FIELDS)}, {"pattern": r"^custom\.[\s\S]"}]}),
 ]
-FIELDS_HINT = "a field of leads, tags, engagement, suppressed, company.<field>, or custom.<column name>"
 Scalar = Annotated[str | int | float | bool, Field(union_mode="left_to_right")]
+
+
+def _fields_hint(given: str | list[str]) -> str:
+    own = given if isinstance(given, str) and 0 < len(given) <= MAX_SHOWN else "<column name>"
+    return (
+        f'a field of leads, tags, engagement, suppressed, company.<field>, or "custom.{own}" for a column of your own'
+    )
 
 
 class _Strict(BaseModel):
@@ -101,7 +108,7 @@ class Condition(_Strict):
     def _known(cls, given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         if isinstance(given, str | list) and fields.operators(given) is None:
             near = fields.nearest(given) if isinstance(given, str) else None
-            hint = f'did you mean "{near}"?' if near else FIELDS_HINT
+            hint = f'did you mean "{near}"?' if near else _fields_hint(given)
             raise PydanticCustomError(
                 "no_field", "there is no field {field}", {"field": json.dumps(given)[:100], "hint": hint}
             )

@@ -25,7 +25,7 @@ from outreachdb.leads.importing.synonyms import (
     place_of,
 )
 from outreachdb.leads.vocabulary import LEAD_COLUMNS
-from outreachdb.words import did_you_mean, nearest
+from outreachdb.words import ALMOST, did_you_mean, nearest
 
 __all__ = [
     "CUSTOM", "FIELDS", "FULL_NAME", "REJECT_COLUMNS", "ColumnMap", "MappingTarget", "map_columns", "normalised",
@@ -294,9 +294,14 @@ def _target(field: str) -> str:
 
 
 def _meant(field: str) -> str | None:
-    """The field that is called so in lists, or whose own name is nearest."""
+    """The field that is called so in lists, or whose own name is nearest, or what lists call it."""
     name = normalised(field)
     if name in NAME_WORDS:
         return FULL_NAME
     called = place_of(name)
-    return called[0] if called else nearest(field, FIELDS)
+    if called is not None or name in MARK_HEADERS:
+        return called[0] if called is not None else MARK_HEADERS[name]
+    if (near := nearest(field, FIELDS)) is not None:
+        return near
+    header = nearest(name, PLACES, alike=ALMOST)
+    return PLACES[header][0] if header is not None else None

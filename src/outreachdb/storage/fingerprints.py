@@ -83,7 +83,9 @@ def of_document(document: dict[str, Any], columns: Sequence[Column]) -> Fingerpr
 def of_table(connection: psycopg.Connection[Any], qualified: sql.Composable, columns: Sequence[Column]) -> Fingerprint:
     """The fingerprint of a table, computed by PostgreSQL; the session must have the settings of :mod:`columns`."""
     layers = Layers(columns)
-    statement = sql.SQL("SELECT {} FROM (SELECT {} FROM (SELECT {} FROM {} AS r OFFSET 0) AS v OFFSET 0) AS h").format(
+    # '0' is a constant from the start: with 0, which is cast first, PostgreSQL would not use parallel workers.
+    layered = "SELECT {} FROM (SELECT {} FROM (SELECT {} FROM {} AS r OFFSET '0') AS v OFFSET '0') AS h"
+    statement = sql.SQL(layered).format(
         *(sql.SQL(", ").join(each) for each in (layers.told, layers.hashes, layers.values)), qualified
     )
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:

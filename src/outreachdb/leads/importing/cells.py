@@ -66,43 +66,40 @@ class Cells:
         """Select list that gives every field of a lead, with the types of the table."""
         found: dict[str, sql.Composable] = {"email": self._of("email"), "address_problem": NULL}
         if self._verdicts.addresses:
-            found["email"] = sql.SQL("CASE WHEN judged.given IS NULL THEN {} ELSE judged.email END").format(
+            found["email"] = sql.SQL("CASE WHEN addresses.cell IS NULL THEN {} ELSE addresses.email END").format(
                 found["email"]
             )
-            found["address_problem"] = sql.SQL("judged.problem")
+            found["address_problem"] = sql.SQL("addresses.problem")
         found |= {field: self._given(field) for field in PLAIN}
         found |= self._names()
         found["phone_digits"] = _call("outreach.phone_digits", self._of("phone"))
         found["phone_rule"] = sql.SQL("dialled.rule") if self._dials() else NULL
         # A word for nothing is no web address and no score: it is looked for only where the check fails.
         found |= {field: _call("outreach.normal_url", self._of(field)) for field in URLS}
-        found |= {f"given_{field}": self._of(field) for field in (*URLS, "qualification_score", "tags")}
+        found |= {f"given_{field}": self._of(field) for field in (*URLS, "qualification_score")}
         found["qualification_score"] = _call("outreach.score_of", self._of("qualification_score"))
         found["status"] = _call("lower", self._given("status"))
         found["mark"] = self._mark()
         found["tags"] = sql.SQL("coalesce(tagged.tags, '{}'::text[])" if self._has("tags") else "'{}'::text[]")
+        found["longest_tag"] = sql.SQL("tagged.longest" if self._has("tags") else "NULL::integer")
         found["custom_fields"] = self._custom()
         found["source_key"] = self._source_key()
         return _listed(sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in found.items())
 
+    def looked_up(self) -> dict[str, sql.Composable]:
+        """Cells that are looked at once each, as a file has few different ones; by the table of what is found."""
+        tables = {"tagged": ("tags", self._has("tags")), "dialled": ("country", self._dials())}
+        return {kind: self._of(field) for kind, (field, needed) in tables.items() if needed}
+
     def joins(self, names: Mapping[str, sql.Identifier]) -> sql.Composed:
-        """Joins that the fields need: a file has few different tag cells and countries, so each is looked at once."""
-        once = sql.SQL(
-            " LEFT JOIN (SELECT cell, {function}(cell) AS {value}"
-            " FROM (SELECT DISTINCT {cell} AS cell FROM {raw} AS r) AS once OFFSET 0) AS {alias}"
-            " ON {alias}.cell = {cell}"
+        """Joins that the fields need."""
+        joined = {"tagged": ("tags", self._has("tags")), "dialled": ("country", self._dials()),
+                  "addresses": ("email", self._verdicts.addresses)}  # fmt: skip
+        join = sql.SQL(" LEFT JOIN {table} AS {alias} ON {alias}.cell = {cell}")
+        needed = [(kind, field) for kind, (field, used) in joined.items() if used]
+        return sql.SQL("").join(
+            join.format(table=names[kind], alias=sql.SQL(kind), cell=self._of(field)) for kind, field in needed
         )
-        parts: list[sql.Composable] = []
-        if self._has("tags"):
-            tagged = {"function": "outreach.split_tags", "value": "tags", "alias": "tagged"}
-            parts.append(once.format(cell=self._of("tags"), raw=names["raw"], **_sqls(tagged)))
-        if self._dials():
-            dialled = {"function": "outreach.phone_rule", "value": "rule", "alias": "dialled"}
-            parts.append(once.format(cell=self._of("country"), raw=names["raw"], **_sqls(dialled)))
-        if self._verdicts.addresses:
-            judged = sql.SQL(" LEFT JOIN {} AS judged ON judged.given = {}")
-            parts.append(judged.format(names["addresses"], self._of("email")))
-        return sql.Composed(parts)
 
     def typed(self) -> dict[str, str]:
         """Custom column -> kind, for those that are no text."""
@@ -216,9 +213,8 @@ class Cells:
         checks.append((score, _refused(f"given_{score}", score, "not a score between 0 and 100")))
         checks += [(field, _too_long(field, limit)) for field, limit in LIMITS.items() if field != FULL_NAME]
         checks.append((FULL_NAME, _too_long("concat(first_name, last_name)", LIMITS[FULL_NAME])))
-        long = f"EXISTS (SELECT FROM unnest(tags) AS tag WHERE length(tag) > {TAG_LENGTH})"
         reason = f"a tag is longer than {TAG_LENGTH} characters"
-        checks.append(("tags", _when(f"length(given_tags) > {TAG_LENGTH} AND {long}", reason)))
+        checks.append(("tags", _when(f"longest_tag > {TAG_LENGTH}", reason)))
         known = ", ".join(f"'{status}'" for status in LEAD_STATUSES)
         checks.append(("status", _when(f"mark IS NULL AND status NOT IN ({known})", "not a status")))
         return [check for check in checks if self._has(check[0])]
@@ -247,10 +243,6 @@ def _typed(cell: sql.Composable, kind: str) -> sql.Composable:
     places = (sql.Literal(parts[part]) for part in ("year", "month", "day"))
     year, month, day = places
     return template.format(v=value, m=sql.Literal(mark), y=year, o=month, d=day)
-
-
-def _sqls(parts: Mapping[str, str]) -> dict[str, sql.Composable]:
-    return {name: sql.SQL(part) for name, part in parts.items()}
 
 
 def _when(condition: str, reason: str) -> sql.Composable:

@@ -7,10 +7,10 @@ FROM {raw} AS r
 WHERE r.problem IS NULL AND NOT outreach.ordinary_email({cell})
 
 -- name: create_addresses
-CREATE TEMPORARY TABLE {addresses} (given text, email text, problem text)
+CREATE TABLE {addresses} (cell text, email text, problem text)
 
 -- name: copy_addresses
-COPY {addresses} (given, email, problem) FROM STDIN
+COPY {addresses} (cell, email, problem) FROM STDIN
 
 -- name: first_cells
 SELECT {cells} FROM {raw} AS r WHERE r.problem IS NULL LIMIT {rows}

@@ -27,7 +27,8 @@ PART_ROWS, PARTS = 50_000, 10  # each part joins the companies anew, so a large 
 RECOUNTED = ("refuse_kept_addresses", "refuse_unplaced")  # steps after which the judged rows count differently
 NOTED = ("without_address", "role", "disposable", "phones_normalised", "arrived_suppressed")
 SAMPLED_LEADS = 10  # whose changes a dry run shows
-KINDS = ("raw", "addresses", "clean", "match", "firms", "changed")
+READ_BY_WORKERS = ("raw", "addresses", "tagged", "dialled")  # parallel workers can't read temporary tables
+KINDS = (*READ_BY_WORKERS, "clean", "match", "firms", "changed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Staging:
 
     def __init__(self, import_id: int) -> None:
         self.names = {
-            kind: sql.Identifier("staging" if kind == "raw" else "pg_temp", f"import_{import_id}_{kind}")
+            kind: sql.Identifier("staging" if kind in READ_BY_WORKERS else "pg_temp", f"import_{import_id}_{kind}")
             for kind in KINDS
         }
 
@@ -137,6 +138,9 @@ class Merge:
         plan = self._plan
         verdicts = await judging.judge(self._session, self._staging.names, self._cells, plan.columns)
         cells = self._cells = Cells(plan.columns, plan.delimiter, verdicts)
+        for kind, cell in cells.looked_up().items():
+            await self._do(f"create_{kind}", cell=cell)
+            await self._analyze(kind)
         await self._do(
             "clean",
             direction=policy.direction(self._plan.on_conflict),

@@ -35,7 +35,8 @@ FIRST = ("Anna", "Björn", "Carla", "David", "Elif", "François", "Grace", "Hiro
 LAST = ("Adams", "Becker", "Castillo", "Dubois", "Eriksson", "Fischer", "García", "Hansen", "Ito", "Jensen", "Kowalski")
 # The import runs in a process of its own, so that its memory is its own.
 CHILD = """
-import asyncio, json, resource, sys
+import asyncio, json, sys
+from outreachdb.benchmarks.measure import peak_mb
 from outreachdb.config import Settings
 from outreachdb.db.pools import Pools
 from outreachdb.leads.importing import import_file, undo
@@ -45,8 +46,7 @@ async def main(url, name, task, argument):
     async with Pools(Settings.load({}, database_url=url)) as pools:
         tenant = await workspaces.tenant(pools, name)
         report = await (import_file(tenant, argument) if task == "import" else undo(tenant, int(argument)))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps(report.document() | {"peak_mb": peak / (1024 if sys.platform != "darwin" else 1024**2)}))
+    print(json.dumps(report.document() | {"peak_mb": peak_mb()}))
 
 asyncio.run(main(*sys.argv[1:]))
 """

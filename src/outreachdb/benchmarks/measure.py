@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -78,3 +81,15 @@ async def checkpoint(url: str) -> None:
     """So that none pays for the writes of what ran before it."""
     async with await connect(url, autocommit=True) as connection:
         await connection.execute("CHECKPOINT")
+
+
+def peak_mb() -> float:
+    """The most memory that this process has had, in MB.
+
+    Linux keeps ``ru_maxrss`` over an exec: a small process tells that of the large one that started it.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        kilobytes = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:")).split()[1]
+        return int(kilobytes) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)

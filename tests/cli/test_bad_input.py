@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,19 @@ def test_a_name_that_is_taken_has_a_way_out(run: Run, workspace: str, tmp_path: 
     refused(
         run("campaign", "create", str(path)), saying="outreachdb campaign show NAME shows it, campaign next-run NAME"
     )
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_no_changes_nothing(run: Run, workspace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    ended = run("segment", "apply", "--where", "{}", "--add-tag", "x")
+    assert (ended.status, "Traceback" in ended.err) == (1, False)
+    assert ended.err.endswith("outreachdb: not confirmed; nothing was done\n")
+    assert run("segment", "actions", "--json").document == {"actions": []}
 
 
 def test_the_ways_out_name_commands_that_there_are() -> None:

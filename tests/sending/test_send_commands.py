@@ -84,6 +84,8 @@ async def test_a_server_that_is_not_there_is_one_error_with_a_remedy(
     assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
     told = f"outreachdb: nothing was sent: 127.0.0.1:{port}: connection refused (mailbox ann@sender.example and 2 more)"
     assert ended.err.startswith(f"{told} (start the server, or mend")
+    at_once = await call("send", "run", "--once")
+    assert (at_once.status, at_once.out.partition(";")[0]) == (0, "nothing is due now")
     async with tenant.trusted() as session:
         await session.execute(
             "UPDATE outreach.email_sends SET scheduled_at = now() WHERE workspace_id = %s", [tenant.workspace_id]

@@ -311,7 +311,7 @@ def _meant(error: jinja2.UndefinedError) -> str:
     """The field that a template may have meant, or all that there are."""
     known = (*FIELDS, *LINKS, "tags")
     missed = _UNDEFINED.fullmatch(error.message or "")
-    return did_you_mean(missed[1] if missed else "", known, f"there are {', '.join(known)}, custom.<name>")
+    return did_you_mean(missed[1] if missed else "", known, f"there are {', '.join(known)}, custom.<name>;")
 
 
 def _render(template: jinja2.Template, part: str, lead: Mapping[str, Any]) -> str:
@@ -323,7 +323,7 @@ def _render(template: jinja2.Template, part: str, lead: Mapping[str, Any]) -> st
             length += len(piece)
             _bounded(length)
     except jinja2.UndefinedError as error:
-        raise InvalidInput(f"{part}: {error.message}", hint=f"{_meant(error)}; or use | default('')") from None
+        raise InvalidInput(f"{part}: {error.message}", hint=f"{_meant(error)} or use | default('')") from None
     except Exception as error:  # noqa: BLE001 - a template is a program of the user's: whatever it raises is its error
         raise InvalidInput(f"{part}: {type(error).__name__}: {error}") from None
     finally:

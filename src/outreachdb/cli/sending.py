@@ -18,6 +18,10 @@ from outreachdb.words import counted
 
 commands = typer.Typer(help="Sending: hand out due sends and deliver them by SMTP.", no_args_is_help=True)
 
+NOTHING_DUE = (
+    "nothing is due now; outreachdb campaign forecast CAMPAIGN tells what holds it up, leads why LEAD for one lead"
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
@@ -50,7 +54,9 @@ def run(
     done = (report.sent, report.failed, report.suppressed, report.unknown)
     if context.options.json or any(done) or not report.problems:
         names = ("sent", "failed", "deferred", "suppressed", "unknown", "seconds")
-        emit(dataclasses.asdict(report), table("", names, [tuple(getattr(report, name) for name in names)]))
+        counts = table("", names, [tuple(getattr(report, name) for name in names)])
+        idle = not (any(done) or report.deferred)
+        emit(dataclasses.asdict(report), NOTHING_DUE if idle else counts)
     if report.problems:
         error = _given_up(report)
         if not report.sent:

@@ -29,6 +29,8 @@ from typing import Any, ClassVar
 import psycopg
 from psycopg import errors as pg
 
+from outreachdb.words import counted
+
 
 class OutreachDBError(Exception):
     """Base of all errors; ``detail`` is one line for people, ``hint`` says how to mend it."""
@@ -143,9 +145,8 @@ class CatalogueDrift(MigrationError):
     code = "catalogue_drift"
 
     def __init__(self, differences: list[str]) -> None:
-        count = len(differences)
         super().__init__(
-            f"the catalogue differs from its revision in {count} place{'s' if count != 1 else ''}",
+            f"the catalogue differs from its revision in {counted(len(differences), 'place')}",
             hint="each is listed; mend it by hand or migrate again",
             differences=differences,
         )
@@ -169,6 +170,19 @@ CONSTRAINT_MESSAGES: dict[str, str] = {
     "ck_leads_qualification_latency_positive": "a latency can't be negative",
     "ck_companies_renewal_month_range": "a renewal month lies between 1 and 12",
 }
+# The way out where something is there already: what shows it, uses it as it is or changes it.
+CONSTRAINT_WAYS: dict[str, str] = {
+    "uq_workspaces_name": "work in it with -w NAME, or choose another name; outreachdb workspace list shows all",
+    "uq_leads_email_key": "outreachdb leads show ADDRESS shows it; an import changes it",
+    "uq_leads_source_key": "an import with that source key changes it",
+    "uq_segments_name": "outreachdb segment show NAME shows it, segment update NAME changes it; or choose another name",
+    "uq_campaigns_name": "outreachdb campaign show NAME shows it, campaign next-run NAME goes on with a closed one; "
+    "or choose another name",
+    "uq_inboxes_folder": "outreachdb inbox list shows it; to note it anew, inbox remove ID first",
+    "uq_mailboxes_address": "a campaign file that leaves out its smtp sends from it as it is",
+    "uq_email_sends_exactly_once": "outreachdb leads why LEAD tells what became of it",
+    "uq_suppressions_target": "outreachdb suppress list shows it; nothing more is needed",
+}
 
 
 def from_database(error: psycopg.Error, *, doing: str) -> OutreachDBError:
@@ -177,7 +191,8 @@ def from_database(error: psycopg.Error, *, doing: str) -> OutreachDBError:
     if isinstance(error, psycopg.IntegrityError) and name:
         reason = CONSTRAINT_MESSAGES.get(name, f"the rule {name} refused it")
         kind = Conflict if isinstance(error, pg.UniqueViolation) else ConstraintViolated
-        return kind(f"{doing}: {reason}", constraint=name, table=error.diag.table_name)
+        context = {"constraint": name, "table": error.diag.table_name}
+        return kind(f"{doing}: {reason}", hint=CONSTRAINT_WAYS.get(name), **context)
     if isinstance(error, pg.InsufficientPrivilege):
         return DatabaseUnsupported(f"{doing}: {_first_line(error)}", hint="the login lacks a privilege")
     if isinstance(error, pg.LockNotAvailable | pg.QueryCanceled):
@@ -193,9 +208,11 @@ def from_database(error: psycopg.Error, *, doing: str) -> OutreachDBError:
 
 
 def plain_message(message: str) -> str:
-    """What a pydantic error says, without pydantic's own words before it."""
-    return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    """What a pydantic error says, without pydantic's own words in it."""
+    return _PYDANTIC.sub("", message)
 
+
+_PYDANTIC = re.compile(r"\b(?:Value error|Assertion failed), ")
 
 # A partition's index has a name of its own, made by the server and cut off: whose rule it is, tells the table.
 _PARTITION = re.compile(r"(\w+?)_p?\d{4}_(?:\d{2}(?:_\d{2})?|w\d{2}|q\d)(?:_\d+)?")

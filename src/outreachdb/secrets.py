@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from outreachdb.config import Settings
 from outreachdb.errors import InvalidInput, UsageError
+from outreachdb.words import counted
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -24,7 +25,9 @@ class Keyring:
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
-            raise UsageError(f"the secret key has {len(key)} bytes, not {KEY_BYTES}", hint="openssl rand -base64 32")
+            raise UsageError(
+                f"the secret key has {counted(len(key), 'byte')}, not {KEY_BYTES}", hint="openssl rand -base64 32"
+            )
         self._key = key
         self._derived: dict[str, bytes] = {}
 

@@ -133,7 +133,9 @@ def test_other_contents_are_noticed(filled: str, target: str, tmp_path: Path) ->
     table = made.manifest.tables["outreach.leads"]
     wrong = made.manifest.tables | {"outreach.leads": replace(table, hash="17"), "public.odd": replace(table, rows=3)}
     replace(made.manifest, tables=wrong).write(made.folder)
-    with pytest.raises(InvalidInput, match=r"2 tables are not .*outreach.leads: 800 rows, but other contents") as found:
+    with pytest.raises(
+        InvalidInput, match=r"not what was backed up: 2 tables, .*outreach.leads: 800 rows, but other contents"
+    ) as found:
         asyncio.run(backup.restore(made.folder, target))
     assert found.value.context["tables"] == ["outreach.leads", "public.odd"]
     assert _databases(filled) == before

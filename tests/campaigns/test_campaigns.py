@@ -122,7 +122,11 @@ async def test_what_the_database_refuses_leaves_nothing(
         ({"mailboxes": [{"address": "a@b.example", "smtp": {"host": "h", "port": 99999}}]}, "mailboxes[0].smtp.port"),
         (
             {"mailboxes": [{"address": "a@b.example", "smtp": {"host": "h", "pass": "x"}}]},
-            'smtp.pass: unknown key "pass"; there are host, port,',
+            'smtp.pass: unknown key "pass"; did you mean "password_env"?',
+        ),
+        (
+            {"mailboxes": [{"address": "a@b.example", "smtp": {"host": "h", "zzz": "x"}}]},
+            'smtp.zzz: unknown key "zzz"; there are host, port,',
         ),
         ({"steps": []}, "steps: "),
         ({"steps": [{"subject": "x", "text": "{{ first_nam }}"}]}, "steps[0].text: 'first_nam' is undefined"),

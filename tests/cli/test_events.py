@@ -110,7 +110,7 @@ async def test_a_bad_file_is_one_clear_line(
     ("arguments", "said"),
     [
         (("events", "parse", ".", "--provider", "sendgrid"), "is a directory"),
-        (("events", "parse", "x", "--provider", "pigeon"), "known: amazon_ses, brevo"),
+        (("events", "parse", "x", "--provider", "pigeon"), "there are amazon_ses, brevo"),
         (("stats", "campaign", "none"), "no campaign named 'none'"),
         (("webhook", "revoke", "7"), "no webhook 7"),
         (("webhook", "create", "--provider", "sendgrid", "--key", "x"), "not a SendGrid verification key"),

@@ -53,7 +53,7 @@ def test_keys_are_shown_once(run: Run, workspace: str) -> None:
     assert rotated.status == 0
     assert secret not in rotated.out
     assert run("key", "revoke", str(made["key_id"])).status == 1
-    assert run("key", "create", "x", "--scope", "root").status == 1
+    assert run("key", "create", "x", "--scope", "root").status == 2
     told = run("audit", "search", "--json")
     assert [each["action"] for each in told.document["entries"]] == ["key.rotate", "key.create", "key.create"]
     assert secret not in told.out

@@ -61,6 +61,41 @@ def test_dry_run_says_how_the_file_was_understood(run: Run, workspace: str, path
     assert run("imports", "list", "--json").document == {"imports": []}
 
 
+def test_a_dry_run_shows_what_it_would_reject(run: Run, workspace: str, path: Path, tmp_path: Path) -> None:
+    reason = "not an e-mail address: An email address must have an @-sign"
+    document = run("import", str(path), "--dry-run", "--json").document
+    assert document["rejects"] == [
+        {"row_number": 3, "column_name": "Email", "reason": reason, "value": "bad", "raw": "bad;Bo;"}
+    ]
+    assert f"rejected:\n  row 3, Email: bad: {reason}" in run("import", str(path), "--dry-run").out
+    many = tmp_path / "many.csv"
+    many.write_text("Email,Notes\n" + "a@b.example,x,one too many\n" + "".join(f"bad{n},x\n" for n in range(20)))
+    document = run("import", str(many), "--dry-run", "--json").document
+    assert (document["rejected"], [row["row_number"] for row in document["rejects"]]) == (21, list(range(1, 11)))
+    assert (document["rejects"][0]["value"], document["rejects"][1]["value"]) == (None, "bad0")
+    told = run("import", str(many), "--dry-run").out
+    assert "rejected, the first 10 of 21:\n  row 1: a@b.example,x,one too many: " in told
+    assert "rejects" not in run("import", str(many), "--json").document
+
+
+def test_a_format_is_reported_with_what_it_has(run: Run, workspace: str, tmp_path: Path) -> None:
+    lines = tmp_path / "leads.jsonl"
+    lines.write_text('{"email": "a@b.example"}\n{"email": "bad"}\n')
+    document = run("import", str(lines), "--dry-run", "--json").document
+    assert [document[name] for name in ("format", "encoding", "delimiter", "header_line")] == [
+        "jsonl", "utf-8", None, None,
+    ]  # fmt: skip
+    assert document["rejects"][0]["value"] == "bad"
+    told = run("import", str(lines), "--dry-run").out
+    assert "\njsonl, utf-8\n" in told
+    done = str(run("import", str(lines), "--json").document["import_id"])
+    shown = run("imports", "show", done, "--json").document
+    assert [shown[name] for name in ("format", "delimiter", "header_line")] == ["jsonl", None, None]
+    target = tmp_path / "rejects.csv"
+    assert run("imports", "rejects", done, "--csv", str(target)).status == 0
+    assert target.read_text().splitlines()[1].startswith("bad,2,email,")
+
+
 def test_a_mapping_is_saved_found_by_its_columns_and_forgotten(run: Run, workspace: str, path: Path) -> None:
     given = ("import", str(path), "--map", "Town=custom.Place", "--ignore", "Name", "--save-mapping", "fairs")
     assert run(*given, "--dry-run").status == 0
@@ -95,7 +130,7 @@ def test_undo_takes_back_refuses_and_tells_what_it_kept(run: Run, workspace: str
     third = str(run("import", str(later), "--json").document["import_id"])
     told = run("imports", "undo", first, "--keep-changed").out
     assert f"import {first} undone: 0 leads removed, 0 restored" in told
-    assert "1 leads not undone: changed since (leads " in told
+    assert "1 lead not undone: changed since (leads " in told
     assert run("imports", "undo", third, "--json").document["restored"] == 1
 
 

@@ -57,6 +57,26 @@ def test_preview_shows_what_was_asked_about(run: Run, filled: str) -> None:
     assert "counts" not in run("segment", "preview", "--where", where, "--no-counts", "--json").document
 
 
+def test_one_is_told_in_the_singular(run: Run, workspace: str, tmp_path: Path) -> None:
+    path = tmp_path / "one.csv"
+    path.write_text("Email,Phone\ninfo@a.example,+4930123456\n")
+    assert ": 1 row read = " in (done := run("import", str(path))).out
+    assert "new leads: 1 role address (info@, sales@); 1 phone number in international form" in done.out
+    assert run("segment", "count", "--where", "{}").out.startswith("1 lead (")
+    assert "1 lead\n" in run("segment", "preview", "--where", "{}").out
+    assert run("segment", "export", str(tmp_path / "x.csv"), "--where", "{}").out.startswith("1 lead in ")
+    day = '{"field": "created_at", "op": "within_last", "value": 1}'
+    assert "about 1 of 1 lead; " in (told := run("segment", "explain", "--where", day).out)
+    assert "created_at lies within the last 1 day\n" in told
+    assert "1 lead would be changed" in run("segment", "apply", "--where", "{}", "--add-tag", "x").err
+    assert ": 1 of 1 lead changed (" in run("segment", "apply", "--where", "{}", "--add-tag", "x", "--yes").out
+    assert "the status of 1 lead changed" in run("suppress", "add", "info@a.example", "--reason", "unsubscribed").out
+    assert "at most 1 mail in 1 day\n" in run("send", "limit", "--mails", "1", "--days", "1").out
+    path.write_text("Email\nbo@b.example\n")
+    second = str(run("import", str(path), "--json").document["import_id"])
+    assert ": 1 lead removed, 0 restored, 0 companies removed" in run("imports", "undo", second).out
+
+
 def test_numbers_of_lists_are_shown_as_they_are(run: Run, workspace: str, tmp_path: Path) -> None:
     path = tmp_path / "n.csv"
     path.write_text("email,Founded,Share\na@b.example,2024,0.125\n")

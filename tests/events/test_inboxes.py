@@ -17,7 +17,7 @@ from launched import Launched, Send, launch
 from outreachdb.config import Settings
 from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import Tenant
-from outreachdb.errors import Conflict, InvalidInput, NotFound
+from outreachdb.errors import Conflict, NotFound, UsageError
 from outreachdb.events import inboxes
 from outreachdb.events.inbound import events_of
 from outreachdb.events.inboxes import Account
@@ -239,7 +239,7 @@ async def test_the_password_is_sealed_and_an_account_is_read_once(
     assert PASSWORD.encode().hex() not in row["whole"]
     with pytest.raises(Conflict, match="read already"):
         await _inbox(tenant, keyring, dovecot, "box")
-    with pytest.raises(InvalidInput, match="no security named"):
+    with pytest.raises(UsageError, match="no security named"):
         await inboxes.add(tenant, keyring, Account(BOX, "127.0.0.1", security="none"), "x")
     assert await inboxes.listing(other_tenant) == []
 

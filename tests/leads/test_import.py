@@ -265,6 +265,7 @@ async def test_dry_run_counts_and_changes_nothing(tenant, csv_file):
     assert changes == [("a@example.com", "city", "Rome", "Oslo")]
     assert document.pop("new_leads")["without_address"] == 0
     assert document == {
+        "rejects": [],
         "suppressed": 0, "typed_columns": {}, "saved_mapping": None,
         "import_id": None, "rows_read": 2, "inserted": 1, "updated": 1, "skipped": 0, "rejected": 0, "format": "csv",
         "encoding": "utf-8", "delimiter": "|", "header_line": 1,

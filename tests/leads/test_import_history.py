@@ -74,10 +74,10 @@ async def test_old_history_leaves_and_is_told(tenant, csv_file, tmp_path):
         await undo(tenant, undone.import_id)
 
     target = tmp_path / "rejects.csv"
-    with pytest.raises(Conflict, match=f"the 2 rejected rows of import {undone.import_id} are gone.*{since}"):
+    with pytest.raises(Conflict, match=f"the rejected rows of import {undone.import_id} are gone .2.*{since}"):
         await write_rejects(tenant, undone.import_id, target)
     assert not target.exists()
-    with pytest.raises(Conflict, match=f"the 1 rejected rows of import {changed.import_id}"):
+    with pytest.raises(Conflict, match=f"the rejected rows of import {changed.import_id} are gone .1"):
         _ = [row async for row in rejects(tenant, changed.import_id)]
     assert [row async for row in rejects(tenant, created.import_id)] == [], "it has never rejected any"
     assert [row["raw"] async for row in rejects(tenant, fresh.import_id)] == ["no,N"]

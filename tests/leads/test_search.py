@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,11 +12,10 @@ import pytest
 from outreachdb.config import Settings
 from outreachdb.db.pools import Pools, connect
 from outreachdb.db.tenant import Tenant
-from outreachdb.errors import InvalidInput, NotFound
-from outreachdb.leads.search import find, search
+from outreachdb.errors import InvalidInput, NotFound, UsageError
+from outreachdb.leads.search import SORTS, find, search
 from outreachdb.tenancy import workspaces
 
-SORTS = ("id", "created_at", "updated_at", "score", "qualified_at", "email", "company_name")
 FILL = """
 INSERT INTO outreach.leads (workspace_id, email, first_name, last_name, company_name, country, qualification_score,
                             qualified_at, created_at)
@@ -240,8 +240,6 @@ async def test_a_cursor_goes_with_its_own_search_only(people: Tenant) -> None:
         ({"text": "a " * 11}, "too long"),
         ({"text": "a\0b"}, "text: holds a character"),
         ({"text": "\ud800"}, "text: holds a character"),
-        ({"sort": "notes"}, "there is no order notes"),
-        ({"sort": "--id"}, "there is no order"),
         ({"limit": 0}, "limit: "),
         ({"where": {"field": "notes", "op": "equals", "value": "\0"}}, "where: holds a character"),
         ({"where": {"field": "notes", "op": "equals", "value": float("nan")}}, "no JSON"),
@@ -251,6 +249,19 @@ async def test_a_cursor_goes_with_its_own_search_only(people: Tenant) -> None:
 async def test_what_can_not_be_searched_is_refused(people: Tenant, asked: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidInput, match=problem):
         await search(people, **asked)
+
+
+async def test_the_orders_are_those_of_the_database(people: Tenant) -> None:
+    for order in SORTS:
+        for sort in (order, f"-{order}"):
+            assert len((await search(people, sort=sort)).rows) > 1
+    for sort in ("notes", "--id", "", "-"):
+        with pytest.raises(UsageError, match="there is no order"):
+            await search(people, sort=sort)
+    with pytest.raises(InvalidInput, match="there is no order notes") as caught:
+        async with people.session() as session:
+            await session.value("SELECT count(*) FROM outreach.search_leads_optimized(sort => 'notes')")
+    assert re.split(", | or ", str(caught.value.hint).partition(";")[0]) == list(SORTS)
 
 
 async def test_one_lead_by_id_or_address(people: Tenant, other_tenant: Tenant) -> None:

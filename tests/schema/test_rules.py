@@ -11,7 +11,7 @@ import pytest
 from psycopg import errors as pg
 from rules import COLUMN_RULES, LAUNCH, ROW_RULES, UNIQUE, Connection, Parents, Row, base, insert, make_parents
 
-from outreachdb.errors import CONSTRAINT_MESSAGES, Conflict, ConstraintViolated, from_database
+from outreachdb.errors import CONSTRAINT_MESSAGES, CONSTRAINT_WAYS, Conflict, ConstraintViolated, from_database
 
 NAMES = """
 SELECT k.conname FROM pg_constraint AS k
@@ -217,6 +217,8 @@ def test_a_refusal_is_told_in_words(connection: Connection, ours: Parents, name:
     told = from_database(error, doing="trying")
     assert type(told) is (Conflict if name in UNIQUE else ConstraintViolated)
     assert told.detail == f"trying: {CONSTRAINT_MESSAGES[name]}"
+    assert told.hint == CONSTRAINT_WAYS.get(name)
+    assert (told.hint is not None) is name.startswith("uq_")  # what is there already has a way out
     assert told.context == {"constraint": name, "table": error.diag.table_name}
 
 

@@ -66,9 +66,9 @@ def test_the_commands_of_the_guide_run(
     assert said["outreachdb segment count growth"].startswith("2 leads")
     assert (tmp_path / "growth.parquet").stat().st_size > 1000
     assert "ann@a.example" in (tmp_path / "growth.csv").read_text()
-    [shown] = re.findall(r"```\noutreachdb: (segment: .*)\n```", GUIDE)
+    [shown] = re.findall(r"```\noutreachdb: (growth\.json: .*)\n```", GUIDE)
     with pytest.raises(definition.InvalidInput) as caught:
-        definition.check({"all": [{"field": "contry", "op": "is_set"}]})
+        definition.check({"all": [{"field": "contry", "op": "is_set"}]}, where="growth.json")
     assert str(caught.value) == shown
 
 

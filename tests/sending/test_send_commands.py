@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -65,6 +66,40 @@ async def test_segment_campaign_and_send(tenant: Tenant, sink: Sink, call: Call,
     assert sum(sink.recipients().values()) == 11
 
 
+async def test_a_server_that_is_not_there_is_one_error_with_a_remedy(
+    tenant: Tenant, sink: Sink, call: Call, tmp_path: Path
+) -> None:
+    await add_leads(tenant, 6)
+    with socket.socket() as nobody:  # listens, and meanwhile nobody else can
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        smtp = {"host": "127.0.0.1", "port": port, "security": "plain"}
+        boxes = [{"address": f"{name}@sender.example", "smtp": smtp} for name in ("ann", "bo", "cy")]
+        (tmp_path / "spring.json").write_text(json.dumps(campaign_file(port, mailboxes=boxes)), encoding="utf-8")
+        assert (await call("campaign", "create", str(tmp_path / "spring.json"))).status == 0
+        tried = await call("campaign", "test", "spring", "--to", "me@here.example")
+        assert (tried.status, "connection refused (start the server" in tried.err) == (1, True)
+        assert (await call("campaign", "launch", "spring")).status == 0
+        ended = await call("send", "run", "--once", alone=True)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (1, "", 1)
+    told = f"outreachdb: nothing was sent: 127.0.0.1:{port}: connection refused (mailbox ann@sender.example and 2 more)"
+    assert ended.err.startswith(f"{told} (start the server, or mend")
+    at_once = await call("send", "run", "--once")
+    assert (at_once.status, at_once.out.partition(";")[0]) == (0, "nothing is due now")
+    async with tenant.trusted() as session:
+        await session.execute(
+            "UPDATE outreach.email_sends SET scheduled_at = now() WHERE workspace_id = %s", [tenant.workspace_id]
+        )
+        await session.execute(
+            "UPDATE outreach.mailboxes SET smtp_port = %s WHERE workspace_id = %s AND address LIKE 'ann%%'",
+            [sink.port, tenant.workspace_id],
+        )
+    some = await call("send", "run", "--once", "--json")
+    assert (some.status, json.loads(some.out)["sent"]) == (0, 2)
+    assert json.loads(some.out)["hints"].keys() == {"bo@sender.example", "cy@sender.example"}
+    assert some.err.startswith("outreachdb: not everything was sent: 127.0.0.1:")
+
+
 SPRING = """
 name: spring
 segment: {{}}
@@ -99,6 +134,12 @@ async def test_a_campaign_from_draft_to_its_next_run(tenant: Tenant, sink: Sink,
     assert (await told("campaign", "pause", "spring"))["status"] == "paused"
     why = (await told("leads", "why", "lead1@example.org", "--campaign", "spring"))["timeline"]
     assert ("schedule", "step 1: the campaign is paused") in {(line["kind"], line["what"]) for line in why}
+    everywhere = await told("leads", "why", "lead1@example.org")
+    assert [(each["campaign"], each["status"], each["concerned"]) for each in everywhere["campaigns"]] == [
+        ("spring", "paused", True)
+    ]
+    assert [line["what"] for line in everywhere["campaigns"][0]["timeline"]] == [line["what"] for line in why]
+    assert "campaign spring, run 1: paused\n" in (await call("leads", "why", "lead1@example.org")).out
     assert (await told("campaign", "resume", "spring"))["status"] == "running"
     await add_leads(tenant, 2, "late")
     added = await told("campaign", "add", "spring")

@@ -15,7 +15,7 @@ from outreachdb.events.ingest import ingest
 from outreachdb.events.normal import NormalEvent
 from outreachdb.leads import suppression
 from outreachdb.secrets import Keyring
-from outreachdb.sending import Happening, Limits, decide, dispatch, set_limits, unknown, why
+from outreachdb.sending import Happening, Limits, decide, dispatch, set_limits, stories, unknown, why
 from outreachdb.sending.ledger import Ledger
 
 LEASE = timedelta(minutes=5)
@@ -91,6 +91,30 @@ async def test_why_not(tenant: Tenant, other_tenant: Tenant, keyring: Keyring) -
         await why(tenant, "nobody@example.org", "spring")
     with pytest.raises(NotFound):
         await why(other_tenant, "lead2@example.org", "spring")
+
+
+async def test_without_a_campaign_all_that_concern_the_lead_are_told(
+    tenant: Tenant, keyring: Keyring, sink: Sink
+) -> None:
+    await add_leads(tenant, 2)
+    with pytest.raises(NotFound, match="has no campaign yet"):
+        await stories(tenant, "lead1@example.org")
+    await launched(tenant, keyring, sink.port, name="first")
+    await suppression.add(tenant, ["lead1@example.org"], reason="manual", source="test")
+    await launched(tenant, keyring, sink.port, name="second")
+    await campaigns.create(tenant, keyring, campaign_file(sink.port, name="draft"))
+    found, there = await stories(tenant, "lead1@example.org")
+    assert ([(each.campaign, each.concerned) for each in found], there) == ([("second", True), ("first", True)], 2)
+    assert "exclusion: left out: its address or domain was suppressed" in told(found[0].timeline)
+    assert "it will not be sent: the address or its domain is suppressed" in told(found[1].timeline)
+    newest, there = await stories(tenant, "lead2@example.org", limit=1)
+    assert ([each.campaign for each in newest], there) == (["second"], 2)
+    await add_leads(tenant, 1, "late")
+    [only], there = await stories(tenant, "late1@example.org")
+    assert (only.campaign, only.concerned, there) == ("draft", False, 1)
+    assert "nothing is scheduled yet" in told(only.timeline)
+    with pytest.raises(NotFound, match="no lead"):
+        await stories(tenant, "nobody@example.org")
 
 
 async def test_what_holds_a_mail_up_is_named(tenant: Tenant, keyring: Keyring, sink: Sink) -> None:

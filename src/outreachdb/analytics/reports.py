@@ -16,6 +16,7 @@ from outreachdb.analytics import views
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Row, Session, Tenant
 from outreachdb.errors import UsageError
+from outreachdb.words import did_you_mean
 
 Q = Queries("outreachdb.analytics")
 CAMPAIGN_BY = ("day", "step", "variant")
@@ -192,7 +193,7 @@ async def _refreshed(tenant: Tenant, names: Sequence[str], anew: bool) -> None:
 
 def _known(by: str | None, words: Sequence[str]) -> None:
     if by is not None and by not in words:
-        raise UsageError(f"can't tell it by {by}", hint=f"by one of: {', '.join(words)}")
+        raise UsageError(f"can't tell it by {by}", hint=did_you_mean(by, words, f"by one of: {', '.join(words)}"))
 
 
 async def _read(session: Session, grain: str, keys: Sequence[str], period: Period, wanted: Sequence[str]) -> list[Row]:

@@ -11,6 +11,7 @@ from outreachdb.db.pools import Pools
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, session
 from outreachdb.errors import UsageError
+from outreachdb.words import did_you_mean
 
 Q = Queries("outreachdb.analytics")
 SCORES = "lead_engagement_scores"
@@ -60,7 +61,8 @@ class Staleness:
 async def refresh(pools: Pools, view: str) -> Refreshed:
     """Bring a view up to date while readers go on; what is committed before the call is in it."""
     if view not in SCHEDULES:
-        raise UsageError(f"no view named {view}", hint=f"there are: {', '.join(SCHEDULES)}")
+        hint = did_you_mean(view, SCHEDULES, f"there are: {', '.join(SCHEDULES)}")
+        raise UsageError(f"no view named {view}", hint=hint)
     if view == SCORES:
         return await score(pools)
     async with session(pools, role=TRUSTED_ROLE, workload="jobs", doing=f"refreshing {view}") as open_session:

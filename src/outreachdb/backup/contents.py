@@ -15,6 +15,7 @@ from outreachdb.db.pools import Connection, connect
 from outreachdb.db.queries import Queries
 from outreachdb.errors import DatabaseUnsupported
 from outreachdb.progress import Progress, silent
+from outreachdb.words import counted
 
 Q = Queries("outreachdb.backup")
 LOCK_TIMEOUT = "60s"
@@ -59,7 +60,7 @@ async def _look(connection: Connection) -> Database:
     hidden = [row["name"] for row in tables if row["hidden"]]
     if hidden:
         raise DatabaseUnsupported(
-            f"row-level security hides rows of {hidden[0]} and {len(hidden) - 1} more tables from the login",
+            f"row-level security hides rows of {hidden[0]} and {counted(len(hidden) - 1, 'more table')} from the login",
             hint="back up as a member of their owner, as an administrator, or with BYPASSRLS",
         )
     names = tuple(row["name"] for row in tables)

@@ -27,6 +27,7 @@ from outreachdb.db.migrating import roles as ours
 from outreachdb.db.pools import Connection, check_server, connect, describe
 from outreachdb.errors import Conflict, DatabaseUnsupported, InvalidInput, OutreachDBError, ServerError
 from outreachdb.progress import Progress, silent
+from outreachdb.words import counted
 
 PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 DECOMPRESSED = 8  # a dump's text takes about so many times its compressed size as a database with indexes
@@ -333,16 +334,14 @@ async def _compare(url: str, manifest: Manifest, jobs: int, progress: Progress) 
         raise InvalidInput(f"the restored database lacks a table: {missing.exceptions[0]}") from missing
     wrong = [name for name, table in manifest.tables.items() if there[name] != table]
     if wrong:
-        raise InvalidInput(
-            f"{len(wrong)} tables are not what was backed up, such as {_difference(wrong[0], manifest.tables, there)}",
-            tables=wrong,
-        )
+        first = _difference(wrong[0], manifest.tables, there)
+        raise InvalidInput(f"not what was backed up: {counted(len(wrong), 'table')}, such as {first}", tables=wrong)
 
 
 def _difference(name: str, wanted: dict[str, Table], there: dict[str, Table]) -> str:
     if wanted[name].rows != there[name].rows:
-        return f"{name}: {there[name].rows:,} rows instead of {wanted[name].rows:,}"
-    return f"{name}: {wanted[name].rows:,} rows, but other contents"
+        return f"{name}: {counted(there[name].rows, 'row')} instead of {wanted[name].rows:,}"
+    return f"{name}: {counted(wanted[name].rows, 'row')}, but other contents"
 
 
 async def _analyze(url: str, progress: Progress) -> None:

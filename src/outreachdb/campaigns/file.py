@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from datetime import time
@@ -26,6 +25,7 @@ from pydantic import (
 from outreachdb.campaigns.templates import MissingPolicy, StepTemplates, sample_lead
 from outreachdb.errors import InvalidInput, plain_message
 from outreachdb.segments import definition as definitions
+from outreachdb.words import did_you_mean
 
 MAX_BYTES = 2 * 1024 * 1024
 MAX_SOURCE = 100_000  # characters of a template
@@ -202,7 +202,7 @@ def parse(data: Any, *, where: str = "campaign") -> CampaignFile:
         first = error.errors(include_url=False, include_input=False)[0]
         raise InvalidInput(f"{where}: {_spot(first['loc'])}: {_problem(first)}") from None
     if isinstance(campaign.segment, dict):
-        definitions.check(campaign.segment)
+        definitions.check(campaign.segment, where=f"{where}: segment")
     addresses = [mailbox.address.lower() for mailbox in campaign.mailboxes]
     for index, address in enumerate(addresses):
         if address in addresses[:index]:
@@ -289,8 +289,7 @@ def _unknown_key(location: tuple[int | str, ...]) -> str:
     for part in location[:-1]:
         model = MODELS.get(str(part), model)
     known = [field.alias or name for name, field in model.model_fields.items()]
-    near = difflib.get_close_matches(str(location[-1]), known, 1)
-    meant = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(known)}"
+    meant = did_you_mean(str(location[-1]), known, f"there are {', '.join(known)}")
     return f'unknown key "{location[-1]}"; {meant}'
 
 

@@ -7,6 +7,7 @@ and filters and methods that make texts longer are bounded.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
@@ -21,6 +22,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from outreachdb.errors import InvalidInput
+from outreachdb.words import did_you_mean
 
 # A lead's fields that a template may use; custom fields are reached as {{ custom.Name }} or {{ custom["Name"] }}.
 FIELDS = (
@@ -302,6 +304,16 @@ def _compile(source: str, part: str, missing: MissingPolicy) -> jinja2.Template:
         raise InvalidInput(f"{part}: nested too deep") from None
 
 
+_UNDEFINED = re.compile(r"'([^']*)' is undefined")
+
+
+def _meant(error: jinja2.UndefinedError) -> str:
+    """The field that a template may have meant, or all that there are."""
+    known = (*FIELDS, *LINKS, "tags")
+    missed = _UNDEFINED.fullmatch(error.message or "")
+    return did_you_mean(missed[1] if missed else "", known, f"there are {', '.join(known)}, custom.<name>;")
+
+
 def _render(template: jinja2.Template, part: str, lead: Mapping[str, Any]) -> str:
     spent = _spent.set([0, time.monotonic() + MAX_SECONDS])
     pieces, length = [], 0
@@ -311,8 +323,7 @@ def _render(template: jinja2.Template, part: str, lead: Mapping[str, Any]) -> st
             length += len(piece)
             _bounded(length)
     except jinja2.UndefinedError as error:
-        known = ", ".join((*FIELDS, *LINKS, "tags", "custom.<name>"))
-        raise InvalidInput(f"{part}: {error.message}", hint=f"there are {known}; or use | default('')") from None
+        raise InvalidInput(f"{part}: {error.message}", hint=f"{_meant(error)} or use | default('')") from None
     except Exception as error:  # noqa: BLE001 - a template is a program of the user's: whatever it raises is its error
         raise InvalidInput(f"{part}: {type(error).__name__}: {error}") from None
     finally:

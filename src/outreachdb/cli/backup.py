@@ -14,6 +14,7 @@ from outreachdb.backup import BackedUp, Manifest, Restored, Verified
 from outreachdb.cli.context import run, settings
 from outreachdb.cli.output import emit
 from outreachdb.cli.progress import bar
+from outreachdb.words import counted
 
 Jobs = Annotated[int, typer.Option(min=1, max=64, help="Tables at a time.")]
 
@@ -86,7 +87,7 @@ def _told(made: BackedUp, checked: Verified | None) -> str:
     about = made.manifest
     lines = [f"{made.folder}: {about.bytes / 1024**2:,.1f} MB in {about.seconds:.1f} s by {about.program}"]
     if about.tables:
-        lines.append(f"{len(about.tables):,} tables, {about.rows:,} rows")
+        lines.append(f"{counted(len(about.tables), 'table')}, {counted(about.rows, 'row')}")
     if checked is not None:
         lines.append(_verified(checked))
     return "\n".join([*lines, *about.notes])
@@ -94,12 +95,13 @@ def _told(made: BackedUp, checked: Verified | None) -> str:
 
 def _verified(done: Verified) -> str:
     compared = "rows and contents are what was backed up" if done.hashes else "the rows are there"
-    what = f"{done.tables:,} tables, {done.rows:,} rows: {compared}" if done.tables else "whole"
+    what = f"{counted(done.tables, 'table')}, {counted(done.rows, 'row')}: {compared}" if done.tables else "whole"
     return f"verified on {done.where} in {done.seconds:.1f} s: {what}"
 
 
 def _restored(done: Restored) -> str:
     compared = ", rows and contents compared" if done.compared else ""
-    head = f"{done.database}: {done.tables:,} tables, {done.rows:,} rows in {done.seconds:.1f} s{compared}"
+    what = f"{counted(done.tables, 'table')}, {counted(done.rows, 'row')}"
+    head = f"{done.database}: {what} in {done.seconds:.1f} s{compared}"
     document: dict[str, Any] = done.document()
     return "\n".join([head, *(f"note: {note}" for note in document["notes"])])

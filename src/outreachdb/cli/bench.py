@@ -36,6 +36,7 @@ from outreachdb.cli.output import emit, table
 from outreachdb.cli.progress import bar
 from outreachdb.errors import UsageError
 from outreachdb.progress import Progress
+from outreachdb.words import did_you_mean
 
 Benchmark = Callable[[str, int, Progress], Awaitable[list[Result]]]
 # Name -> benchmark and how many leads (EVENTS: stored events) it takes where none are given.
@@ -107,7 +108,8 @@ def bench(
     """Measure on a scratch database: ours, the limit and the ratio, all from this run."""
     unknown = set(names or ()) - set(BENCHMARKS)
     if unknown:
-        raise UsageError(f"no benchmark named {', '.join(sorted(unknown))}", hint=f"there are: {', '.join(BENCHMARKS)}")
+        hint = did_you_mean(min(unknown), BENCHMARKS, f"there are: {', '.join(BENCHMARKS)}")
+        raise UsageError(f"no benchmark named {', '.join(sorted(unknown))}", hint=hint)
     wanted = names or [name for name in BENCHMARKS if name not in BY_MINUTES]
     with bar("bench") as progress:
         about, results = run(_all(wanted, Sizes(leads, events, minutes), progress))

@@ -18,6 +18,7 @@ from outreachdb.cli.output import cell, emit, table
 from outreachdb.errors import UsageError
 from outreachdb.secrets import Keyring
 from outreachdb.sending import checking, forecasting, schedule
+from outreachdb.words import counted
 
 commands = typer.Typer(help="Campaigns: a segment, a sequence of messages, mailboxes.", no_args_is_help=True)
 GAPS_SHOWN = 100
@@ -82,9 +83,9 @@ def next_run(campaign: Named) -> None:
 def check(campaign: Named) -> None:
     """Try the templates on the leads of the segment; nothing is scheduled."""
     found = context.tenant_call(lambda tenant: checking.check(tenant, campaign))
-    text = f"the templates suit all of {found.leads:,} leads tried"
+    text = f"the templates suit all of {counted(found.leads, 'lead')} tried"
     if found.gaps:
-        text += f"\n{len(found.gaps):,} of them have nothing where a field is printed; the first: {found.gaps[0]}"
+        text += f"\nwithout a value where a field is printed: {len(found.gaps):,} of them, {found.gaps[0]} first"
     emit({"leads_tried": found.leads, "leads_with_gaps": len(found.gaps), "gaps": found.gaps[:GAPS_SHOWN]}, text)
 
 
@@ -116,7 +117,7 @@ def forecast_(campaign: Named) -> None:
         end += f" (up to {told.rounded_to_seconds // 60} min earlier: so many sends are counted together)"
     emit(
         told.document(),
-        table(f"{told.sends:,} sends, ends: {end}", ("limit", "hours earlier without it"), rows),
+        table(f"{counted(told.sends, 'send')}, ends: {end}", ("limit", "hours earlier without it"), rows),
     )
 
 
@@ -188,7 +189,10 @@ def _instant(text: str) -> datetime:
 
 def _launched(made: schedule.Launch) -> None:
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in sorted(made.excluded.items())) or "nobody"
-    emit(dataclasses.asdict(made), f"{made.scheduled:,} sends scheduled in {made.seconds:.2f} s; left out: {left_out}")
+    emit(
+        dataclasses.asdict(made),
+        f"{counted(made.scheduled, 'send')} scheduled in {made.seconds:.2f} s; left out: {left_out}",
+    )
 
 
 def _changed(campaign: campaigns.Campaign) -> None:

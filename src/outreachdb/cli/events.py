@@ -14,11 +14,20 @@ from outreachdb.errors import InvalidInput, UsageError
 from outreachdb.events import endpoints, inboxes, ingest, webhooks
 from outreachdb.events.normal import Parsed
 from outreachdb.secrets import Keyring
+from outreachdb.words import counted
 
 commands = typer.Typer(help="Delivery events from providers.", no_args_is_help=True)
 hooks = typer.Typer(help="Addresses to which providers report.", no_args_is_help=True)
 mailboxes = typer.Typer(help="Mailboxes of your own, read for replies and reports.", no_args_is_help=True)
 
+# What ingest counts, in words for one and for more.
+COUNTS = {
+    "received": ("received", "received"),
+    "stored": ("stored", "stored"),
+    "duplicates": ("duplicate",),
+    "rejected": ("rejected", "rejected"),
+    "unknown": ("unknown", "unknown"),
+}
 File = Annotated[Path, typer.Argument(help="A body as the provider posts it.")]
 Provider = Annotated[str, typer.Option("--provider", help="Whose format it is, e.g. sendgrid.")]
 ContentType = Annotated[str | None, typer.Option("--content-type", help="Content type of the body.")]
@@ -48,7 +57,7 @@ def ingest_(file: File, provider: Provider, content_type: ContentType = None) ->
     keyring = Keyring.load(settings())
     report = tenant_call(lambda tenant: ingest.ingest_parsed(tenant, keyring, parsed)).document()
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in report["reasons"].items())
-    counts = ", ".join(f"{count:,} {name}" for name, count in report.items() if name != "reasons")
+    counts = ", ".join(counted(report[name], *words) for name, words in COUNTS.items())
     emit(report, f"{counts}{f' ({reasons})' if reasons else ''}")
 
 
@@ -66,7 +75,8 @@ def poll(
     report = tenant_call(lambda tenant: inboxes.poll(tenant, keyring))
     emit(
         report.document(),
-        f"{report.mails:,} mails, {report.events.stored:,} events, {report.events.duplicates:,} known",
+        f"{counted(report.mails, 'mail')}, {counted(report.events.stored, 'event')}, "
+        f"{report.events.duplicates:,} known",
     )
     for address, problem in report.problems.items():
         typer.echo(f"outreachdb: inbox {address} could not be read: {problem}", err=True)
@@ -138,7 +148,7 @@ def revoke(webhook_id: Annotated[int, typer.Argument(help="See `webhook list`.")
 
 
 def _parse(file: Path, provider: str, content_type: str | None) -> Parsed:
-    adapter = webhooks.adapter(provider)
+    adapter = webhooks.named(provider)
     try:
         return adapter.parse(_read(file), content_type)
     except InvalidInput as error:

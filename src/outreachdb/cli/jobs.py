@@ -15,6 +15,7 @@ from outreachdb.cli.output import cell, emit, table
 from outreachdb.errors import UsageError
 from outreachdb.jobs import pg_cron, runs
 from outreachdb.jobs.background import Background
+from outreachdb.words import counted
 
 commands = typer.Typer(help="Periodic jobs and background jobs: list, run, history.", no_args_is_help=True)
 JobId = Annotated[int, typer.Argument(metavar="ID", help="See `jobs list`.")]
@@ -129,7 +130,7 @@ def install(with_pg_cron: PgCron = False) -> None:
     """Have the server's pg_cron run the jobs that SQL alone can do."""
     _need(with_pg_cron)
     done = database_call(pg_cron.install)
-    text = f"pg_cron runs {len(done.installed)} jobs; a worker is needed for {', '.join(done.needs_worker)}"
+    text = f"pg_cron runs {counted(len(done.installed), 'job')}; a worker is needed for {', '.join(done.needs_worker)}"
     emit(dataclasses.asdict(done), text)
 
 
@@ -138,7 +139,7 @@ def remove(with_pg_cron: PgCron = False) -> None:
     """Take the jobs from pg_cron."""
     _need(with_pg_cron)
     gone = database_call(pg_cron.remove)
-    emit({"removed": gone}, f"{len(gone)} jobs taken from pg_cron")
+    emit({"removed": gone}, f"{counted(len(gone), 'job')} taken from pg_cron")
 
 
 def _need(with_pg_cron: bool) -> None:

@@ -18,6 +18,7 @@ from outreachdb.errors import UsageError
 from outreachdb.leads import importing, suppression
 from outreachdb.leads.importing import mappings
 from outreachdb.leads.importing.policy import OnConflict
+from outreachdb.words import counted
 
 imports = typer.Typer(help="Imports: what they did, what they rejected.", no_args_is_help=True)
 suppress = typer.Typer(help="Addresses and domains that are never mailed.", no_args_is_help=True)
@@ -127,7 +128,10 @@ def show_rejects(
     if target is not None:
         count = tenant_call(lambda tenant: importing.write_rejects(tenant, import_id, target))
         if str(target) != "-":
-            emit({"import_id": import_id, "rejected": count, "file": str(target)}, f"{count} rejected rows in {target}")
+            emit(
+                {"import_id": import_id, "rejected": count, "file": str(target)},
+                f"{counted(count, 'rejected row')} in {target}",
+            )
         return
     rows = tenant_call(lambda tenant: _first_rejects(tenant, import_id, limit))
     columns = ("row_number", "column_name", "reason", "raw")
@@ -178,7 +182,7 @@ def add_suppressions(
         return await suppression.add(tenant, targets, reason=reason, source=source)
 
     done = tenant_call(work)
-    emit(dataclasses.asdict(done), f"{done.added:,} suppressed; the status of {done.leads:,} leads changed")
+    emit(dataclasses.asdict(done), f"{done.added:,} suppressed; the status of {counted(done.leads, 'lead')} changed")
 
 
 @suppress.command("list")
@@ -206,11 +210,14 @@ def _pair(given: str) -> tuple[str, str]:
 
 
 def _undone(report: importing.UndoReport) -> str:
-    done = f"import {report.import_id} undone: {report.removed:,} leads removed, {report.restored:,} restored"
-    lines = [f"{done}, {report.companies_removed:,} companies removed ({report.seconds:.1f} s)"]
+    done = f"import {report.import_id} undone: {counted(report.removed, 'lead')} removed, {report.restored:,} restored"
+    companies = counted(report.companies_removed, "company", "companies")
+    lines = [f"{done}, {companies} removed ({report.seconds:.1f} s)"]
     for each in report.kept:
         some = ", ".join(map(str, each.sample)) + (", ..." if each.leads > len(each.sample) else "")
-        lines.append(f"  {each.leads:,} leads not undone: {each.reason}" + (f" (leads {some})" if each.sample else ""))
+        lines.append(
+            f"  {counted(each.leads, 'lead')} not undone: {each.reason}" + (f" (leads {some})" if each.sample else "")
+        )
     return "\n".join(lines)
 
 

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
 import typer
+from typer.exceptions import TyperException
 
 from outreachdb import logs
 from outreachdb.cli.context import options, settings
 from outreachdb.cli.output import fail
-from outreachdb.errors import OutreachDBError, UsageError
+from outreachdb.errors import Cancelled, OutreachDBError, UsageError, plain_message
 from outreachdb.version import __version__
 
 WITH_VALUE = {"-d": "database_url", "--database-url": "database_url", "-w": "workspace", "--workspace": "workspace"}
@@ -160,6 +161,22 @@ def take_globals(arguments: Sequence[str]) -> list[str]:
     return rest
 
 
+def _run(rest: Sequence[str]) -> int:
+    """Run the command; Typer's own errors become ours, which are one line, wherever it is printed."""
+    try:
+        status = _chosen(rest[0] if rest else None)(rest, prog_name="outreachdb", standalone_mode=False)
+    except TyperException as error:
+        message = plain_message(error.format_message()).strip()
+        if not message:  # the help page was asked for by giving nothing, and is printed
+            return error.exit_code
+        context = getattr(error, "ctx", None)
+        hint = f"see: {context.command_path} --help" if context is not None else None
+        raise UsageError(message[0].lower() + message[1:].removesuffix("."), hint=hint) from None
+    except typer.Abort:
+        raise Cancelled("not confirmed; nothing was done") from None
+    return status if isinstance(status, int) else 0
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit with its status."""
     options.json, options.workspace, options.database_url = False, None, None
@@ -169,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.stdout.write(f"outreachdb {__version__}\n")
             sys.exit(0)
         logs.configure(settings())
-        _chosen(rest[0] if rest else None)(rest, standalone_mode=True)
+        sys.exit(_run(rest))
     except OutreachDBError as error:
         sys.exit(fail(error))
     except BrokenPipeError:

@@ -15,6 +15,7 @@ from outreachdb.cli.output import emit, table
 from outreachdb.errors import UsageError
 from outreachdb.leads.importing import Kept
 from outreachdb.segments.actions import Action
+from outreachdb.words import counted
 
 
 def add_to(commands: typer.Typer) -> None:
@@ -44,8 +45,10 @@ def apply(  # noqa: PLR0913, PLR0917  (each is an option of the command line)
     if not (yes or dry_run):
         found = tenant_call(lambda tenant: segments.count(tenant, segment))
         if options.json or not sys.stdin.isatty():
-            raise UsageError(f"{found.count:,} leads would be changed", hint="confirm it with --yes, or try --dry-run")
-        typer.confirm(f"{action.kind.replace('_', ' ')} for {found.count:,} leads?", abort=True, err=True)
+            raise UsageError(
+                f"{counted(found.count, 'lead')} would be changed", hint="confirm it with --yes, or try --dry-run"
+            )
+        typer.confirm(f"{action.kind.replace('_', ' ')} for {counted(found.count, 'lead')}?", abort=True, err=True)
     if background and not dry_run:
         from outreachdb.jobs import requests  # others start without it
 
@@ -53,7 +56,7 @@ def apply(  # noqa: PLR0913, PLR0917  (each is an option of the command line)
         return
     done = tenant_call(lambda tenant: segments.apply(tenant, segment, action, by=who(), dry_run=dry_run))
     head = f"action {done.action_id}" if done.action_id else "dry run, nothing changed"
-    line = f"{head}: {done.changed:,} of {done.matched:,} leads changed ({done.seconds:.1f} s)"
+    line = f"{head}: {done.changed:,} of {counted(done.matched, 'lead')} changed ({done.seconds:.1f} s)"
     if done.action_id:
         line += f"\nto take it back: outreachdb segment undo {done.action_id}"
     emit(_document(done), "\n".join([line, *_kept(done.kept)]))
@@ -107,5 +110,7 @@ def _kept(kept: tuple[Kept, ...]) -> list[str]:
     lines = []
     for each in kept:
         some = ", ".join(map(str, each.sample)) + (", ..." if each.leads > len(each.sample) else "")
-        lines.append(f"  {each.leads:,} stay as they are: {each.reason}" + (f" (leads {some})" if each.sample else ""))
+        lines.append(
+            f"  {counted(each.leads, 'lead')} left alone: {each.reason}" + (f" (leads {some})" if each.sample else "")
+        )
     return lines

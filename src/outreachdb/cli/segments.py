@@ -22,6 +22,7 @@ from outreachdb.errors import TooCostly, UsageError
 from outreachdb.segments import definition
 from outreachdb.segments.export import Format
 from outreachdb.segments.segments import FACETS, NameOrDefinition
+from outreachdb.words import counted
 
 T = TypeVar("T")
 commands = typer.Typer(help="Segments: leads that meet a definition.", no_args_is_help=True)
@@ -138,7 +139,7 @@ def count(
     )
     about = "about " if found.estimated else ""
     noted = pointed_out(segment)
-    emit(dataclasses.asdict(found) | noted, f"{about}{found.count:,} leads ({found.seconds * 1000:,.0f} ms)")
+    emit(dataclasses.asdict(found) | noted, f"{about}{counted(found.count, 'lead')} ({found.seconds * 1000:,.0f} ms)")
 
 
 @commands.command()
@@ -172,7 +173,7 @@ def preview(
     emit(document, table("", columns, [tuple(_field(lead, column) for column in columns) for lead in found]))
     if counts:
         rows_of = [(facet, each["value"] or "(empty)", each["leads"]) for facet in FACETS for each in told[facet]]
-        emit(document, table(f"{told['count']:,} leads", ("by", "value", "leads"), rows_of))
+        emit(document, table(counted(told["count"], "lead"), ("by", "value", "leads"), rows_of))
 
 
 @commands.command()
@@ -180,12 +181,8 @@ def explain(name: Name = None, where: Where = None) -> None:
     """Say whom a segment means, how they are looked up, how long that takes, and which index would help."""
     segment = chosen(name, where)
     found = tenant_call(lambda tenant: segments.explain(tenant, segment))
-    lines = [
-        *found.meaning,
-        "",
-        *found.plan,
-        f"about {found.estimated_members:,} of {found.leads:,} leads; a count takes about {found.milliseconds:,.0f} ms",
-    ]
+    members = f"about {found.estimated_members:,} of {counted(found.leads, 'lead')}"
+    lines = [*found.meaning, "", *found.plan, f"{members}; a count takes about {found.milliseconds:,.0f} ms"]
     for each in found.indexes:
         lines += ["", f"an index would bring it to about {each.milliseconds:,.0f} ms:", f"  {each.ddl};"]
     emit(dataclasses.asdict(found) | pointed_out(segment), "\n".join(lines))
@@ -237,7 +234,7 @@ def export(
                 )
             ),
         )
-    emit(dataclasses.asdict(done), f"{done.leads:,} leads in {done.file}")
+    emit(dataclasses.asdict(done), f"{counted(done.leads, 'lead')} in {done.file}")
 
 
 @commands.command()

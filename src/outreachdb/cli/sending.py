@@ -9,13 +9,18 @@ from typing import Annotated
 import typer
 
 from outreachdb.cli import context
-from outreachdb.cli.output import emit, table
+from outreachdb.cli.output import emit, fail, table
 from outreachdb.cli.progress import bar
-from outreachdb.errors import NotFound, UsageError
+from outreachdb.errors import NotFound, OutreachDBError, UsageError
 from outreachdb.secrets import Keyring
 from outreachdb.sending import dispatch, timeline
+from outreachdb.words import counted
 
 commands = typer.Typer(help="Sending: hand out due sends and deliver them by SMTP.", no_args_is_help=True)
+
+NOTHING_DUE = (
+    "nothing is due now; outreachdb campaign forecast CAMPAIGN tells what holds it up, leads why LEAD for one lead"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -46,12 +51,31 @@ def run(
                 progress=progress,
             )
         )
-    names = ("sent", "failed", "deferred", "suppressed", "unknown", "seconds")
-    emit(dataclasses.asdict(report), table("", names, [tuple(getattr(report, name) for name in names)]))
+    done = (report.sent, report.failed, report.suppressed, report.unknown)
+    if context.options.json or any(done) or not report.problems:
+        names = ("sent", "failed", "deferred", "suppressed", "unknown", "seconds")
+        counts = table("", names, [tuple(getattr(report, name) for name in names)])
+        idle = not (any(done) or report.deferred)
+        emit(dataclasses.asdict(report), NOTHING_DUE if idle else counts)
+    if report.problems:
+        error = _given_up(report)
+        if not report.sent:
+            raise error
+        fail(error)
+
+
+def _given_up(report: dispatch.SendReport) -> OutreachDBError:
+    """One error for all mailboxes that were given up: campaigns often have many at one server."""
+    mailboxes: dict[str, list[str]] = {}
     for address, problem in report.problems.items():
-        typer.echo(f"outreachdb: mailbox {address} was given up: {problem}", err=True)
-    if report.problems and not report.sent:
-        raise typer.Exit(1)
+        mailboxes.setdefault(problem, []).append(address)
+    reasons = [
+        f"{problem} (mailbox {some[0]}{f' and {len(some) - 1:,} more' if len(some) > 1 else ''})"
+        for problem, some in mailboxes.items()
+    ]
+    what = "not everything was sent" if report.sent else "nothing was sent"
+    hints = dict.fromkeys(hint for hint in report.hints.values() if hint)
+    return OutreachDBError(f"{what}: {'; '.join(reasons)}", hint="; ".join(hints) or None)
 
 
 @commands.command()
@@ -73,7 +97,7 @@ def unknown(
         emit({"unknown": rows}, table("", columns, [tuple(row[name] for name in columns) for row in rows]))
         return
     count = context.tenant_call(lambda tenant: timeline.decide(tenant, rows, decide))
-    emit({"decided": count, "decision": decide}, f"{count:,} sends: {decide}")
+    emit({"decided": count, "decision": decide}, f"{counted(count, 'send')}: {decide}")
 
 
 @commands.command()
@@ -89,5 +113,7 @@ def limit(
         wanted = None if mails is None else timeline.Limits(mails, days)
         context.tenant_call(lambda tenant: timeline.set_limits(tenant, wanted))
     found = context.tenant_call(timeline.limits)
-    text = f"a lead gets at most {found.sends} mails in {found.days} days" if found else "no limit"
+    text = (
+        f"a lead gets at most {counted(found.sends, 'mail')} in {counted(found.days, 'day')}" if found else "no limit"
+    )
     emit({"mails": found.sends if found else None, "days": found.days if found else None}, text)

@@ -20,6 +20,7 @@ from outreachdb.cli.context import database_call, options, tenant_call
 from outreachdb.cli.output import cell, emit, plain_value, table
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import InvalidInput
+from outreachdb.words import counted
 
 commands = typer.Typer(help="What happened, exact as of now.", no_args_is_help=True)
 
@@ -135,7 +136,8 @@ def reconcile(
     """Compare rollups with a recount of the events that are still there; exit status 1 where they differ."""
     found = tenant_call(lambda tenant: rollups.reconcile(tenant, days=days, repair=repair))
     mended = ", mended" if repair and found.drifted else ""
-    text = f"{found.days:,} days, {found.buckets:,} buckets compared; {found.drifted:,} differ{mended}"
+    compared = f"{counted(found.days, 'day')}, {counted(found.buckets, 'bucket')} compared"
+    text = f"{compared}; not equal: {found.drifted:,}{mended}"
     emit(found.document() | {"repaired": repair}, text)
     if found.drifted and not repair:
         raise typer.Exit(1)
@@ -171,7 +173,9 @@ def _emit(report: Report, target: Path | None, text: RenderableType) -> None:
         written.writerow(names)
         written.writerows([_plain(row[name]) for name in names] for row in rows)
     if str(target) != "-":
-        emit({"rows": len(rows), "file": str(target), "as_of": report.as_of}, f"{len(rows)} rows in {target}")
+        emit(
+            {"rows": len(rows), "file": str(target), "as_of": report.as_of}, f"{counted(len(rows), 'row')} in {target}"
+        )
 
 
 @contextmanager

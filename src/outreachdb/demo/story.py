@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,10 +68,15 @@ class Chapter:
         return self.amount / self.seconds if self.unit and self.seconds else None
 
 
+def _unheard(_chapter: Chapter) -> None:
+    """Nobody listens."""
+
+
 @dataclass(slots=True)
 class Story:
-    """All chapters, and the equations that must hold at the end."""
+    """All chapters, and the equations that must hold at the end; ``ended`` is told of each chapter when it ends."""
 
+    ended: Callable[[Chapter], None] = _unheard
     workspace: str = ""
     folder: Path = Path()
     chapters: list[Chapter] = field(default_factory=list)
@@ -95,6 +100,7 @@ class Story:
         yield chapter
         chapter.seconds = time.monotonic() - began
         self.chapters.append(chapter)
+        self.ended(chapter)
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -110,9 +116,18 @@ class Story:
         }
 
 
-async def tell(settings: Settings, *, leads: int = 100_000, progress: Progress = silent) -> Story:
-    """Go the whole path with ``leads`` generated leads in a new workspace; raises when something does not add up."""
-    story = Story()
+async def tell(
+    settings: Settings,
+    *,
+    leads: int = 100_000,
+    progress: Progress = silent,
+    ended: Callable[[Chapter], None] = _unheard,
+) -> Story:
+    """Go the whole path with ``leads`` generated leads in a new workspace; raises when something does not add up.
+
+    ``ended`` hears of each chapter when it ends.
+    """
+    story = Story(ended)
     await _prepare(story, settings, progress)
     async with OutreachDB.open(settings=settings) as db:
         tenant = await _workspace(story, db)

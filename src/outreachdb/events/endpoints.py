@@ -45,7 +45,7 @@ class Endpoint:
 
 async def create(tenant: Tenant, keyring: Keyring, provider: str, key: str) -> Endpoint:
     """Make an endpoint for a provider's verification key; the token is shown here once and kept as a hash."""
-    webhooks.adapter(provider).check_key(key)
+    webhooks.named(provider).check_key(key)
     token = f"{tenant.workspace_id}-{secrets.token_urlsafe(32)}"
     async with tenant.session(doing="creating a webhook") as open_session:
         row = await open_session.one(

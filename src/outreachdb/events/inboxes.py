@@ -19,7 +19,7 @@ from imapclient.exceptions import IMAPClientError
 
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Tenant
-from outreachdb.errors import InvalidInput, NotFound, OutreachDBError
+from outreachdb.errors import NotFound, OutreachDBError, UsageError
 from outreachdb.events.inbound import events_of
 from outreachdb.events.ingest import IngestReport, ingest
 from outreachdb.secrets import Keyring
@@ -85,7 +85,7 @@ class Account:
 async def add(tenant: Tenant, keyring: Keyring, account: Account, password: str) -> Inbox:
     """Note an account to read; its password is kept encrypted."""
     if account.security not in PORTS:
-        raise InvalidInput(f"no security named {account.security!r}", hint=f"one of {', '.join(sorted(PORTS))}")
+        raise UsageError(f"no security named {account.security!r}", hint=f"one of {', '.join(sorted(PORTS))}")
     username = account.username or account.address
     given = {
         "workspace_id": tenant.workspace_id,

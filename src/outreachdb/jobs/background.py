@@ -82,7 +82,8 @@ async def cancel(tenant: Tenant, background_id: int) -> Background:
     """
     found = await find(tenant, background_id)
     if found.status in FINAL:
-        raise Conflict(f"job {background_id} has {found.status} already")
+        again = "to do it again: outreachdb jobs retry ID, or its command once more"
+        raise Conflict(f"job {background_id} is {found.status} already", hint=again)
     from outreachdb.jobs import queue
 
     async with queue.opened(tenant.pools) as app:

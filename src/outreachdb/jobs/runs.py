@@ -26,6 +26,7 @@ from outreachdb.errors import Conflict, NotFound, OutreachDBError, UsageError, f
 from outreachdb.jobs import registry
 from outreachdb.jobs.outcome import Done
 from outreachdb.jobs.registry import PeriodicJob
+from outreachdb.words import did_you_mean
 
 Q = Queries("outreachdb.jobs")
 Driver = Literal["command", "worker"]
@@ -103,7 +104,8 @@ async def run_now(pools: Pools, name: str) -> Run:
     """Run a job because somebody asks; raises NotFound, Conflict while it runs elsewhere, and the job's own error."""
     job = registry.find(name)
     if job is None:
-        raise NotFound(f"there is no job {name!r}", hint="see `outreachdb jobs list`")
+        hint = did_you_mean(name, [each.name for each in registry.JOBS], "see `outreachdb jobs list`")
+        raise NotFound(f"there is no job {name!r}", hint=hint)
     await publish(pools)
     done = await perform(pools, job, driver="command")
     if done.status == "busy":

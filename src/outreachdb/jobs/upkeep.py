@@ -19,6 +19,7 @@ from outreachdb.db.tenant import TRUSTED_ROLE, Row, session
 from outreachdb.errors import OutreachDBError, from_database
 from outreachdb.jobs.outcome import Done
 from outreachdb.storage.partitions import PartitionManager
+from outreachdb.words import counted
 
 Q = Queries("outreachdb.jobs")
 log = structlog.get_logger(__name__)
@@ -58,7 +59,7 @@ async def retain(pools: Pools) -> Done:
 
     done = await retention.run(pools)
     if done.failed:
-        raise OutreachDBError(f"{len(done.failed)} partitions could not leave: {done.failed[0]}")
+        raise OutreachDBError(f"{counted(len(done.failed), 'partition')} could not leave: {done.failed[0]}")
     rows = done.rows_dropped + done.rows_deleted + sum(each.rows for each in done.archived)
     details = {"archived": len(done.archived), "dropped": len(done.dropped), "kept": len(done.kept)}
     return Done(rows, details | ({"waiting": done.waiting} if done.waiting else {}))

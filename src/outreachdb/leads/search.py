@@ -11,11 +11,13 @@ from psycopg.types.json import Jsonb
 
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Row, Tenant
-from outreachdb.errors import InvalidInput, NotFound
+from outreachdb.errors import InvalidInput, NotFound, UsageError
+from outreachdb.words import did_you_mean
 
 Q = Queries("outreachdb.leads")
 MAX_LIMIT = 1000
 BIGGEST_ID = 2**63 - 1
+SORTS = ("id", "created_at", "updated_at", "score", "qualified_at", "email", "company_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +37,20 @@ async def search(
     limit: int = 50,
     cursor: str | None = None,
 ) -> Page:
-    """Leads that contain every word of ``text`` and meet the segment definition ``where``; raises InvalidInput.
+    """Leads that contain every word of ``text`` and meet the segment definition ``where``.
 
-    ``sort`` is one of id, created_at, updated_at, score, qualified_at, email, company_name, with a minus for the other
-    direction; leads without that value come last. Where no lead contains the words, those that are spelt alike come
-    instead, best first, as one page. Leads that are added meanwhile neither repeat nor hide others on later pages.
+    ``sort`` is one of :data:`SORTS`, with a minus for the other direction; leads without that value come last. Where no
+    lead contains the words, those that are spelt alike come instead, best first, as one page. Leads that are added
+    meanwhile neither repeat nor hide others on later pages. Raises UsageError for another ``sort``, InvalidInput for
+    what can't be looked for.
     """
     if not 1 <= limit <= MAX_LIMIT:
         raise InvalidInput("limit: must lie between 1 and 1000")
     for name, given in (("text", text), ("sort", sort), ("cursor", cursor)):
         _check_text(name, given)
+    if sort.removeprefix("-") not in SORTS:
+        orders = f"there are {', '.join(SORTS)}; a minus before it turns it round"
+        raise UsageError(f"there is no order {sort[:80]!r}", hint=did_you_mean(sort.lstrip("-"), SORTS, orders))
     parameters = {"query": text, "filters": _filters(where), "sort": sort, "rows": limit + 1, "cursor": cursor}
     async with tenant.reading(doing="searching leads") as session:
         rows = await session.all(Q.search_leads, parameters)

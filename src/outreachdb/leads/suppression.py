@@ -11,6 +11,7 @@ from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Row, Session, Tenant
 from outreachdb.errors import InvalidInput, UsageError
 from outreachdb.leads.vocabulary import SUPPRESSION_REASONS
+from outreachdb.words import did_you_mean
 
 Q = Queries("outreachdb.leads")
 S = Queries("outreachdb.leads", "suppression.sql")
@@ -101,7 +102,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _check_reason(reason: str) -> None:
     if reason not in SUPPRESSION_REASONS:
-        raise UsageError(f"there is no reason {reason!r}", hint=f"one of {', '.join(SUPPRESSION_REASONS)}")
+        hint = did_you_mean(reason, SUPPRESSION_REASONS, f"there are {', '.join(SUPPRESSION_REASONS)}")
+        raise UsageError(f"there is no reason {reason!r}", hint=hint)
 
 
 def _suppressed(row: Row | None) -> Suppressed:

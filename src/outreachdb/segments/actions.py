@@ -18,6 +18,7 @@ from outreachdb.leads import importing
 from outreachdb.leads.vocabulary import COMPUTED, LEAD_COLUMNS, LEAD_STATUSES
 from outreachdb.segments import segments
 from outreachdb.segments.segments import NameOrDefinition
+from outreachdb.words import did_you_mean
 
 A = Queries("outreachdb.segments", "actions.sql")
 Kind = Literal["add_tags", "remove_tags", "set", "suppress", "delete"]
@@ -161,7 +162,9 @@ def check(action: Action) -> None:
 def _check_field(field: str, value: Any) -> None:
     custom = field.startswith("custom.") and len(field) > 7
     if not custom and field not in {*TEXTS, "status", "qualification_score"}:
-        raise InvalidInput(f"the field {field[:100]!r} can't be set", hint=f"one of {', '.join(TEXTS)}, custom.<name>")
+        known = (*TEXTS, "status", "qualification_score")
+        hint = did_you_mean(field, known, f"there are {', '.join(known)} and custom.<name>")
+        raise UsageError(f"the field {field[:100]!r} can't be set", hint=hint)
     if isinstance(value, str) and (len(value) > MAX_TEXT or "\0" in value):
         raise InvalidInput(f"{field[:100]}: too long a text", hint=f"at most {MAX_TEXT} characters, none of them NUL")
     if field == "status" and (value not in LEAD_STATUSES or value in OPT_OUTS):

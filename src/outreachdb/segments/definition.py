@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -29,10 +29,12 @@ from pydantic_core import PydanticCustomError
 
 from outreachdb.errors import InvalidInput
 from outreachdb.segments import fields
+from outreachdb.words import did_you_mean
 
 MAX_DEPTH = 32
 MAX_BYTES = 256 * 1024
 MAX_CONDITIONS = 500
+MAX_SHOWN = 60  # characters of somebody's own name in a hint
 # An escaped NUL, as against an escaped backslash before "u0000".
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -77,8 +79,14 @@ FieldName = Annotated[
     str,
     Field(json_schema_extra={"anyOf": [{"enum": sorted(fields.FIELDS)}, {"pattern": r"^custom\.[\s\S]"}]}),
 ]
-FIELDS_HINT = "a field of leads, tags, engagement, suppressed, company.<field>, or custom.<column name>"
 Scalar = Annotated[str | int | float | bool, Field(union_mode="left_to_right")]
+
+
+def _fields_hint(given: str | list[str]) -> str:
+    own = given if isinstance(given, str) and 0 < len(given) <= MAX_SHOWN else "<column name>"
+    return (
+        f'a field of leads, tags, engagement, suppressed, company.<field>, or "custom.{own}" for a column of your own'
+    )
 
 
 class _Strict(BaseModel):
@@ -100,23 +108,27 @@ class Condition(_Strict):
     def _known(cls, given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         if isinstance(given, str | list) and fields.operators(given) is None:
             near = fields.nearest(given) if isinstance(given, str) else None
-            hint = f'did you mean "{near}"?' if near else FIELDS_HINT
+            hint = f'did you mean "{near}"?' if near else _fields_hint(given)
             raise PydanticCustomError(
                 "no_field", "there is no field {field}", {"field": json.dumps(given)[:100], "hint": hint}
             )
         return handler(given)
 
-    @field_validator("op")
+    @field_validator("op", mode="wrap")
     @classmethod
-    def _fits(cls, op: str, info: ValidationInfo) -> str:
+    def _fits(cls, op: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
         offered = fields.operators(info.data["field"]) if "field" in info.data else None
-        if offered is not None and op not in offered:
-            field = info.data["field"] if isinstance(info.data["field"], str) else ".".join(info.data["field"])
-            hint = f"this field takes {', '.join(offered)}"
+        if offered is None or not isinstance(op, str) or op in offered:
+            return handler(op)
+        field = info.data["field"] if isinstance(info.data["field"], str) else ".".join(info.data["field"])
+        takes = f"this field takes {', '.join(offered)}"
+        if op in get_args(Operator):
             raise PydanticCustomError(
-                "no_fit", '"{op}" does not go with the field {field}', {"op": op, "field": field[:100], "hint": hint}
+                "no_fit", '"{op}" does not go with the field {field}', {"op": op, "field": field[:100], "hint": takes}
             )
-        return op
+        near = fields.nearest_operator(op, offered)
+        hint = f'did you mean "{near}"? {takes}' if near else takes
+        raise PydanticCustomError("no_op", "no such operator: {op}", {"op": json.dumps(op)[:100], "hint": hint})
 
 
 class Behaviour(_Strict):
@@ -126,6 +138,16 @@ class Behaviour(_Strict):
     campaign: Annotated[int, Field(ge=1)] | None = None
     at_least: Annotated[int, Field(ge=1, le=1000)] = 1
     within_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+
+    @field_validator("event", mode="wrap")
+    @classmethod
+    def _known(cls, event: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        if not isinstance(event, str) or event in get_args(Event):
+            return handler(event)
+        hint = did_you_mean(event, get_args(Event), f"there are {', '.join(get_args(Event))}")
+        raise PydanticCustomError(
+            "no_event", "no such event: {event}", {"event": json.dumps(event)[:100], "hint": hint}
+        )
 
 
 class Member(_Strict):
@@ -204,6 +226,12 @@ Node = Annotated[
 ]
 
 
+_MODELS: dict[str, type[BaseModel]] = {
+    "condition": Condition, "all": All, "any": Any_, "not": Not, "everybody": Everybody, "behaviour": Behaviour,
+    "member": Member, "imported": Imported, "random": Random,
+}  # fmt: skip
+
+
 class Definition(RootModel[Node]):
     """A whole definition; its JSON Schema is ``Definition.model_json_schema()``."""
 
@@ -212,9 +240,12 @@ for _model in (All, Any_, Not, Definition):
     _model.model_rebuild()
 
 
-def check(definition: Any) -> dict[str, Any]:
-    """The definition itself if its shape is right; raises InvalidInput that names the spot (``all[1].value: ...``)."""
-    _check_limits(definition)
+def check(definition: Any, *, where: str = "segment") -> dict[str, Any]:
+    """The definition itself if its shape is right; raises InvalidInput that names the spot (``all[1].value: ...``).
+
+    ``where`` is what the error calls the whole.
+    """
+    _check_limits(definition, where)
     try:
         Definition.model_validate(definition)
     except ValidationError as error:
@@ -222,7 +253,7 @@ def check(definition: Any) -> dict[str, Any]:
         steps = _steps(definition, first["loc"])
         spot = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
         raise InvalidInput(
-            f"segment: {spot or 'definition'}: {_problem(first)}",
+            f"{where}: {spot or 'definition'}: {_problem(first)}",
             hint=first.get("ctx", {}).get("hint"),
             path="".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in steps),
         ) from None
@@ -235,7 +266,7 @@ def parse(text: str, *, where: str = "segment") -> dict[str, Any]:
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise InvalidInput(f"{where}: is too large", hint="at most 256 kB")
     try:
-        return check(json.loads(text, parse_constant=_no_constant))
+        return check(json.loads(text, parse_constant=_constant_refused(where)), where=where)
     except json.JSONDecodeError as error:
         raise InvalidInput(
             f"{where}: no JSON at line {error.lineno}, column {error.colno}: {error.msg}",
@@ -244,13 +275,13 @@ def parse(text: str, *, where: str = "segment") -> dict[str, Any]:
     except ValueError:  # Python reads no number of more than some thousand digits
         raise InvalidInput(f"{where}: holds a number that is too long", hint="it has thousands of digits") from None
     except RecursionError:
-        raise _too_deep() from None
+        raise _too_deep(where) from None
 
 
 def load(argument: str) -> dict[str, Any]:
     """A ``--where`` argument: JSON, or ``@FILE`` that holds it."""
     if not argument.startswith("@"):
-        return parse(argument)
+        return parse(argument, where="--where")
     path = Path(argument[1:])
     try:
         if path.is_file() and path.stat().st_size > MAX_BYTES:
@@ -262,27 +293,27 @@ def load(argument: str) -> dict[str, Any]:
         raise InvalidInput(f"{path} can't be read: {error.strerror}") from None
 
 
-def _check_limits(definition: Any) -> None:
+def _check_limits(definition: Any, where: str) -> None:
     """Depth and size first, without recursion: what comes after may recurse."""
     level, depth, conditions = [definition], 0, 0
     while level:
         depth += 1
         if depth > MAX_DEPTH:
-            raise _too_deep()
+            raise _too_deep(where)
         conditions += sum(1 for node in level if isinstance(node, Mapping) and not LEAVES.isdisjoint(node))
         if conditions > MAX_CONDITIONS:
-            raise InvalidInput("segment: has too many conditions", hint=f"at most {MAX_CONDITIONS}")
+            raise InvalidInput(f"{where}: has too many conditions", hint=f"at most {MAX_CONDITIONS}")
         level = [child for node in level if isinstance(node, Mapping) for child in _children(node)]
     try:
         size = len(json.dumps(definition, ensure_ascii=False).encode())
     except (TypeError, ValueError) as error:
-        raise InvalidInput(f"segment: no JSON: {error}") from None
+        raise InvalidInput(f"{where}: no JSON: {error}") from None
     except RecursionError:
-        raise _too_deep() from None
+        raise _too_deep(where) from None
     if size > MAX_BYTES:
-        raise InvalidInput("segment: is too large", hint="at most 256 kB")
+        raise InvalidInput(f"{where}: is too large", hint="at most 256 kB")
     if _NUL.search(json.dumps(definition)):
-        raise InvalidInput("segment: holds a NUL character, which no text here can contain")
+        raise InvalidInput(f"{where}: holds a NUL character, which no text here can contain")
 
 
 def _children(node: Mapping[str, Any]) -> list[Any]:
@@ -313,10 +344,12 @@ def _steps(definition: Any, location: tuple[int | str, ...]) -> list[int | str]:
 def _problem(error: Any) -> str:
     kind, message, place = error["type"], str(error["msg"]), error["loc"]
     told = {
-        "extra_forbidden": "unknown key",
+        "extra_forbidden": _unknown_key(place),
         "missing": "is missing",
         "no_field": message,
         "no_fit": message,
+        "no_op": message,
+        "no_event": message,
         "literal_error": f"no such operator; there are {', '.join(get_args(Operator))}",
     }
     if kind == "literal_error" and "event" in place:
@@ -328,9 +361,19 @@ def _problem(error: Any) -> str:
     return told.get(kind, message[0].lower() + message[1:])
 
 
-def _too_deep() -> InvalidInput:
-    return InvalidInput("segment: nested too deep", hint=f"at most {MAX_DEPTH} levels")
+def _unknown_key(place: tuple[int | str, ...]) -> str:
+    """What is said of a key that its kind of node does not have; the kind's tag stands before it."""
+    model = _MODELS.get(str(place[-2])) if len(place) > 1 else None
+    keys = [each.alias or name for name, each in model.model_fields.items()] if model else []
+    return "unknown key" + (f"; {did_you_mean(str(place[-1]), keys, 'there are ' + ', '.join(keys))}" if keys else "")
 
 
-def _no_constant(name: str) -> float:
-    raise InvalidInput(f"segment: {name} is not JSON")
+def _too_deep(where: str) -> InvalidInput:
+    return InvalidInput(f"{where}: nested too deep", hint=f"at most {MAX_DEPTH} levels")
+
+
+def _constant_refused(where: str) -> Callable[[str], float]:
+    def refuse(name: str) -> float:
+        raise InvalidInput(f"{where}: {name} is not JSON")
+
+    return refuse

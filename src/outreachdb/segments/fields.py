@@ -5,8 +5,10 @@ The shape of a definition is checked here, without a database; a test holds both
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
+
+from outreachdb import words
+from outreachdb.leads.importing.synonyms import normalised, place_of
 
 OPPOSITES = {
     "not_equals": "equals",
@@ -15,6 +17,18 @@ OPPOSITES = {
     "is_not_set": "is_set",
     "has_none": "has_any",
 }
+# What other languages call the operators.
+ALSO_CALLED = {
+    "=": "equals", "==": "equals", "eq": "equals", "is": "equals",
+    "!=": "not_equals", "<>": "not_equals", "ne": "not_equals", "neq": "not_equals", "is_not": "not_equals",
+    ">": "gt", "greater_than": "gt", "more_than": "gt", ">=": "gte", "ge": "gte", "at_least": "gte", "min": "gte",
+    "<": "lt", "less_than": "lt", "<=": "lte", "le": "lte", "at_most": "lte", "max": "lte",
+    "like": "contains", "ilike": "contains", "includes": "contains", "not_like": "not_contains",
+    "regex": "matches", "regexp": "matches", "~": "matches", "one_of": "in", "any_of": "in", "none_of": "not_in",
+    "exists": "is_set", "is_not_null": "is_set", "not_empty": "is_set", "is_not_empty": "is_set",
+    "is_null": "is_not_set", "empty": "is_not_set", "is_empty": "is_not_set", "not_exists": "is_not_set",
+    "since": "after", "until": "before", "last": "within_last",
+}  # fmt: skip
 _TEXT = ("equals", "in", "contains", "starts_with", "ends_with", "matches", "is_set")
 _NUMBER = ("equals", "in", "gt", "gte", "lt", "lte", "between", "is_set")
 _DATE = ("equals", "before", "after", "gt", "gte", "lt", "lte", "between", "within_last", "is_set")
@@ -63,6 +77,12 @@ def with_opposites(positive: Sequence[str]) -> tuple[str, ...]:
 
 
 def nearest(field: str) -> str | None:
-    """The field that somebody may have meant."""
-    found = difflib.get_close_matches(field[:100].lower(), list(FIELDS), 1, 0.6)
-    return found[0] if found else None
+    """The field that somebody may have meant: by what lists call it, else by its own name."""
+    called = place_of(normalised(field))
+    return called[0] if called and called[0] in FIELDS else words.nearest(field, FIELDS)
+
+
+def nearest_operator(op: str, offered: Sequence[str]) -> str | None:
+    """The operator of those ``offered`` that somebody may have meant, also by what other languages call it."""
+    called = ALSO_CALLED.get("_".join(op.lower().split()))
+    return called if called in offered else words.nearest(op, offered)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from outreachdb.segments import plans
+from outreachdb.words import counted
 
 OPERATORS = {
     "equals": "is",
@@ -58,12 +59,13 @@ def _leaf(node: Mapping[str, Any]) -> str:
     if "field" in node:
         field = node["field"] if isinstance(node["field"], str) else ".".join(node["field"])
         value = f" {_value(node['value'])}" if "value" in node else ""
-        days = " days" if node["op"] == "within_last" and isinstance(node.get("value"), int) else ""
-        return f"{field} {OPERATORS[node['op']]}{value}{days}"
+        if node["op"] == "within_last" and isinstance(node.get("value"), int):
+            return f"{field} {OPERATORS['within_last']} {counted(node['value'], 'day')}"
+        return f"{field} {OPERATORS[node['op']]}{value}"
     if "event" in node:
         times = f" at least {node['at_least']} times" if node.get("at_least", 1) > 1 else ""
         where = f" in campaign {node['campaign']}" if "campaign" in node else ""
-        when = f" within the last {node['within_days']} days" if "within_days" in node else ""
+        when = f" within the last {counted(node['within_days'], 'day')}" if "within_days" in node else ""
         return f"{node['event']}{times}{where}{when}"
     if "segment" in node:
         return f"in the segment {_value(node['segment'])}"
@@ -87,9 +89,10 @@ def _steps(explained: Mapping[str, Any]) -> Iterator[str]:
         elif table == "leads" and kind == "Seq Scan":
             yield f"every lead is read (about {explained['Leads']:,}) and held against the conditions"
         elif table == "leads" and index:
-            yield f"about {rows:,.0f} leads come from the index {index}; each is held against the other conditions"
+            some = counted(round(rows), "lead")
+            yield f"the index {index} gives about {some}; each is held against the other conditions"
         elif kind == "Bitmap Index Scan":
-            yield f"the index {index} names about {rows:,.0f} rows"
+            yield f"the index {index} names about {counted(round(rows), 'row')}"
         elif table is not None and table != "leads" and node["Plan Rows"] > 1:
             yield f"a set is read from {_parent(table)}"
 

@@ -4,7 +4,7 @@ from outreachdb.sending.checking import check_templates, send_test
 from outreachdb.sending.dispatch import SendReport, run
 from outreachdb.sending.forecasting import Forecast, forecast
 from outreachdb.sending.schedule import Launch, add, launch, next_run, plan
-from outreachdb.sending.timeline import Happening, Limits, decide, limits, set_limits, unknown, why
+from outreachdb.sending.timeline import Happening, Limits, Story, decide, limits, set_limits, stories, unknown, why
 
 __all__ = [
     "Forecast",
@@ -12,6 +12,7 @@ __all__ = [
     "Launch",
     "Limits",
     "SendReport",
+    "Story",
     "add",
     "check_templates",
     "decide",
@@ -23,6 +24,7 @@ __all__ = [
     "run",
     "send_test",
     "set_limits",
+    "stories",
     "unknown",
     "why",
 ]

@@ -110,9 +110,10 @@ async def send_test(
     box = await _mailbox(tenant, keyring, found.id)
     rendered = chosen.render(row["lead"] | links.sample(tenant.pools.settings))
     message = build(box.display_name, box.address, to, rendered, make_msgid(domain=box.domain))
-    outcome = await _send(Outbox(box, 1, links.tls_context(tenant.pools.settings)), message)
+    outbox = Outbox(box, 1, links.tls_context(tenant.pools.settings))
+    outcome = await _send(outbox, message)
     if outcome.verdict != "sent":
-        raise OutreachDBError(f"the test message was not sent: {outcome.reply}")
+        raise OutreachDBError(f"the test message was not sent: {outcome.reply}", hint=outbox.hint or None)
     return {
         "campaign": found.name,
         "step": step,

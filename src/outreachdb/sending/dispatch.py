@@ -47,7 +47,8 @@ DISTANCE_SECONDS = 5.0  # a run that ends when nothing is due waits so long for 
 class SendReport:
     """What a run did. ``deferred`` will be tried again; ``suppressed`` were cancelled on the way, whatever the reason.
 
-    ``unknown`` may have been sent and will not be again; ``problems`` says per mailbox why it was given up.
+    ``unknown`` may have been sent and will not be again; ``problems`` says per mailbox why it was given up, ``hints``
+    what to do about it.
     """
 
     sent: int = 0
@@ -57,6 +58,7 @@ class SendReport:
     unknown: int = 0
     seconds: float = 0.0
     problems: dict[str, str] = field(default_factory=dict)
+    hints: dict[str, str] = field(default_factory=dict)
 
 
 async def run(
@@ -126,7 +128,7 @@ class _Worker:
                 await schedule.launch_due(self.tenant)
                 await self._match_late()
                 released = time.monotonic()
-            sends, others = await self.ledger.claim(batch, self._given_up())
+            sends, others = await self.ledger.claim(batch, self._given_up(tell=not once))
             self.report.suppressed += sum(1 for row in others if row["verdict"] == "cancelled")
             await self._load(sends)
             for chunk in _chunks(sends):
@@ -174,15 +176,21 @@ class _Worker:
         for outbox in self.outboxes.values():
             if outbox.unusable:
                 self.report.problems[outbox.mailbox.address] = outbox.unusable
+                self.report.hints[outbox.mailbox.address] = outbox.hint
             await outbox.close()
 
-    def _given_up(self) -> list[int]:
-        """Mailboxes to leave alone for now; their time over, they get a new chance."""
+    def _given_up(self, *, tell: bool) -> list[int]:
+        """Mailboxes to leave alone for now; their time over, they get a new chance.
+
+        A run that goes on has no report to ``tell`` of them.
+        """
         now = time.monotonic()
         for mailbox_id, outbox in self.outboxes.items():
             if outbox.unusable and mailbox_id not in self.unusable_until:
                 self.unusable_until[mailbox_id] = now + UNUSABLE_FOR
-                log.warning("mailbox given up for now", mailbox=outbox.mailbox.address, problem=outbox.unusable)
+                if tell:
+                    about = {"problem": outbox.unusable, "hint": outbox.hint}
+                    log.warning("mailbox given up for now", mailbox=outbox.mailbox.address, **about)
         for mailbox_id in [known for known, until in self.unusable_until.items() if until <= now]:
             del self.unusable_until[mailbox_id]
             self.outboxes[mailbox_id].unusable = None

@@ -158,7 +158,8 @@ async def forecast(tenant: Tenant, campaign: str | int, *, now: datetime | None 
     """Forecast a draft or a running campaign, as if from ``now`` on; raises Conflict for a closed one."""
     found = await campaigns.find(tenant, campaign)
     if found.status in {"completed", "cancelled"}:
-        raise Conflict(f"campaign {found.name}: it is {found.status}")
+        way = f"outreachdb campaign next-run {found.id} makes a draft that goes on with it"
+        raise Conflict(f"campaign {found.name}: it is {found.status}", hint=way)
     moment = now or datetime.now(UTC)
     plan, sends, rounded_to = await _read(tenant, found.id, moment)
     ends = {box.id: simulate(plan, box) for box in plan.boxes}

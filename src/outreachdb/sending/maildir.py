@@ -19,6 +19,7 @@ class MaildirOutbox:
     def __init__(self, box: Mailbox, folder: Path) -> None:
         self.mailbox = box
         self.unusable: str | None = None
+        self.hint = ""
         try:
             self._folder = mailbox.Maildir(folder, create=True)
         except OSError as error:

@@ -99,6 +99,20 @@ SELECT c.lead_id, c.email, c.lead FROM outreach.leads_to_check(%(campaign_id)s, 
 -- name: timeline
 SELECT t.at, t.kind, t.what FROM outreach.lead_timeline(%(lead_id)s, %(campaign_id)s) AS t;
 
+-- name: campaigns_of_lead
+-- The campaigns that scheduled a lead or left it out, the newest first, and how many there are in all.
+SELECT c.id, c.name, c.run, c.status, count(*) OVER () AS campaigns
+FROM outreach.campaigns AS c
+WHERE c.workspace_id = %(workspace_id)s
+  AND c.id IN (
+      SELECT s.campaign_id FROM outreach.email_sends AS s
+      WHERE s.workspace_id = %(workspace_id)s AND s.lead_id = %(lead_id)s
+      UNION
+      SELECT x.campaign_id FROM outreach.send_exclusions AS x
+      WHERE x.workspace_id = %(workspace_id)s AND x.lead_id = %(lead_id)s)
+ORDER BY c.launched_at DESC NULLS LAST, c.id DESC
+LIMIT %(limit)s;
+
 -- name: unknown_sends
 SELECT s.id AS send_id, s.created_at, c.name AS campaign, s.step, s.lead_id, s.recipient, m.address AS mailbox, s.begun_at,
        s.last_error

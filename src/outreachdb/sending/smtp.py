@@ -62,6 +62,7 @@ class Outbox:
         self.mailbox = mailbox
         self._tls = tls
         self.unusable: str | None = None
+        self.hint = ""
         self._free = asyncio.Semaphore(connections)
         self._idle: list[aiosmtplib.SMTP] = []
         self._unknown_in_a_row = 0
@@ -103,6 +104,7 @@ class Outbox:
     def give_up(self, error: Exception) -> MailboxUnusable:
         """Stop using the mailbox in this run."""
         self.unusable = f"{self.mailbox.smtp_host}:{self.mailbox.smtp_port}: {_say(error)}"
+        self.hint = _remedy(error)
         return MailboxUnusable(self.unusable)
 
     def note(self, outcome: Outcome) -> None:
@@ -110,6 +112,7 @@ class Outbox:
         self._unknown_in_a_row = self._unknown_in_a_row + 1 if outcome.verdict == "unknown" else 0
         if self._unknown_in_a_row >= MOST_UNKNOWN_IN_A_ROW:
             self.unusable = f"{self.mailbox.smtp_host}: hangs up in the middle of messages ({outcome.reply})"
+            self.hint = "the server's own log may say why; what is unknown: outreachdb send unknown"
 
     async def close(self) -> None:
         """Say goodbye on every connection."""
@@ -196,7 +199,24 @@ def _own_name() -> str:
     return socket.getfqdn()
 
 
+def _remedy(error: Exception) -> str:
+    """What a person can do about a mailbox that can't be used."""
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return "OUTREACHDB_SMTP_CA_FILE names the authority of a server that has its own"
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+        return "a campaign file that names the mailbox with password_env renews its password"
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return "ask the server's operator to let the address send"
+    return (
+        "start the server, or mend the mailbox's smtp_host and smtp_port in outreach.mailboxes; its sends are due again"
+        " in a minute"
+    )
+
+
 def _say(error: Exception) -> str:
+    if isinstance(error, aiosmtplib.SMTPConnectError) and isinstance(error.__cause__, ConnectionRefusedError):
+        return "connection refused"
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return f"{error.code} {' '.join(error.message.split())}"
     return f"{type(error).__name__}: {' '.join(str(error).split())}" if str(error) else type(error).__name__

@@ -12,7 +12,7 @@ from psycopg import errors as pg
 from outreachdb.campaigns import campaigns
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Row, Tenant
-from outreachdb.errors import Conflict, InvalidInput
+from outreachdb.errors import Conflict, InvalidInput, NotFound
 from outreachdb.leads.search import find as find_lead
 
 Q = Queries("outreachdb.sending")
@@ -26,6 +26,18 @@ class Happening:
     at: datetime
     kind: str
     what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What became of a lead in one campaign; ``concerned`` is whether the campaign scheduled it or left it out."""
+
+    campaign_id: int
+    campaign: str
+    run: int
+    status: str
+    concerned: bool
+    timeline: list[Happening]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,24 @@ async def why(tenant: Tenant, lead: int | str, campaign: int | str) -> list[Happ
     async with tenant.session(doing="reading what became of a lead") as session:
         rows = await session.all(Q.timeline, {"lead_id": lead_id, "campaign_id": found.id})
     return [Happening(**row) for row in rows]
+
+
+async def stories(tenant: Tenant, lead: int | str, *, limit: int = 10) -> tuple[list[Story], int]:
+    """What became of a lead in all campaigns that concern it, the newest ``limit`` first, and how many there are.
+
+    Where no campaign concerns it, the newest one tells why it does not. Raises NotFound, also where no campaign is.
+    """
+    lead_id = (await find_lead(tenant, lead))["id"]
+    given = {"workspace_id": tenant.workspace_id, "lead_id": lead_id, "limit": limit}
+    async with tenant.session(doing="looking for the campaigns of a lead") as session:
+        rows = await session.all(Q.campaigns_of_lead, given)
+    found = [(row["id"], row["name"], row["run"], row["status"]) for row in rows]
+    if not found:
+        found = [(each.id, each.name, each.run, each.status) for each in await campaigns.listed(tenant, limit=1)]
+    if not found:
+        raise NotFound(f"the workspace {tenant.name} has no campaign yet", hint="outreachdb campaign create FILE")
+    told = [Story(*each, bool(rows), await why(tenant, lead_id, each[0])) for each in found]
+    return told, rows[0]["campaigns"] if rows else len(told)
 
 
 async def unknown(

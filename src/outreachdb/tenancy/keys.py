@@ -16,7 +16,7 @@ from typing import Any
 from outreachdb.db.pools import Pools
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import TRUSTED_ROLE, Session, Tenant, session
-from outreachdb.errors import Conflict, InvalidInput, NotFound, Unauthorized
+from outreachdb.errors import Conflict, InvalidInput, NotFound, Unauthorized, UsageError
 
 Q = Queries("outreachdb.tenancy")
 MARK = "odb_"
@@ -148,7 +148,7 @@ def _check(name: str, scopes: Sequence[str], days: int | None) -> None:
         raise InvalidInput("a key needs a name", hint="1 to 100 printable characters, such as who uses it")
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
-        raise InvalidInput(f"no scope {unknown[0]!r}" if unknown else "a key needs a scope", hint=", ".join(SCOPES))
+        raise UsageError(f"no scope {unknown[0]!r}" if unknown else "a key needs a scope", hint=", ".join(SCOPES))
     if days is not None and not 0 < days <= 3650:
         raise InvalidInput("a key lasts 1 to 3650 days", hint="or for ever")
 
@@ -184,7 +184,7 @@ async def _hold(trusted: Session, tenant: Tenant, key_id: int) -> dict[str, Any]
     if row is None:
         raise NotFound(f"no API key {key_id} in {tenant.name}", hint="see `outreachdb key list`")
     if row["revoked_at"] is not None:
-        raise Conflict(f"the API key {key_id} is revoked already")
+        raise Conflict(f"the API key {key_id} is revoked already", hint="outreachdb key create NAME makes a new one")
     return row
 
 

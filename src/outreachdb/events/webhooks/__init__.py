@@ -11,9 +11,10 @@ import pkgutil
 from functools import cache
 from typing import Protocol, cast
 
-from outreachdb.errors import NotFound
+from outreachdb.errors import NotFound, UsageError
 from outreachdb.events.delivery import About, Delivery
 from outreachdb.events.normal import Parsed
+from outreachdb.words import did_you_mean
 
 
 class Adapter(Protocol):
@@ -37,9 +38,17 @@ def providers() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
+def named(provider: str) -> Adapter:
+    """The adapter of a provider that a caller names; raises UsageError."""
+    if provider not in providers():
+        hint = did_you_mean(provider, providers(), f"there are {', '.join(providers())}")
+        raise UsageError(f"there is no provider {provider[:40]!r}", hint=hint)
+    return adapter(provider)
+
+
 @cache
 def adapter(provider: str) -> Adapter:
-    """The adapter of a provider."""
+    """The adapter of a provider that a URL names; raises NotFound."""
     if provider not in providers():
         raise NotFound(f"no provider named {provider[:40]!r}", hint=f"known: {', '.join(providers())}")
     return cast("Adapter", importlib.import_module(f"{__name__}.{provider}"))

@@ -9,6 +9,7 @@ there or nothing is, and no staging table stays. That transaction holds a lock o
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from outreachdb.leads.importing.settling import settle, settling
 from outreachdb.progress import Progress
 
 log = structlog.get_logger(__name__)
+REJECTS_SHOWN = 10  # rows, of a rehearsal
 LARGE = 20_000  # changed rows that make the planner's statistics worth renewing
 
 
@@ -89,9 +91,11 @@ class Attempt:
     async def rehearse(self, reader: RowReader, first: Block) -> Counts:
         """Do everything, then take all of it back."""
         async with self._trusted() as session:
-            counts = await self._stored(session, await self._begin(session), reader, first, rehearsal=True)
+            claim = await self._begin(session)
+            counts = await self._stored(session, claim, reader, first, rehearsal=True)
+            rejects = await runs.first_rejects(session, self._work.tenant, claim, self._described(), REJECTS_SHOWN)
             await (await session.connection()).rollback()
-        return counts
+        return dataclasses.replace(counts, details={**counts.details, "rejects": rejects})
 
     def _trusted(self) -> AbstractAsyncContextManager[Session]:
         return self._work.tenant.trusted(doing=f"importing {self._work.source.name}")

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from outreachdb.errors import InvalidInput
 from outreachdb.leads.importing import sources
@@ -68,6 +69,14 @@ class Dialect:
     def format(self) -> str:
         """``csv``, ``jsonl``, ``xlsx`` or ``parquet``, with ``.gz`` or ``.zst`` if compressed."""
         return self.kind + sources.SUFFIXES[self.compression]
+
+    def described(self) -> dict[str, Any]:
+        """``encoding``, ``delimiter`` and ``header_line`` of the file, each None where its format has no such thing."""
+        return {
+            "encoding": self.encoding if self.kind in {"csv", "jsonl"} else None,
+            "delimiter": self.delimiter if self.kind == "csv" else None,
+            "header_line": self.header_line if self.kind in {"csv", "xlsx"} else None,
+        }
 
 
 def inspect(path: Path) -> Dialect:

@@ -25,6 +25,7 @@ from outreachdb.leads.importing.synonyms import (
     place_of,
 )
 from outreachdb.leads.vocabulary import LEAD_COLUMNS
+from outreachdb.words import ALMOST, did_you_mean, nearest
 
 __all__ = [
     "CUSTOM", "FIELDS", "FULL_NAME", "REJECT_COLUMNS", "ColumnMap", "MappingTarget", "map_columns", "normalised",
@@ -278,7 +279,8 @@ def _column(names: Sequence[str], wanted: str) -> str:
     alike = [name for name in names if normalised(name) == normalised(wanted)]
     if len(alike) == 1:
         return alike[0]
-    raise UsageError(f"the file has no column {wanted!r}", hint=f"it has: {', '.join(names[:40])}")
+    it_has = f"it has: {', '.join(names[:40])}"
+    raise UsageError(f"the file has no column {wanted!r}", hint=did_you_mean(wanted, names, it_has))
 
 
 def _target(field: str) -> str:
@@ -286,4 +288,20 @@ def _target(field: str) -> str:
         field = CUSTOM + field.removeprefix(CUSTOM_TOO)
     if field in FIELDS or (field.startswith(CUSTOM) and len(field) > len(CUSTOM)):
         return field
-    raise UsageError(f"there is no field {field!r}", hint=f"one of {', '.join(FIELDS)}, or custom.NAME")
+    near = _meant(field)
+    hint = f'did you mean "{near}"?' if near else f"there are {', '.join(FIELDS)};"
+    raise UsageError(f"there is no field {field!r}", hint=f"{hint} {CUSTOM}NAME is a field of your own")
+
+
+def _meant(field: str) -> str | None:
+    """The field that is called so in lists, or whose own name is nearest, or what lists call it."""
+    name = normalised(field)
+    if name in NAME_WORDS:
+        return FULL_NAME
+    called = place_of(name)
+    if called is not None or name in MARK_HEADERS:
+        return called[0] if called is not None else MARK_HEADERS[name]
+    if (near := nearest(field, FIELDS)) is not None:
+        return near
+    header = nearest(name, PLACES, alike=ALMOST)
+    return PLACES[header][0] if header is not None else None

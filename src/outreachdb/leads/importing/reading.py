@@ -19,6 +19,7 @@ from typing import Self, TextIO
 from outreachdb.leads.importing.detection import Dialect, open_table
 from outreachdb.leads.importing.records import Record
 from outreachdb.leads.importing.sources import ByteFile
+from outreachdb.words import counted
 
 # Small enough for the processor's cache: a million rows took 7.4 s to stage; 8.4 s with 2,000, 11.3 s with 10,000.
 ROWS = 500
@@ -177,7 +178,7 @@ class RowReader:
 
     def _problem(self, row: Sequence[str]) -> str | None:
         if row and len(row) != self._width:
-            cells = f"{len(row)} cell{'s' if len(row) != 1 else ''}"
+            cells = counted(len(row), "cell")
             return f"{cells}, but the header has {self._width}"
         if any("\x00" in cell for cell in row):
             return "holds a NUL character"

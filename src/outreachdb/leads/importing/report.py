@@ -16,7 +16,9 @@ class ImportReport:
     ``preview`` has ``column``, ``target``, ``confidence`` (0 to 1) and ``examples`` of each column, and ``marks`` where
     it may suppress. ``details`` has ``new_leads`` (``without_address``, ``role``, ``disposable``,
     ``phones_normalised``, ``arrived_suppressed``) and ``typed_columns``; of a dry run also ``suppressed``, how many
-    leads of the file may not be mailed, and ``changes``, field by field, of the first leads that would change.
+    leads of the file may not be mailed; ``changes``, field by field, of the first leads that would change; and
+    ``rejects``, the first rejected rows with ``row_number``, ``column_name``, ``reason``, the ``value`` in that column
+    and the ``raw`` row. ``encoding``, ``delimiter`` and ``header_line`` are None where the format has no such thing.
     ``saved_mapping`` names the one used. The document also lists ``custom_fields``: columns kept under their own name.
     """
 
@@ -28,9 +30,9 @@ class ImportReport:
     rejected: int
     seconds: float
     format: str
-    encoding: str
-    delimiter: str
-    header_line: int
+    encoding: str | None
+    delimiter: str | None
+    header_line: int | None
     mapping: dict[str, MappingTarget]
     dry_run: bool = False
     preview: Sequence[Mapping[str, Any]] = ()

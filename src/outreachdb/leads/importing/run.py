@@ -169,8 +169,8 @@ def _recorded_columns(found: Mapping[str, Any], dialect: Dialect) -> ColumnMap:
             hint="import it by itself: outreachdb import FILE",
         )
     columns = ColumnMap(tuple(found["mapping"]), tuple(found["mapping"].values()))
-    as_before = (found["encoding"], found["delimiter"], found["header_line"])
-    if as_before != (dialect.encoding, dialect.delimiter, dialect.header_line):
+    described = dialect.described()
+    if {name: found[name] for name in described} != described:
         raise Conflict(
             f"import {found['id']} was begun by another version, which read {dialect.path} differently",
             hint="import it by itself: outreachdb import FILE",
@@ -191,14 +191,12 @@ def _report(
         counts.rejected,
         time.monotonic() - started,
         dialect.format,
-        dialect.encoding,
-        dialect.delimiter,
-        dialect.header_line,
-        columns.document(),
-        import_id is None,
-        columns.preview(dialect.sample),
-        counts.details,
-        saved.name if saved else None,
+        **dialect.described(),
+        mapping=columns.document(),
+        dry_run=import_id is None,
+        preview=columns.preview(dialect.sample),
+        details=counts.details,
+        saved_mapping=saved.name if saved else None,
     )
 
 

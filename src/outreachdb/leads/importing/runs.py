@@ -81,9 +81,7 @@ class Described:
             "source_path": str(path) if path else None,
             "file_sha256": dialect.sha256,
             "format": dialect.format,
-            "encoding": dialect.encoding,
-            "delimiter": dialect.delimiter,
-            "header_line": dialect.header_line,
+            **dialect.described(),
             "mapping": Jsonb(self.columns.pairs()),
             "on_conflict": self.on_conflict,
             "now": self.now,
@@ -264,7 +262,7 @@ async def _find_rejects(tenant: Tenant, import_id: int) -> dict[str, Any]:
     """The import; Conflict where it rejected rows that are pruned."""
     found = await find(tenant, import_id)
     if found["rejected"]:
-        what = f"the {found['rejected']:,} rejected rows of import {import_id} are gone"
+        what = f"the rejected rows of import {import_id} are gone ({found['rejected']:,})"
         check_history(found, what, instead="import the file again with --on-conflict skip: it rejects the same rows")
     return found
 
@@ -278,7 +276,6 @@ async def write_rejects(tenant: Tenant, import_id: int, path: Path) -> int:
     """
     found = await _find_rejects(tenant, import_id)
     columns, delimiter = list(found["mapping"]), found["delimiter"] or ","
-    blank = [""] * (len(columns) - 1)
     count = 0
     try:
         opened: AbstractContextManager[TextIO] = (
@@ -288,8 +285,7 @@ async def write_rejects(tenant: Tenant, import_id: int, path: Path) -> int:
             writer = csv.writer(file)
             writer.writerow([*columns, *REJECT_COLUMNS])
             async for row in rejects(tenant, import_id):
-                whole = row["reason"].startswith(NOT_JSON)
-                cells = _fitted(row["raw"], delimiter, len(columns)) if not whole else [row["raw"], *blank]
+                cells = _cells(row, delimiter, len(columns))
                 writer.writerow([*cells, row["row_number"], row["column_name"], row["reason"]])
                 count += 1
     except OSError as error:
@@ -297,7 +293,22 @@ async def write_rejects(tenant: Tenant, import_id: int, path: Path) -> int:
     return count
 
 
-def _fitted(raw: str, delimiter: str, width: int) -> list[str]:
+async def first_rejects(session: Session, tenant: Tenant, claim: Claim, described: Described, limit: int) -> list[Row]:
+    """The first rejected rows of an import that is under way, each with the ``value`` of the column in question."""
+    columns, delimiter = described.columns.columns, described.dialect.delimiter
+    values = {"workspace_id": tenant.workspace_id, "import_id": claim.import_id, "after": 0, "limit": limit}
+    rows = await session.all(Q.list_rejects, values)
+    for row in rows:
+        place = columns.index(row["column_name"]) if row["column_name"] in columns else None
+        row["value"] = None if place is None else _cells(row, delimiter, len(columns))[place]
+    return rows
+
+
+def _cells(row: Row, delimiter: str, width: int) -> list[str]:
+    """The cells of a rejected row, under the columns of its file."""
+    raw = row["raw"]
+    if row["reason"].startswith(NOT_JSON):
+        return [raw, *[""] * (width - 1)]
     try:
         cells = next(csv.reader(io.StringIO(raw, newline=""), delimiter=delimiter), [])
     except csv.Error:

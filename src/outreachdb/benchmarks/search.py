@@ -14,6 +14,7 @@ from outreachdb.progress import Progress, silent
 
 PAGE = 50
 DEEP = 10_000
+USUAL = 2_000_000  # leads that the limits are meant for; of more, pages and searches may take twice as long
 SOURCES = "500 ms; 1 s with search"
 
 
@@ -26,33 +27,36 @@ async def run(url: str, leads: int = 2_000_000, progress: Progress = silent) -> 
 async def measured(people: Population, progress: Progress = silent) -> list[Result]:
     """The 95th percentile of each question in milliseconds."""
     page = min(DEEP, people.leads // PAGE - 2)
+    slack = 2 if people.leads > USUAL else 1
     deep = await _deep(people.large, page, progress)
-    results = [await measure(question, progress) for question in _lists(people.large, deep, page)]
+    results = [await measure(question, progress) for question in _lists(people.large, deep, page, slack)]
     first = next(result.value for result in results if result.name == "list: first page")
     there = next(result.value for result in results if result.name.startswith("list: page"))
     results.append(Result(f"list: page {page:,} beside the first", round(there / first, 2), "x", None, 2.0))
     texts = [
-        *await _texts(people.large, "large workspace", 1),
-        *await _texts(people.small, "small workspace", 0),
+        *await _texts(people.large, "large workspace", (50 * slack, 100 * slack)),
+        *await _texts(people.small, "small workspace", (5, 5)),
+        Question("list, small workspace: first page", [_ask(people.small)], 5, "500 ms"),
     ]
     return results + [await measure(question, progress) for question in texts]
 
 
-def _lists(large: Tenant, deep: str | None, page: int) -> list[Question]:
+def _lists(large: Tenant, deep: str | None, page: int, slack: int) -> list[Question]:
     def field(name: str, op: str, value: Any) -> dict[str, Any]:
         return {"field": name, "op": op, "value": value}
 
     both = {"all": [field("country", "in", ["US", "GB", "DE"]), field("qualification_score", "gte", 40)]}
     sorts = ("-score", "company_name", "-qualified_at", "email", "-updated_at")
+    limit = 10 * slack
     return [
-        Question("list: first page", [_ask(large)], 10, "500 ms"),
-        Question(f"list: page {page:,}", [_ask(large, cursor=deep)], 10, "500 ms"),
-        Question("list: first page, other orders", [_ask(large, sort=sort) for sort in sorts], 10, "500 ms"),
-        Question("filter page: a country", [_ask(large, where=field("country", "equals", "US"))], 10, "500 ms"),
-        Question("filter page: a status", [_ask(large, where=field("status", "equals", "replied"))], 10, "500 ms"),
-        Question("filter page: a tag", [_ask(large, where=field("tags", "has_any", ["tag1"]))], 10, "500 ms"),
-        Question("filter page: a rare tag", [_ask(large, where=field("tags", "has_any", ["tag299"]))], 10, "500 ms"),
-        Question("filter page: countries and a score", [_ask(large, where=both)], 10, "500 ms"),
+        Question("list: first page", [_ask(large)], limit, "500 ms"),
+        Question(f"list: page {page:,}", [_ask(large, cursor=deep)], limit, "500 ms"),
+        Question("list: first page, other orders", [_ask(large, sort=sort) for sort in sorts], limit, "500 ms"),
+        Question("filter page: a country", [_ask(large, where=field("country", "equals", "US"))], limit, "500 ms"),
+        Question("filter page: a status", [_ask(large, where=field("status", "equals", "replied"))], limit, "500 ms"),
+        Question("filter page: a tag", [_ask(large, where=field("tags", "has_any", ["tag1"]))], limit, "500 ms"),
+        Question("filter page: a rare tag", [_ask(large, where=field("tags", "has_any", ["tag299"]))], limit, "500 ms"),
+        Question("filter page: countries and a score", [_ask(large, where=both)], limit, "500 ms"),
     ]
 
 
@@ -70,17 +74,20 @@ NEEDLES = """
 """
 
 
-async def _texts(tenant: Tenant, where: str, large: int) -> list[Question]:
-    """Parts of the names, companies and addresses of forty people, and what nobody is called."""
+async def _texts(tenant: Tenant, where: str, limits: tuple[int, int]) -> list[Question]:
+    """Parts of the names, companies and addresses of forty people, and what nobody is called.
+
+    ``limits`` are the milliseconds for what is found and for what is not, or not so.
+    """
     async with tenant.session() as session:
         people = await session.all(NEEDLES, {"workspace_id": tenant.workspace_id})
-    hit, none, near = (50, 100, 100) if large else (5, 5, 5)
+    hit, none = limits
 
     def asked(texts: list[str]) -> list[Ask]:
         return [_ask(tenant, text=text) for text in texts]
 
     surnames = [row["surname"] for row in people]
-    questions = [
+    return [
         Question(f"search, {where}: a surname", asked(surnames), hit, SOURCES),
         Question(f"search, {where}: a part of it", asked([each[1:-1] for each in surnames]), hit, SOURCES),
         Question(f"search, {where}: a company", asked([row["company"] for row in people]), hit, SOURCES),
@@ -93,17 +100,14 @@ async def _texts(tenant: Tenant, where: str, large: int) -> list[Question]:
         ),
         Question(f"search, {where}: two characters", asked([each[:2] for each in surnames]), hit, SOURCES),
         Question(f"search, {where}: no hit", asked([f"{each[::-1]}qx" for each in surnames]), none, SOURCES),
-        Question(f"search, {where}: misspelt", asked([_misspelt(each) for each in surnames]), near, SOURCES),
+        Question(f"search, {where}: misspelt", asked([_misspelt(each) for each in surnames]), none, SOURCES),
         Question(
             f"search, {where}: both misspelt",
             asked([f"{_misspelt(row['name'])} {_misspelt(row['surname'])}" for row in people]),
-            near,
+            none,
             SOURCES,
         ),
     ]
-    if not large:
-        questions.append(Question("list, small workspace: first page", [_ask(tenant)], 5, "500 ms"))
-    return questions
 
 
 def _misspelt(word: str) -> str:

@@ -195,8 +195,9 @@ AS $$
 DECLARE
     step constant integer := 5000;
     -- Where one lead in so many matches, the 50 of a page are sooner met than all are found by an index, which of texts has to compare
-    -- a dozen trigrams (at 2,000,000 leads 15 to 47 ms for 2,500 matches; walking by 40,000 takes 24), of tags has not (8 for 3,400).
-    rare constant integer := CASE WHEN p_text THEN 1000 ELSE 400 END;
+    -- trigrams (at 2,000,000 leads 15 to 47 ms for 2,500 matches; walking by 40,000 takes 24), of tags has not (8 for 3,400). How far
+    -- there is to walk does not depend on the number of leads, how long the lists of trigrams are does: see below.
+    rare integer := CASE WHEN p_text THEN 1000 ELSE 400 END;
     exactly constant boolean := NOT p_text AND p_condition ~ 'l\.(tags|custom_fields) (&&|@>)';
     ordered text := (SELECT string_agg('l.' || k || CASE WHEN p_down THEN ' DESC' ELSE '' END, ', ') FROM unnest(p_keys) AS k);
     inside constant text := 'l.workspace_id = (SELECT $1)';
@@ -229,6 +230,9 @@ BEGIN
         OR outreach.search_in_order(further, p_workspace) IS NULL
     THEN
         RETURN coalesce(found, '{}');
+    END IF;
+    IF p_text THEN
+        rare := rare * greatest(1, outreach.search_expected(p_workspace, 'true') / 4000000);
     END IF;
     -- The walk ends when the page is full; the bound is for what was met more often than it is there.
     IF cardinality(found) * rare * 50 >= step * p_rows THEN

@@ -50,8 +50,8 @@ async def test_an_id_beside_custom_columns_is_enough(tenant: Tenant, csv_file: C
 
 
 async def test_a_call_takes_nobody_either(tenant: Tenant) -> None:
-    rows = [{"Plan": "free"}, {"source": "fair", "qualification_score": 1}, {"phone": "1"}, {"city": "-"}, {}, {"source_key": "7", "Plan": "x"},
-            {"tags": ["a"], "first_name": "-"}, {"full_name": "Ann"}]  # fmt: skip
+    rows = [{"Plan": "free"}, {"source": "fair", "qualification_score": 1}, {"phone": "1"}, {"city": "-"}, {},
+            {"source_key": "7", "Plan": "x"}, {"tags": ["a"], "first_name": "-"}, {"full_name": "Ann"}]  # fmt: skip
     async with tenant.session() as session:
         found = await session.one("SELECT * FROM outreach.bulk_insert_leads(%s)", [json.dumps(rows)])
     assert found is not None

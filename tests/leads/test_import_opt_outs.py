@@ -108,7 +108,8 @@ async def test_a_lead_takes_over_the_opt_out_of_an_address_that_it_gets(
 async def test_where_somebody_may_opt_out_is_no_opt_out(tenant: Tenant, csv_file: Callable[..., Path]) -> None:
     says = {
         "https://news.example/u?x=1": False, "http://news.example/u": False, "www.news.example/unsubscribe": False,
-        "mailto:leave@news.example?subject=unsubscribe": False, "<mailto:a@news.example>, <https://news.example/u>": False,
+        "mailto:leave@news.example?subject=unsubscribe": False,
+        "<mailto:a@news.example>, <https://news.example/u>": False,
         '<a href="https://news.example/u">Unsubscribe</a>': False, "[]": False,
         "550 5.7.1 see https://news.example/why": True, "clicked the link": True, "yes": True,
     }  # fmt: skip

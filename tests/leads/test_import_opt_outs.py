@@ -11,7 +11,7 @@ from lead_rows import leads, value
 
 from outreachdb.db.tenant import Tenant
 from outreachdb.leads import suppression
-from outreachdb.leads.importing import import_file
+from outreachdb.leads.importing import import_file, undo
 from outreachdb.leads.importing.policy import OnConflict
 
 
@@ -133,3 +133,20 @@ async def test_words_of_several_languages_say_that_somebody_opted_out(
     await import_file(tenant, path)
     found = await suppressed(tenant)
     assert [found.get(f"p{n}@x.com") for n in range(len(words))] == list(words.values())
+
+
+async def test_an_undo_gives_the_address_back_and_keeps_the_opt_out(
+    tenant: Tenant, csv_file: Callable[..., Path]
+) -> None:
+    await suppression.add(tenant, ["gone@x.com"], reason="unsubscribed")
+    await import_file(tenant, csv_file(("external id", "email"), ("1", "old@x.com")))
+    path = csv_file(
+        ("external id", "email", "Unsubscribed", "Score"), ("1", "gone@x.com", "", ""), ("", "b@x.com", "1", "x")
+    )
+    report = await import_file(tenant, path)
+    assert (report.updated, report.rejected) == (1, 1)
+    assert report.import_id is not None
+    undone = await undo(tenant, report.import_id)
+    assert undone.restored == 1
+    assert await statuses(tenant) == {"old@x.com": "unsubscribed"}
+    assert set(await suppressed(tenant)) == {"b@x.com", "gone@x.com"}

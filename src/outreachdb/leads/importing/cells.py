@@ -137,7 +137,7 @@ class Cells:
             sql.SQL("WHEN {} IS NOT NULL THEN {}").format(reason, self._blamed(field))
             for field, reason in self._checks()
         ]
-        return sql.SQL("CASE {} END").format(sql.SQL(" ").join(whens)) if whens else sql.Composed([NULL])
+        return sql.SQL("CASE {} END").format(sql.SQL(" ").join(whens))
 
     def row_text(self) -> sql.Composed:
         """The row as a line of CSV."""

@@ -81,6 +81,8 @@ def modelled(known: dict[Any, Lead], content: list[Row], policy: OnConflict) -> 
         found = typed(cells)
         if found["email"] and "@" not in found["email"]:
             rejected += 1
+        elif not (found["email"] or found["first_name"] or found["city"]) and any(found.values()):
+            rejected += 1  # it says something, and of nobody
         elif any(found.values()):
             # Without an address a lead is known by all of its cells.
             key = found["email"].lower() if found["email"] else tuple(cell.strip() for cell in cells)

@@ -91,3 +91,19 @@ async def test_corrected_rejects_take_the_mapping_that_was_saved(tenant, tmp_pat
     async with tenant.session() as session:
         found = await session.all("SELECT custom_fields FROM outreach.leads ORDER BY email")
     assert [row["custom_fields"] for row in found] == [{"Umsatz": 1}, {"Umsatz": 2}]
+
+
+async def test_the_corrected_original_is_the_corrected_rejects(tenant, tmp_path):
+    """People without an address are known by their row, and what a file of rejects adds to it is no part of it."""
+    path, target = tmp_path / "people.csv", tmp_path / "rejects.csv"
+    path.write_text("Name,Company,Score,Plan\nAnn Lee,Acme,many,x\nBo Ek,Bolt,2,y\n")
+    report = await import_file(tenant, path)
+    assert (report.inserted, report.rejected) == (1, 1)
+    await write_rejects(tenant, report.import_id, target)
+    target.write_text(target.read_text().replace("many", "1"))
+    again = await import_file(tenant, target)
+    assert (again.inserted, again.rejected) == (1, 0)
+    path.write_text(path.read_text().replace("many", "1"))
+    whole = await import_file(tenant, path)
+    assert (whole.inserted, whole.updated, whole.skipped) == (0, 0, 2)
+    assert [each["first_name"] for each in await leads(tenant, "first_name, id, email_key")] == ["Bo", "Ann"]

@@ -13,6 +13,11 @@ RETURN CASE WHEN octet_length(p_cell) <= 7 AND lower(p_cell) IN ('-', '--', '---
     '(null)', '<null>', '[null]', 'none', '(none)', 'nan', 'nat', '<na>', 'nil', '\n', '#null!', '#ref!', '#value!', '#div/0!',
     '#name?', '#num!', '(empty)', '(blank)') OR p_cell = 'undefined' THEN NULL ELSE p_cell END;
 
+-- The first key whose value has more characters than that; NULL where none has.
+CREATE OR REPLACE FUNCTION outreach.overlong_key(p_fields jsonb, p_characters integer) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (SELECT min(each.key) FROM jsonb_each_text(p_fields) AS each (key, value) WHERE length(each.value) > p_characters);
+
 -- Tags, each once and in order, without white space around them.
 CREATE OR REPLACE FUNCTION outreach.distinct_tags(p_tags text[]) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -47,26 +52,30 @@ RETURN (
     FROM unnest(p_tags) WITH ORDINALITY AS t (tag, place));
 
 -- What a column such as "Unsubscribed" or "CLEAN_TIME" says: the reason where its cell holds a yes, a date, a cause; NULL
--- where it is empty or a no. A spreadsheet writes FALSE in the language of whoever saved it.
+-- where it is empty or a no. A spreadsheet writes FALSE in the language of whoever saved it. A web address, or the list and the
+-- link that a mailing puts it into, is where somebody may opt out: it says nothing of whether they did. Nor does an empty list.
 CREATE OR REPLACE FUNCTION outreach.mark_of_flag(p_cell text, p_reason text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN p_cell IS NULL OR lower(p_cell) IN ('0', 'false', 'f', 'no', 'n', 'off', 'nein', 'non', 'nee', 'nie', 'não', 'nao',
     'falsch', 'faux', 'falso', 'onwaar', 'fałsz', '-', '--', 'n/a', 'null', 'none', 'never', 'subscribed', 'not unsubscribed', 'no bounce', 'not bounced', 'unknown',
-    '0000-00-00', '0000-00-00 00:00:00') THEN NULL ELSE p_reason END;
+    '0000-00-00', '0000-00-00 00:00:00', '[]', '{}')
+    OR p_cell ~* '^(<?(https?://|mailto:|www\.)\S+\s*)+$|^<a\s' THEN NULL ELSE p_reason END;
 
--- What a column such as "Status" says of mailing: the reason of a suppression, or NULL.
+-- What a column such as "Status" says of mailing: the reason of a suppression, or NULL. "cancelado" and "cancellato" are not among
+-- the words: an order, a booking and a contract are called so too.
 CREATE OR REPLACE FUNCTION outreach.mark_of_word(p_cell text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
     WHEN translate(lower(p_cell), '_-', '  ') IN ('unsubscribed', 'unsubscribe', 'opted out', 'opt out', 'optout',
-        'globally unsubscribed', 'abgemeldet', 'désinscrit', 'désabonné', 'dado de baja', 'disiscritto', 'uitgeschreven',
-        'wypisany') THEN 'unsubscribed'
+        'globally unsubscribed', 'abgemeldet', 'désinscrit', 'désinscrite', 'désabonné', 'désabonnée', 'dado de baja', 'dada de baja',
+        'descadastrado', 'descadastrada', 'cancelou a inscrição', 'inscrição cancelada', 'disiscritto', 'disiscritta',
+        'iscrizione annullata', 'uitgeschreven', 'wypisany', 'wypisana') THEN 'unsubscribed'
     WHEN translate(lower(p_cell), '_-', '  ') IN ('complained', 'complaint', 'spam', 'spam complaint', 'spam complained',
         'spam report', 'marked as spam', 'reported as spam', 'junk', 'abuse') THEN 'complained'
     WHEN translate(lower(p_cell), '_-', '  ') IN ('bounced', 'bounce', 'hard bounce', 'hard bounced', 'hardbounced', 'hardbounce',
         'cleaned', 'unreachable', 'undeliverable') THEN 'bounced'
     WHEN translate(lower(p_cell), '_-', '  ') IN ('blocked', 'blocklisted', 'blacklisted', 'do not contact', 'do not email', 'dnc',
-        'suppressed', 'banned') THEN 'blocked'
+        'suppressed', 'banned', 'gesperrt') THEN 'blocked'
 END;
 
 -- What a mark of a file makes of the lead's status: whoever must not be mailed counts as unsubscribed.

@@ -15,7 +15,7 @@ $$;
 
 -- The rows of a JSON array as leads, judged by the rules of an import: row counts from 1, "given" holds the fields, a
 -- rejected row has a reason and, where one is to blame, a column. Keys that are no field become custom fields. A row
--- without address and source key is known by its hash; one without anything has no key.
+-- without address and source key is known by its hash; one that says nothing has no key, one that names nobody is rejected.
 CREATE OR REPLACE FUNCTION outreach.judged_leads(p_leads jsonb)
 RETURNS TABLE (row_number bigint, key text, given outreach.leads, mark text, column_name text, reason text)
 LANGUAGE sql STABLE
@@ -39,6 +39,8 @@ AS $$
                outreach.given(outreach.cell_of(each.line ->> 'phone')) AS phone,
                outreach.given(outreach.cell_of(each.line ->> 'country')) AS country,
                outreach.given_name(outreach.cell_of(each.line ->> 'full_name')) AS full_name,
+               outreach.given_name(outreach.cell_of(each.line ->> 'first_name')) AS first_name,
+               outreach.given_name(outreach.cell_of(each.line ->> 'last_name')) AS last_name,
                outreach.given(outreach.cell_of(each.line ->> 'company_name')) AS company_name,
                outreach.given(outreach.cell_of(each.line ->> 'industry')) AS industry,
                outreach.given(outreach.cell_of(each.line ->> 'source_key')) AS source_key,
@@ -55,12 +57,19 @@ AS $$
                            'company_website', 'linkedin_url', 'industry', 'country', 'city', 'timezone', 'source',
                            'source_key', 'status', 'tags', 'custom_fields', 'notes', 'qualification_score',
                            'unsubscribed', 'bounced', 'blocked'] AS names) AS f
+    ), told AS (
+        SELECT c.*, coalesce(c.full_name, c.first_name, c.last_name, c.website, c.linkedin, c.phone, c.company_name, c.industry,
+                             c.country, outreach.given(outreach.cell_of(c.line ->> 'title')),
+                             outreach.given(outreach.cell_of(c.line ->> 'city')),
+                             outreach.given(outreach.cell_of(c.line ->> 'timezone')),
+                             outreach.cell_of(c.line ->> 'notes')) IS NOT NULL AS who
+        FROM cells AS c
     ), judged AS (
         SELECT c.*, v.column_name, v.reason,
-               coalesce(c.source_key, CASE WHEN c.email IS NULL AND jsonb_strip_nulls(c.line) <> '{}'
-                   THEN 'sha256:' || encode(sha256(convert_to(jsonb_strip_nulls(c.line)::text, 'UTF8')), 'hex') END)
+               coalesce(c.source_key, CASE WHEN c.email IS NULL
+                   AND c.who THEN 'sha256:' || encode(sha256(convert_to(jsonb_strip_nulls(c.line)::text, 'UTF8')), 'hex') END)
                    AS known_by
-        FROM cells AS c
+        FROM told AS c
         LEFT JOIN LATERAL (
             SELECT each.column_name, each.reason
             FROM (VALUES
@@ -84,7 +93,14 @@ AS $$
                                                           'converted', 'unsubscribed', 'bounced', 'archived')
                                     THEN 'not a status' END),
                 (12, 'custom_fields', CASE WHEN jsonb_typeof(c.line -> 'custom_fields') NOT IN ('object', 'null')
-                                           THEN 'not a JSON object' END)
+                                           THEN 'not a JSON object' END),
+                (13, outreach.overlong_key(c.custom, 100000), CASE WHEN outreach.overlong_key(c.custom, 100000) IS NOT NULL
+                                                                   THEN 'longer than 100,000 characters' END),
+                (14, NULL, CASE
+                    WHEN coalesce(c.email, c.source_key) IS NULL AND NOT c.who
+                        AND (c.custom <> '{}' OR c.tags <> '{}'
+                             OR coalesce(outreach.given(outreach.cell_of(c.line ->> 'source')), c.status, c.mark, c.score) IS NOT NULL)
+                    THEN 'names nobody: it holds only custom fields, tags, a source, a status or a score' END)
             ) AS each (place, column_name, reason)
             WHERE each.reason IS NOT NULL
             ORDER BY each.place
@@ -94,8 +110,8 @@ AS $$
     SELECT j.place, CASE WHEN j.reason IS NULL THEN coalesce(lower(j.email), chr(31) || j.known_by) END,
            jsonb_populate_record(NULL::outreach.leads, jsonb_build_object(
                'email', j.email, 'email_key', lower(j.email),
-               'first_name', coalesce(outreach.given_name(outreach.cell_of(j.line ->> 'first_name')), outreach.first_of_name(j.full_name)),
-               'last_name', coalesce(outreach.given_name(outreach.cell_of(j.line ->> 'last_name')), outreach.last_of_name(j.full_name)),
+               'first_name', coalesce(j.first_name, outreach.first_of_name(j.full_name)),
+               'last_name', coalesce(j.last_name, outreach.last_of_name(j.full_name)),
                'phone', j.phone,
                'phone_e164', outreach.phone_e164(outreach.phone_digits(j.phone), outreach.phone_rule(j.country)),
                'title', outreach.given(outreach.cell_of(j.line ->> 'title')),
@@ -107,7 +123,10 @@ AS $$
                'source_key', j.known_by, 'status', coalesce(outreach.status_of_mark(j.mark), j.status), 'tags', coalesce(j.tags, '{}'),
                'custom_fields', j.custom, 'notes', outreach.cell_of(j.line ->> 'notes'),
                'qualification_score', outreach.score_of(j.score))),
-           j.mark, j.column_name, j.reason
+           -- An opt-out counts also where its row is rejected, but for what is no address nobody can opt out.
+           CASE WHEN j.mark IS NOT NULL AND coalesce(outreach.email_problem(j.bare), outreach.email_problem(j.email)) IS NULL
+               THEN j.mark END,
+           j.column_name, j.reason
     FROM judged AS j
 $$;
 
@@ -291,8 +310,8 @@ BEGIN
     SELECT count(*), count(j.reason),
            coalesce(jsonb_agg(jsonb_build_object('row', j.row_number, 'column', j.column_name, 'reason', j.reason)
                               ORDER BY j.row_number) FILTER (WHERE j.reason IS NOT NULL), '[]'),
-           array_agg((j.given).email) FILTER (WHERE j.reason IS NULL AND j.mark IS NOT NULL AND (j.given).email IS NOT NULL),
-           array_agg(j.mark) FILTER (WHERE j.reason IS NULL AND j.mark IS NOT NULL AND (j.given).email IS NOT NULL),
+           array_agg((j.given).email) FILTER (WHERE j.mark IS NOT NULL AND (j.given).email IS NOT NULL),
+           array_agg(j.mark) FILTER (WHERE j.mark IS NOT NULL AND (j.given).email IS NOT NULL),
            array_agg(j.row_number) FILTER (WHERE j.key IS NOT NULL), array_agg(j.key) FILTER (WHERE j.key IS NOT NULL),
            array_agg(j.key ORDER BY j.key) FILTER (WHERE j.nth = 1), array_agg(j.given ORDER BY j.key) FILTER (WHERE j.nth = 1)
     INTO rows_read, rejected, errors, marked, marks, numbers, keys, places, batch
@@ -369,7 +388,7 @@ BEGIN
             CROSS JOIN LATERAL outreach.merged_lead(
                 l, c.email, c.email_key, c.first_name, c.last_name, c.phone, c.title, c.company_name, c.industry, c.country,
                 c.city, c.timezone, c.source, c.notes, c.company_website, c.linkedin_url, c.firm_id, c.source_key,
-                c.qualification_score, c.status, c.tags, c.custom_fields, policy = 'fill') AS new
+                c.qualification_score, c.status, c.tags, c.custom_fields, policy = 'fill', instant) AS new
         ), done AS (
             UPDATE outreach.leads AS l
             SET email = m.email, email_flags = m.email_flags, first_name = m.first_name, last_name = m.last_name,

@@ -11,13 +11,13 @@ RETURN (
     WHERE outreach.cell_of(p_old ->> n.key) IS DISTINCT FROM outreach.cell_of(n.value #>> '{}'));
 
 -- What a given row makes of a lead that is there: under p_fill what the lead has stays, else what is given wins; nothing given
--- erases nothing, an opt-out stays. The planner puts the body into the calling statement, so it costs no call for each lead; for
+-- erases nothing, an opt-out stays, and whoever takes over a suppressed address takes over its opt-out. The planner puts the body into the calling statement, so it costs no call for each lead; for
 -- that it takes single values and has no settings.
 CREATE OR REPLACE FUNCTION outreach.merged_lead(
     p_lead outreach.leads, p_email text, p_email_key text, p_first_name text, p_last_name text, p_phone text, p_title text,
     p_company_name text, p_industry text, p_country text, p_city text, p_timezone text, p_source text, p_notes text,
     p_company_website text, p_linkedin_url text, p_company_id bigint, p_source_key text, p_qualification_score real,
-    p_status text, p_tags text[], p_custom_fields jsonb, p_fill boolean)
+    p_status text, p_tags text[], p_custom_fields jsonb, p_fill boolean, p_now timestamptz)
 RETURNS TABLE (
     email text, email_flags text[], first_name text, last_name text, phone text, title text, company_name text, industry text,
     country text, city text, timezone text, source text, notes text, phone_e164 text, company_website text,
@@ -71,10 +71,19 @@ BEGIN ATOMIC
              THEN p_source_key ELSE (p_lead).source_key END,
         CASE WHEN p_fill THEN coalesce((p_lead).qualification_score, p_qualification_score)
              ELSE coalesce(p_qualification_score, (p_lead).qualification_score) END,
-        CASE WHEN (p_lead).status IN ('unsubscribed', 'bounced') THEN (p_lead).status
-             WHEN p_status IN ('unsubscribed', 'bounced') THEN p_status
-             WHEN p_fill THEN (p_lead).status
-             ELSE coalesce(p_status, (p_lead).status) END,
+        coalesce(
+            -- Suppressions are looked up only for an address that the lead has not had: of its own the status tells already.
+            CASE WHEN (p_lead).status <> 'unsubscribed' AND p_email_key <> coalesce((p_lead).email_key, '')
+                      AND NOT (p_fill AND (p_lead).email_key IS NOT NULL)
+                 THEN (SELECT max(outreach.suppressed_status(s.reason))
+                       FROM outreach.suppressions AS s
+                       WHERE s.workspace_id = (SELECT outreach.current_workspace())
+                         AND s.target IN (p_email_key, split_part(p_email_key, '@', 2))
+                         AND (s.expires_at IS NULL OR s.expires_at > p_now)) END,
+            CASE WHEN (p_lead).status IN ('unsubscribed', 'bounced') THEN (p_lead).status
+                 WHEN p_status IN ('unsubscribed', 'bounced') THEN p_status
+                 WHEN p_fill THEN (p_lead).status
+                 ELSE coalesce(p_status, (p_lead).status) END),
         CASE WHEN p_fill THEN CASE WHEN (p_lead).tags = '{}' THEN p_tags ELSE (p_lead).tags END
              WHEN p_tags <@ (p_lead).tags THEN (p_lead).tags
              ELSE (p_lead).tags || ARRAY(SELECT given.tag FROM unnest(p_tags) WITH ORDINALITY AS given (tag, place)

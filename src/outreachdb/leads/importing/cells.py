@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from psycopg import sql
 
-from outreachdb.leads.importing.fields import FULL_NAME, STATUS_WORDS, ColumnMap
+from outreachdb.leads.importing.fields import FULL_NAME, REJECT_COLUMNS, STATUS_WORDS, ColumnMap
 from outreachdb.leads.vocabulary import LEAD_STATUSES
 
 # Fields that a cell fills with its text.
@@ -15,6 +16,9 @@ PLAIN = ("first_name", "last_name", "phone", "title", "company_name", "industry"
          "source", "notes")  # fmt: skip
 URLS = ("company_website", "linkedin_url")
 NAMES = ("first_name", "last_name", FULL_NAME)
+# What a row without an address and an external id may tell of somebody; one that tells nothing of it is no lead.
+WHO = (*NAMES, *URLS, "phone", "title", "company_name", "industry", "country", "city", "timezone", "notes")
+NOBODY = "names nobody: it holds only custom fields, tags, a source, a status or a score"
 # Characters. A B-tree entry has room for about 2,700 bytes; what is longer elsewhere is a cell that slipped.
 LIMITS = {
     "first_name": 200, "last_name": 200, FULL_NAME: 400, "phone": 100, "title": 500, "company_name": 500,
@@ -22,6 +26,13 @@ LIMITS = {
     "source": 500, "source_key": 500, "notes": 100_000,
 }  # fmt: skip
 TAG_LENGTH = 200
+CUSTOM_LENGTH = 100_000
+OVERLONG = f"outreach.overlong_key(custom_fields, {CUSTOM_LENGTH})"
+# Whether a row that names nobody says anything else; one that does not is skipped.
+SAYS = (
+    "coalesce(source, status, mark) IS NOT NULL OR qualification_score IS NOT NULL OR tags <> '{}'"
+    " OR custom_fields <> '{}'"
+)
 NULL = sql.SQL("NULL::text")
 _DAY, _MONTH, _YEAR = "(?:0?[1-9]|[12][0-9]|3[01])", "(?:0?[1-9]|1[0-2])", "(?:19|20)[0-9][0-9]"
 # Kinds of custom columns that are no text, and what every cell of such a column looks like. Numbers have at most 15
@@ -123,11 +134,10 @@ class Cells:
     def problem_column(self) -> sql.Composed:
         """The column that the problem is in."""
         whens = [
-            sql.SQL("WHEN {} IS NOT NULL THEN {}").format(reason, _literal(self._columns.columns[place]))
+            sql.SQL("WHEN {} IS NOT NULL THEN {}").format(reason, self._blamed(field))
             for field, reason in self._checks()
-            if (place := self._columns.position(field)) is not None
         ]
-        return sql.SQL("CASE {} END").format(sql.SQL(" ").join(whens)) if whens else sql.Composed([NULL])
+        return sql.SQL("CASE {} END").format(sql.SQL(" ").join(whens))
 
     def row_text(self) -> sql.Composed:
         """The row as a line of CSV."""
@@ -143,6 +153,13 @@ class Cells:
         """The name of the column that a field comes from, as a literal."""
         place = self._columns.position(field)
         return NULL if place is None else _literal(self._columns.columns[place])
+
+    def _blamed(self, field: str) -> sql.Composable:
+        """The name of the column that a check of the field finds fault with."""
+        if field != "custom_fields":
+            return self.column_of(field)
+        names = {name: self._columns.columns[place] for place, name in self._columns.custom()}
+        return sql.SQL("{}::jsonb ->> {}").format(_literal(json.dumps(names)), sql.SQL(OVERLONG))
 
     def _has(self, field: str) -> bool:
         return self._columns.position(field) is not None
@@ -194,16 +211,18 @@ class Cells:
         return sql.SQL("jsonb_strip_nulls({})").format(sql.SQL(" || ").join(parts)) if parts else sql.SQL("'{}'::jsonb")
 
     def _source_key(self) -> sql.Composed:
-        """The external id, else for a row without address a hash of its cells; their order does not matter."""
-        mapped = [self.cell(place) for place, target in enumerate(self._columns.targets) if target is not None]
-        named = sorted(zip(self._columns.columns, self._all, strict=True), key=lambda pair: pair[0])
+        """The external id, else for a row without address a hash of its cells; their order does not matter.
+
+        What a file of rejects says of a row is none of them: corrected there or in the original, it is the same lead.
+        """
+        who = [self._given(field) for field in WHO if self._has(field)]
+        cells = zip(self._columns.columns, self._all, strict=True)
+        named = sorted((pair for pair in cells if pair[0] not in REJECT_COLUMNS), key=lambda pair: pair[0])
         text = _listed(sql.SQL("{} || {}").format(_literal(f"{name}\x1f"), cell) for name, cell in named)
         return sql.SQL(
-            "coalesce({external}, CASE WHEN {email} IS NULL AND coalesce({mapped}) IS NOT NULL THEN"
+            "coalesce({external}, CASE WHEN {email} IS NULL AND coalesce({who}) IS NOT NULL THEN"
             " 'sha256:' || encode(sha256(convert_to(array_to_string(ARRAY[{text}], chr(30)), 'UTF8')), 'hex') END)"
-        ).format(
-            external=self._given("source_key"), email=self._of("email"), mapped=_listed([*mapped, NULL]), text=text
-        )
+        ).format(external=self._given("source_key"), email=self._of("email"), who=_listed([*who, NULL]), text=text)
 
     def _checks(self) -> list[tuple[str, sql.Composable]]:
         """Field and reason (NULL where all is well) of each check that the file's columns need."""
@@ -217,7 +236,13 @@ class Cells:
         checks.append(("tags", _when(f"longest_tag > {TAG_LENGTH}", reason)))
         known = ", ".join(f"'{status}'" for status in LEAD_STATUSES)
         checks.append(("status", _when(f"mark IS NULL AND status NOT IN ({known})", "not a status")))
-        return [check for check in checks if self._has(check[0])]
+        checks = [check for check in checks if self._has(check[0])]
+        if self._columns.custom():
+            # The size of all of them is there without looking at each.
+            reason = f"longer than {CUSTOM_LENGTH:,} characters"
+            long = f"pg_column_size(custom_fields) > {CUSTOM_LENGTH} AND {OVERLONG} IS NOT NULL"
+            checks.append(("custom_fields", _when(long, reason)))
+        return [*checks, ("nobody", _when(f"email IS NULL AND source_key IS NULL AND ({SAYS})", NOBODY))]
 
 
 def _refused(given: str, field: str, reason: str) -> sql.Composable:

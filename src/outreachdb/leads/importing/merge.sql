@@ -305,11 +305,12 @@ WHERE l.workspace_id = (SELECT %(workspace_id)s::bigint) AND l.id = n.lead_id
   AND l.id BETWEEN %(first_id)s AND %(last_id)s AND n.ctid >= %(first_page)s::tid AND n.ctid < %(next_page)s::tid
 
 -- name: store_marked
--- What the file itself marks as unsubscribed, bounced or blocked, in whichever row. Whoever suppresses locks suppressions first and
--- leads after them.
+-- What the file itself marks as unsubscribed, bounced or blocked, in whichever row: whoever opted out has opted out, also where
+-- their row is rejected for something else. Of a row that can't be read or whose address is none there is no address to take.
+-- Whoever suppresses locks suppressions first and leads after them.
 SELECT outreach.store_suppressions(array_agg(c.email_key), array_agg(c.mark), {origin})
 FROM {clean} AS c
-WHERE c.problem IS NULL AND c.email_key IS NOT NULL AND c.mark IS NOT NULL
+WHERE c.unreadable IS NULL AND c.email_key IS NOT NULL AND c.mark IS NOT NULL
 HAVING count(*) > 0
 
 -- name: lock_marked
@@ -323,7 +324,7 @@ FROM (SELECT FROM outreach.leads AS l
                      FROM {clean} AS c
                      JOIN outreach.leads AS k
                          ON k.workspace_id = (SELECT %(workspace_id)s::bigint) AND k.email_key = c.email_key
-                     WHERE c.problem IS NULL AND c.mark IS NOT NULL
+                     WHERE c.unreadable IS NULL AND c.mark IS NOT NULL
                        AND k.created_at <> %(now)s)
       ORDER BY l.id
       FOR NO KEY UPDATE OF l) AS locked
@@ -335,7 +336,7 @@ SELECT count(*)
 FROM (SELECT mark, array_agg(email_key) AS targets
       FROM (SELECT DISTINCT ON (email_key) email_key, mark
             FROM {clean}
-            WHERE problem IS NULL AND email_key IS NOT NULL AND mark IS NOT NULL
+            WHERE unreadable IS NULL AND email_key IS NOT NULL AND mark IS NOT NULL
             ORDER BY email_key, mark DESC) AS strongest
       GROUP BY mark) AS marked,
      LATERAL outreach.suppress(marked.targets, marked.mark, {origin}) AS done

@@ -270,7 +270,7 @@ class Merge:
         changed = await self._do(
             "plan_updates",
             workspace_id=sql.Literal(plan.workspace_id),
-            merged=policy.merged(plan.on_conflict),
+            merged=policy.merged(plan.on_conflict, plan.now),
             differs=policy.differs(),
         )
         if changed:

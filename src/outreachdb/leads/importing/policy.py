@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, get_args
 
 from psycopg import sql
@@ -31,11 +32,12 @@ def direction(on_conflict: OnConflict) -> sql.SQL:
     return sql.SQL("DESC" if on_conflict == "update" else "ASC")
 
 
-def merged(on_conflict: OnConflict) -> sql.Composed:
+def merged(on_conflict: OnConflict, now: datetime) -> sql.Composed:
     """The arguments that make a matched lead ``l`` and its row what the row leaves of the lead."""
     pairs = [sql.SQL(f"p_{field} => {value}") for field, value in _GIVEN.items()]
     fill = sql.SQL("p_fill => {}").format(sql.Literal(on_conflict == "fill"))
-    return sql.SQL(", ").join([sql.SQL("p_lead => l"), *pairs, fill])
+    instant = sql.SQL("p_now => {}").format(sql.Literal(now))
+    return sql.SQL(", ").join([sql.SQL("p_lead => l"), *pairs, fill, instant])
 
 
 def differs() -> sql.Composed:

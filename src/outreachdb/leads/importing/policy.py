@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 from psycopg import sql
@@ -33,9 +34,18 @@ def direction(on_conflict: OnConflict) -> sql.SQL:
 
 def merged(on_conflict: OnConflict) -> sql.Composed:
     """The arguments that make a matched lead ``l`` and its row what the row leaves of the lead."""
-    pairs = [sql.SQL(f"p_{field} => {value}") for field, value in _GIVEN.items()]
-    fill = sql.SQL("p_fill => {}").format(sql.Literal(on_conflict == "fill"))
-    return sql.SQL(", ").join([sql.SQL("p_lead => l"), *pairs, fill])
+    return _arguments({field: sql.SQL(value) for field, value in _GIVEN.items()}, fill=on_conflict == "fill")
+
+
+def merging(given: Mapping[str, sql.Composable]) -> sql.Composed:
+    """The arguments that make a lead ``l`` what a row with these fields alone would make of it."""
+    return _arguments({field: given.get(field, sql.SQL("NULL")) for field in _GIVEN}, fill=False)
+
+
+def _arguments(values: Mapping[str, sql.Composable], *, fill: bool) -> sql.Composed:
+    pairs = [sql.SQL("{} => {}").format(sql.Identifier(f"p_{field}"), value) for field, value in values.items()]
+    last = sql.SQL("p_fill => {}").format(sql.Literal(fill))
+    return sql.SQL(", ").join([sql.SQL("p_lead => l"), *pairs, last])
 
 
 def differs() -> sql.Composed:

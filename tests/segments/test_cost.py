@@ -25,7 +25,7 @@ from outreachdb.tenancy import workspaces
 
 LEADS = 30_000
 EMPLOYEES = {"field": "custom.Employees", "op": "gte", "value": 4950}
-VIP = segments.Action("add_tags", tags=["vip"])
+VIP = segments.Action("remove_tags", tags=["nobody has it"])
 # Half a million regular expressions on the notes of every lead: takes many seconds.
 SLOW = {"any": [{"field": "notes", "op": "matches", "value": f"(x{n}|f.*r)+ {n}(z|y)+$"} for n in range(400)]}
 

@@ -166,6 +166,7 @@ CONSTRAINT_MESSAGES: dict[str, str] = {
     "uq_suppressions_target": "that address or domain is suppressed already",
     "ck_leads_email_format": "not an e-mail address",
     "ck_leads_company_website_format": "a web address must start with http:// or https://",
+    "ck_leads_linkedin_url_format": "a web address must start with http:// or https://",
     "ck_leads_qualification_score_range": "a qualification score lies between 0 and 100",
     "ck_leads_qualification_latency_positive": "a latency can't be negative",
     "ck_companies_renewal_month_range": "a renewal month lies between 1 and 12",

@@ -157,6 +157,40 @@ def test_over_the_budget_a_script_has_to_say_yes(
     refused = run("segment", "count", "--where", slow)
     assert (refused.status, "the budget is 0.0 s" in refused.err) == (1, True)
     assert run("segment", "count", "--where", slow, "--yes", "--json").document["count"] == 0
+    tag = ("segment", "apply", "--where", slow, "--add-tag", "x")
+    for more in ((), ("--dry-run",)):
+        refused = run(*tag, *more)
+        assert (refused.status, "the budget is 0.0 s" in refused.err) == (1, True)
+    assert run(*tag, "--dry-run", "--yes", "--json").document["changed"] == 0
+    # No budget holds a worker: it is asked whether, but not whether it may take so long.
+    asked = run(*tag, "--background")
+    assert (asked.status, "0 leads would be changed" in asked.err) == (2, True)
+    assert run(*tag, "--background", "--yes", "--json").document["status"] == "queued"
+
+
+def test_what_no_text_can_hold_is_bad_input(run: Run, filled: str) -> None:
+    """Bytes of the command line that are no UTF-8 arrive as half a surrogate pair."""
+    assert run("segment", "create", "seats", "--where", SEATS).status == 0
+    odd, named = "a\udcff", "the name of the segment: holds a character"
+    for command, saying in (
+        (("create", odd, "--where", "{}"), "can't name a segment"),
+        (("create", "x", "--where", "{}", "--note", odd), "note: holds a character"),
+        (("create", "x", "--where", "{}", "--note", "a\0"), "note: holds a character"),
+        (("update", odd, "--where", "{}"), named),
+        (("update", "seats", "--where", "{}", "--note", odd), "note: holds a character"),
+        (("count", odd), named),
+        (("count", "a\0"), named),
+        (("show", odd), named),
+        (("history", odd), named),
+        (("delete", odd), named),
+        (("apply", "seats", "--set", f"city={odd}", "--yes"), "city: holds a character"),
+        (("apply", "seats", "--set", f"custom.{odd}=x", "--yes"), "field: holds a character"),
+        (("apply", "seats", "--set", f"city={odd}", "--yes", "--background"), "city: holds a character"),
+        (("apply", "seats", "--set", "linkedin_url=foo", "--yes", "--background"), "linkedin_url: not a web address"),
+    ):
+        ended = run("segment", *command)
+        assert (ended.status, ended.out, saying in ended.err) == (1, "", True), command
+        assert len(ended.err.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

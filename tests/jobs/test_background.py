@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import csv
+import dataclasses
 import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,10 @@ from outreachdb import jobs, segments
 from outreachdb.db.pools import Pools
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import Conflict, InvalidInput, NotFound, UsageError
-from outreachdb.jobs import queue, requests
+from outreachdb.jobs import doing, queue, requests
 from outreachdb.jobs.worker import WorkerOptions, work
 from outreachdb.leads import importing
+from outreachdb.progress import silent
 from outreachdb.secrets import Keyring
 from outreachdb.segments import Action
 from outreachdb.tenancy import workspaces
@@ -88,6 +91,31 @@ async def test_each_kind_is_done(ours: Tenant, keyring: Keyring, tmp_path: Path)
     assert [each.id for each in await jobs.listed(ours)] == [each.id for each in reversed(asked)]
     with pytest.raises(Conflict, match="launched already"):
         await requests.launch(ours, made.name)
+
+
+async def test_an_action_that_begins_again_finds_what_it_has_done(ours: Tenant) -> None:
+    """However many came after it, and whoever has a name like its mark."""
+    async with ours.trusted() as session:
+        await session.execute(
+            "INSERT INTO outreach.leads (workspace_id, email) VALUES (%s, 'a@x.example')", [ours.workspace_id]
+        )
+    tag = Action("add_tags", tags=["vip"])
+    asked_at = datetime.now(UTC)
+    arguments = {"segment": EVERYONE, "action": {"kind": "add_tags", "tags": ["vip"]}, "by": "ann"}
+    task = doing.Task(ours, 7, arguments, 1, asked_at, asked_at, silent)
+    first = await doing.do("action", task)
+    await segments.apply(ours, EVERYONE, tag, by="ann, job 77")
+    async with ours.trusted() as session:
+        await session.execute(
+            "INSERT INTO outreach.imports (workspace_id, file_name, format, mapping, status, started_at)"
+            " SELECT %s, 'segment', 'segment', '{\"by\": \"bob\"}', 'done', now() + interval '1 hour'"
+            " FROM generate_series(1, 1100)",
+            [ours.workspace_id],
+        )
+    again = await doing.do("action", dataclasses.replace(task, attempt=2))
+    assert again == {key: first[key] for key in ("action_id", "matched", "changed")} | {"changed": 1}
+    other = await doing.do("action", dataclasses.replace(task, background_id=8, attempt=2))
+    assert (other["action_id"] != first["action_id"], other["changed"]) == (True, 0)
 
 
 async def test_what_can_t_be_done_is_refused_or_fails_in_words(ours: Tenant, tmp_path: Path) -> None:

@@ -234,22 +234,112 @@ async def test_deleting_keeps_what_the_ledger_knows_and_comes_back(ten: Tenant) 
     assert [lead for lead in before["leads"] if lead["email"] != "p8@d8.example"] == now
 
 
+NONSENSE: list[tuple[Action, str]] = [
+    (Action("add_tags"), "no tag"),
+    (Action("add_tags", tags=["a\nb"]), "no tag"),
+    (Action("add_tags", tags=["\udcff"]), "no tag"),
+    (Action("suppress", reason="bounced"), "can't suppress"),
+    (Action("set", field="email", value="x@y.example"), "can't be set"),
+    (Action("set", field="status", value="unsubscribed"), "made by suppressing"),
+    (Action("set", field="city", value="x" * 201), "city: longer than 200 characters"),
+    (Action("set", field="city", value="\udcff"), "city: holds a character"),
+    (Action("set", field="city", value="a\0b"), "city: holds a character"),
+    (Action("set", field="city", value="n/a"), "give no value"),
+    (Action("set", field="company_name", value="x" * 10_000), "company_name: longer than 500 characters"),
+    (Action("set", field="linkedin_url", value="foo"), r"linkedin_url: not a web address \(such as https://"),
+    (Action("set", field="notes", value="x" * 100_001), "notes: longer than 100,000 characters"),
+    (Action("set", field="custom."), "can't be set"),
+    (Action("set", field="custom.a\0b", value="x"), "field: holds a character"),
+    (Action("set", field="custom.\udcff", value="x"), "field: holds a character"),
+    (Action("set", field="custom.n", value="x" * 10_001), "custom.n: too long"),
+    (Action("set", field="custom.n", value=float("nan")), "custom.n: must be a text, a number"),
+    (Action("set", field="custom.n", value=float("inf")), "custom.n: must be a text, a number"),
+    (Action("set", field="custom.n", value=10**5000), "custom.n: must be a text, a number"),
+]
+SCORES: list[Any] = ["much", True, "1_0", "\u0663", "1e-50", 1e-50, -1, 100.5, "1e-99", float("nan"), 10**5000]
+
+
+async def test_nonsense_is_refused_in_clear_words(ten: Tenant) -> None:
+    before = await state(ten)
+    scores = [(Action("set", field="qualification_score", value=each), "not a score between") for each in SCORES]
+    for action, words in NONSENSE + scores:
+        with pytest.raises((InvalidInput, UsageError), match=words):
+            await segments.apply(ten, {}, action)
+    assert await state(ten) == before
+    assert await segments.actions(ten) == []
+
+
+PEOPLE = [
+    {"email": "a@x.example", "phone": "030 1234567", "country": "Germany", "company_name": "Acme"},
+    {"email": "b@x.example", "phone": "020 7946 0958", "company_name": "Acme", "company_website": "acme.example"},
+    {"email": "c@x.example", "phone": "+49 30 1234567", "country": "Germany", "company_name": "Globex"},
+    {"email": "d@x.example"},
+]
+
+
 @pytest.mark.parametrize(
-    "action",
+    ("field", "value", "changed"),
     [
-        Action("add_tags"),
-        Action("add_tags", tags=["a\nb"]),
-        Action("suppress", reason="bounced"),
-        Action("set", field="email", value="x@y.example"),
-        Action("set", field="status", value="unsubscribed"),
-        Action("set", field="qualification_score", value="much"),
-        Action("set", field="city", value="x" * 20_000),
-        Action("set", field="custom."),
+        ("phone", "020 7946 0999", 4),
+        ("country", "GB", 4),
+        ("company_name", "GLOBEX", 4),
+        ("company_name", "Initech", 4),
+        ("company_website", "https://initech.example/about", 4),
+        ("company_website", "acme.example", 3),
+        ("linkedin_url", "linkedin.com/in/ada", 4),
+        ("city", "  Zu\u0308rich ", 4),
+        ("qualification_score", "85,5 %", 4),
+        ("notes", "x" * 20_000, 4),
     ],
 )
-async def test_nonsense_is_refused(tenant: Tenant, action: Action) -> None:
-    with pytest.raises((InvalidInput, UsageError)):
-        await segments.apply(tenant, {}, action)
+async def test_what_is_set_leaves_leads_as_an_import_of_it_would(
+    tenant: Tenant, other_tenant: Tenant, field: str, value: str, changed: int
+) -> None:
+    for each in (tenant, other_tenant):
+        await importing.import_rows(each, PEOPLE)
+    before = await state(tenant)
+    rows = [{"email": row["email"], field: value} for row in PEOPLE]
+    assert (await importing.import_rows(other_tenant, rows)).updated == changed
+    done = await segments.apply(tenant, {}, Action("set", field=field, value=value))
+    assert done.changed == changed
+    assert await told(tenant) == await told(other_tenant)
+    assert (await segments.undo_action(tenant, done.action_id or 0)).restored == changed
+    assert await state(tenant) == before
+
+
+async def test_an_emptied_field_takes_along_what_followed_from_it(tenant: Tenant) -> None:
+    await importing.import_rows(tenant, PEOPLE)
+    before = await state(tenant)
+    for field, following, left in (
+        ("phone", "phone_e164", [None, None, None, None]),
+        ("country", "phone_e164", [None, None, "+49301234567", None]),
+        # b says by its web address, as well as by its company's name, whose it is.
+        ("company_name", "company", [None, "acme.example", None, None]),
+        ("company_website", "company", ["acme.example", "acme.example", "Globex", None]),
+    ):
+        done = await segments.apply(tenant, {}, Action("set", field=field, value=" "))
+        found = await told(tenant)
+        assert [row[field] for row in found] == [None] * 4
+        assert [row[following] for row in found] == left
+        await segments.undo_action(tenant, done.action_id or 0)
+        assert await state(tenant) == before
+
+
+async def told(tenant: Tenant) -> list[dict[str, Any]]:
+    """The leads but for what differs between workspaces; the company by its domain, else its name."""
+    async with tenant.session() as session:
+        return await session.all(
+            "SELECT l.email, l.first_name, l.phone, l.phone_e164, l.title, l.company_name, l.company_website,"
+            " l.linkedin_url, l.country, l.city, l.notes, l.qualification_score, coalesce(c.domain, c.name) AS company"
+            " FROM outreach.leads AS l LEFT JOIN outreach.companies AS c ON c.id = l.company_id ORDER BY l.email"
+        )
+
+
+async def test_a_tag_is_added_once(ten: Tenant) -> None:
+    done = await segments.apply(ten, "us", Action("add_tags", tags=["x", "x", "y", "x "]))
+    assert await values(ten, "tags") == [["vip", "x", "y"]] + [["x", "y"]] * 4
+    assert (await segments.actions(ten))[0]["action"]["tags"] == ["x", "y"]
+    assert (await segments.undo_action(ten, done.action_id or 0)).restored == 5
 
 
 async def test_another_workspace_is_never_touched(ten: Tenant, other_tenant: Tenant) -> None:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
+import importlib
 import io
+import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pyarrow.parquet as pq
 import pytest
+from psycopg import sql
 
 from outreachdb import segments
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import InvalidInput, UsageError
 from outreachdb.leads.models import Lead
+from outreachdb.segments.partial import partial
 
+export_room: Any = importlib.import_module("outreachdb.segments.export")  # the room's name for it is the function
 FORMULAS = ["=1+1", "+49 30", "-2", "@SUM(A1)", "\tx", "\rx"]
 PLAIN = ['quote " comma , line\nbreak', "Ж日本 ä", "100% {} \\ ' $$", ""]
 LONG = "a column whose name is far longer than the sixty-three bytes that PostgreSQL leaves of it"
@@ -127,3 +136,67 @@ async def test_what_can_t_be_written_leaves_nothing(leads: Tenant, other_tenant:
         await segments.export(leads, {}, tmp_path / "x.csv")
     assert (await segments.export(other_tenant, {}, tmp_path / "other.csv")).leads == 0
     assert files(tmp_path) == ["other.csv"]
+
+
+async def test_two_exports_to_one_file_don_t_meet(leads: Tenant, tmp_path: Path) -> None:
+    """Each writes a file of its own; the last one to end is the one that stays, whole."""
+    path = tmp_path / "all.csv"
+    await segments.export(leads, {}, path)
+    whole = path.read_bytes()
+    first_wrote, second_is_done = asyncio.Event(), asyncio.Event()
+
+    async def first() -> None:
+        with partial(path) as part:
+            part.write_text("first")
+            first_wrote.set()
+            await second_is_done.wait()
+            assert part.read_text() == "first"
+
+    waiting = asyncio.create_task(first())
+    await first_wrote.wait()
+    await asyncio.gather(*(segments.export(leads, {}, path) for _ in range(3)))
+    assert path.read_bytes() == whole
+    second_is_done.set()
+    await waiting
+    assert (path.read_text(), files(tmp_path)) == ("first", ["all.csv"])
+
+
+async def test_what_a_killed_export_left_goes_with_the_next(leads: Tenant, tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 250 + ".csv")
+    code = "import os, sys, pathlib\nfrom outreachdb.segments.partial import partial\n"
+    code += (
+        "with partial(pathlib.Path(sys.argv[1])) as part:\n    part.write_text('half')\n    os.kill(os.getpid(), 9)\n"
+    )
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(path))
+    assert await killed.wait() == -9
+    [left] = files(tmp_path)
+    assert left.endswith(".part")
+    await segments.export(leads, {}, path)
+    assert files(tmp_path) == [path.name]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask, "as any other file that is made here"
+
+
+@pytest.mark.parametrize("name", ["one.csv", "one.parquet"])
+async def test_columns_and_rows_are_of_one_instant(
+    leads: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A lead with a new custom field comes between the statement that finds the columns and the one that reads rows."""
+    rows_of = export_room._Source.rows
+
+    def later(source: Any, columns: Sequence[sql.Composable]) -> sql.Composed:
+        with psycopg.connect(leads.pools.url("admin")) as connection:
+            connection.execute(
+                "INSERT INTO outreach.leads (workspace_id, email, custom_fields) VALUES (%s, 'new@x.example', %s)",
+                [leads.workspace_id, '{"brand new": 1}'],
+            )
+        return rows_of(source, columns)
+
+    there = len(await rows(leads))
+    with monkeypatch.context() as patched:
+        patched.setattr(export_room._Source, "rows", later)
+        done = await segments.export(leads, {}, tmp_path / name)
+    assert (done.leads, len(await rows(leads))) == (there, there + 1)
+    again = await segments.export(leads, {}, tmp_path / name)
+    assert (again.leads, set(again.columns) - set(done.columns)) == (there + 1, {"custom.brand new"})

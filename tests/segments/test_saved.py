@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from outreachdb import segments
+from outreachdb import campaigns, segments, sending
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import Conflict, InvalidInput, NotFound
+from outreachdb.secrets import Keyring
 
 US = {"field": "country", "op": "in", "value": ["US"]}
+SPRING = {
+    "name": "spring",
+    "segment": "us",
+    "mailboxes": [{"address": "sam@sender.example", "smtp": {"host": "127.0.0.1", "security": "plain"}}],
+    "steps": [{"subject": "Hi", "text": "Hello"}],
+}
 BOTH = {"all": [{"field": "country", "op": "in", "value": ["US", "GB"]}, {"not": {"event": "replied"}}]}
 
 
@@ -93,3 +101,43 @@ async def test_use_is_remembered(tenant: Tenant) -> None:
     assert counted.last_count == 0
     assert counted.last_used_at is not None
     assert counted.last_used_at > first
+
+
+async def test_every_use_is_remembered_and_none_waits_for_it(tenant: Tenant, tmp_path: Path, keyring: Keyring) -> None:
+    await segments.create(tenant, "us", US)
+    tag = segments.Action("add_tags", tags=["x"])
+    for use in (
+        lambda: segments.export(tenant, "us", tmp_path / "us.csv"),
+        lambda: segments.apply(tenant, "us", tag),
+        lambda: segments.breakdown(tenant, "us"),
+        lambda: segments.count(tenant, "us", estimate=True),
+        lambda: segments.explain(tenant, "us"),
+        lambda: campaigns.create(tenant, keyring, SPRING),
+        lambda: sending.launch(tenant, "spring"),
+    ):
+        async with tenant.session() as session:
+            await session.execute("UPDATE outreach.segments SET last_used_at = NULL")
+        await use()
+        assert (await segments.find(tenant, "us")).last_used_at is not None
+    async with tenant.session() as session:
+        await session.execute("UPDATE outreach.segments SET last_used_at = NULL")
+    async with tenant.session() as changing:
+        await changing.execute("SELECT FROM outreach.segments WHERE name = 'us' FOR UPDATE")
+        await asyncio.wait_for(segments.preview(tenant, "us"), 10)
+    assert (await segments.find(tenant, "us")).last_used_at is None
+
+
+async def test_pages_and_lists_have_a_size(tenant: Tenant) -> None:
+    for wrong in (
+        segments.preview(tenant, US, rows=10**12),
+        segments.preview(tenant, US, rows=0),
+        segments.preview(tenant, US, after=-1),
+        segments.preview(tenant, US, after=2**63),
+        segments.breakdown(tenant, US, top=-1),
+        segments.breakdown(tenant, US, top=10**12),
+        segments.actions(tenant, -1),
+    ):
+        with pytest.raises(InvalidInput, match="must lie between"):
+            await wrong
+    with pytest.raises(NotFound, match="no action"):
+        await segments.undo_action(tenant, 2**63)

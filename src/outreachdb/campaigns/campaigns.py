@@ -80,6 +80,8 @@ async def create(tenant: Tenant, keyring: Keyring, campaign: CampaignFile | Mapp
         wanted = sorted(given.mailboxes, key=lambda mailbox: mailbox.address.lower())
         mailboxes = [await _put_mailbox(session, tenant, keyring, mailbox) for mailbox in wanted]
         await session.execute(Q.assign_mailboxes, key | {"campaign_id": made, "mailboxes": mailboxes})
+        if segment:
+            await segments.note_use(session, tenant, segment.name)
     return await find(tenant, made)
 
 

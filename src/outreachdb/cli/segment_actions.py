@@ -12,9 +12,10 @@ from outreachdb import segments
 from outreachdb.cli.background import Background, queued
 from outreachdb.cli.context import options, tenant_call, who
 from outreachdb.cli.output import emit, table
-from outreachdb.errors import UsageError
+from outreachdb.errors import TooCostly, UsageError
 from outreachdb.leads.importing import Kept
-from outreachdb.segments.actions import Action
+from outreachdb.segments.effects import Action
+from outreachdb.segments.segments import NameOrDefinition
 from outreachdb.words import counted
 
 
@@ -34,27 +35,28 @@ def apply(  # noqa: PLR0913, PLR0917  (each is an option of the command line)
     suppress: Annotated[bool, typer.Option("--suppress", help="Never mail them again.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete those that nothing else knows.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Don't ask, even if it takes longer than the budget.")
+    ] = False,
     background: Background = False,
 ) -> None:
     """Do something to every lead of a segment; `segment undo` takes it back."""
-    from outreachdb.cli.segments import chosen  # that file registers this one
+    from outreachdb.cli.segments import chosen, over_budget_asked  # that file registers this one
 
     action = _action(add_tag, remove_tag, set_, suppress, delete)
     segment = chosen(name, where)
+    later = background and not dry_run
     if not (yes or dry_run):
-        found = tenant_call(lambda tenant: segments.count(tenant, segment))
-        if options.json or not sys.stdin.isatty():
-            raise UsageError(
-                f"{counted(found.count, 'lead')} would be changed", hint="confirm it with --yes, or try --dry-run"
-            )
-        typer.confirm(f"{action.kind.replace('_', ' ')} for {counted(found.count, 'lead')}?", abort=True, err=True)
-    if background and not dry_run:
+        _ask(segment, action, later=later)
+    if later:
         from outreachdb.jobs import requests  # others start without it
 
         queued(tenant_call(lambda tenant: requests.action(tenant, segment, action, by=who())))
         return
-    done = tenant_call(lambda tenant: segments.apply(tenant, segment, action, by=who(), dry_run=dry_run))
+    done = over_budget_asked(
+        yes or not dry_run,
+        lambda sure: lambda tenant: segments.apply(tenant, segment, action, by=who(), dry_run=dry_run, confirmed=sure),
+    )
     head = f"action {done.action_id}" if done.action_id else "dry run, nothing changed"
     line = f"{head}: {done.changed:,} of {counted(done.matched, 'lead')} changed ({done.seconds:.1f} s)"
     if done.action_id:
@@ -100,6 +102,26 @@ def _action(
     if not equals:
         raise UsageError(f"--set takes FIELD=VALUE, not {set_!r}")
     return Action("set", field=field.strip(), value=value or None)
+
+
+def _ask(segment: NameOrDefinition, action: Action, *, later: bool) -> None:
+    """Ask whether so many leads are to be changed; where nobody can answer, raise.
+
+    What a worker does has no budget: for it, and for whom the budget is told, a sample's count will do.
+    """
+    person = not options.json and sys.stdin.isatty()
+    over = ""
+    try:
+        found = tenant_call(lambda tenant: segments.count(tenant, segment, estimate=later))
+    except TooCostly as error:
+        if not person:
+            raise
+        over = f"{error.detail}; "
+        found = tenant_call(lambda tenant: segments.count(tenant, segment, estimate=True))
+    leads = ("about " if found.estimated else "") + counted(found.count, "lead")
+    if not person:
+        raise UsageError(f"{leads} would be changed", hint="confirm it with --yes, or try --dry-run")
+    typer.confirm(f"{over}{action.kind.replace('_', ' ')} for {leads}?", abort=True, err=True)
 
 
 def _document(report: Any) -> dict[str, Any]:

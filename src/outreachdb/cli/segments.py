@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
 def create(name: str, where: Given, note: Note = None, yes: Yes = False) -> None:
     """Save a definition under a name."""
     given = definition.load(where)
-    made = _confirmed(
+    made = over_budget_asked(
         yes, lambda sure: lambda tenant: segments.create(tenant, name, given, by=who(), note=note, confirmed=sure)
     )
     emit(dataclasses.asdict(made) | pointed_out(given), f"segment {made.name} created")
@@ -57,7 +57,7 @@ def create(name: str, where: Given, note: Note = None, yes: Yes = False) -> None
 def update(name: Saved, where: Given, note: Note = None, yes: Yes = False) -> None:
     """Give a segment a new definition; the one before stays in its history."""
     given = definition.load(where)
-    made = _confirmed(
+    made = over_budget_asked(
         yes, lambda sure: lambda tenant: segments.update(tenant, name, given, by=who(), note=note, confirmed=sure)
     )
     emit(dataclasses.asdict(made) | pointed_out(given), f"segment {made.name} is at version {made.version}")
@@ -112,7 +112,9 @@ def revert(
     yes: Yes = False,
 ) -> None:
     """Give a segment the definition of an earlier version again."""
-    made = _confirmed(yes, lambda sure: lambda tenant: segments.revert(tenant, name, version, by=who(), confirmed=sure))
+    made = over_budget_asked(
+        yes, lambda sure: lambda tenant: segments.revert(tenant, name, version, by=who(), confirmed=sure)
+    )
     emit(
         dataclasses.asdict(made), f"segment {made.name} is at version {made.version}, which is version {version} again"
     )
@@ -134,7 +136,7 @@ def count(
 ) -> None:
     """Count the leads of a segment."""
     segment = chosen(name, where)
-    found = _confirmed(
+    found = over_budget_asked(
         yes, lambda sure: lambda tenant: segments.count(tenant, segment, estimate=estimate, confirmed=sure)
     )
     about = "about " if found.estimated else ""
@@ -164,7 +166,7 @@ def preview(
 
         return looked
 
-    found, told, meant = _confirmed(yes, work)
+    found, told, meant = over_budget_asked(yes, work)
     columns = [*PREVIEW, *(column for column in _asked(meant) if column not in PREVIEW)]
     document: dict[str, Any] = {"leads": found} | ({"counts": told} if counts else {}) | pointed_out(segment)
     if options.json:
@@ -220,7 +222,7 @@ def export(
         )
         return
     with bar("export") as progress:
-        done = _confirmed(
+        done = over_budget_asked(
             yes,
             lambda sure: (
                 lambda tenant: segments.export(
@@ -251,16 +253,7 @@ def chosen(name: str | None, where: str | None) -> NameOrDefinition:
     return name if name is not None else definition.load(where or "")
 
 
-def pointed_out(segment: NameOrDefinition) -> dict[str, Any]:
-    """Say on stderr which custom fields of a segment nobody has; returns the same for the JSON document."""
-    unknown = tenant_call(lambda tenant: segments.unknown_fields(tenant, segment))
-    for each in unknown:
-        meant = f"; did you mean {each.meant}?" if each.meant else ""
-        sys.stderr.write(f"outreachdb: note: no lead has the field {each.field}{meant}\n")
-    return {"unknown_fields": [dataclasses.asdict(each) for each in unknown]} if unknown else {}
-
-
-def _confirmed(yes: bool, work: Callable[[bool], Callable[[Tenant], Awaitable[T]]]) -> T:
+def over_budget_asked(yes: bool, work: Callable[[bool], Callable[[Tenant], Awaitable[T]]]) -> T:
     """Run it; over the budget ask a person at a terminal, and fail where there is none."""
     try:
         return tenant_call(work(yes))
@@ -268,6 +261,15 @@ def _confirmed(yes: bool, work: Callable[[bool], Callable[[Tenant], Awaitable[T]
         if options.json or not sys.stdin.isatty() or not typer.confirm(f"{error.detail}. Run it?", err=True):
             raise
         return tenant_call(work(True))
+
+
+def pointed_out(segment: NameOrDefinition) -> dict[str, Any]:
+    """Say on stderr which custom fields of a segment nobody has; returns the same for the JSON document."""
+    unknown = tenant_call(lambda tenant: segments.unknown_fields(tenant, segment))
+    for each in unknown:
+        meant = f"; did you mean {each.meant}?" if each.meant else ""
+        sys.stderr.write(f"outreachdb: note: no lead has the field {each.field}{meant}\n")
+    return {"unknown_fields": [dataclasses.asdict(each) for each in unknown]} if unknown else {}
 
 
 def _asked(meant: Any) -> list[str]:

@@ -94,11 +94,10 @@ async def action(task: Task) -> dict[str, Any]:
     """Do something to every lead of a segment; one that was done before it was killed is not done again."""
     given = task.arguments
     by = f"{given.get('by') or 'somebody'}, job {task.background_id}"
-    if task.attempt > 1:
-        for row in await segments.actions(task.tenant, 1000):
-            if row["action"].get("by") == by:
-                return {"action_id": row["id"], "matched": row["matched"], "changed": row["changed"]}
-    done = await segments.apply(task.tenant, given["segment"], segments.Action(**given["action"]), by=by)
+    if task.attempt > 1 and (earlier := await segments.done_by(task.tenant, by)) is not None:
+        return {"action_id": earlier["id"], "matched": earlier["matched"], "changed": earlier["changed"]}
+    wanted = segments.Action(**given["action"])
+    done = await segments.apply(task.tenant, given["segment"], wanted, by=by, confirmed=True)
     document: dict[str, Any] = dataclasses.asdict(done)
     return document
 

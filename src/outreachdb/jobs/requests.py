@@ -9,14 +9,14 @@ from typing import get_args
 
 from outreachdb.campaigns import campaigns
 from outreachdb.db.tenant import Tenant
+from outreachdb.db.texts import check_text
 from outreachdb.errors import Conflict, InvalidInput, UsageError
 from outreachdb.jobs.background import Background, submit
 from outreachdb.leads.importing import mappings, policy
 from outreachdb.leads.importing.policy import OnConflict
 from outreachdb.leads.importing.sources import is_stream
-from outreachdb.segments import segments
-from outreachdb.segments.actions import Action
-from outreachdb.segments.actions import check as check_action
+from outreachdb.segments import effects, segments
+from outreachdb.segments.effects import Action
 from outreachdb.segments.export import Format
 from outreachdb.segments.segments import NameOrDefinition
 
@@ -67,7 +67,9 @@ async def export(
 
 async def action(tenant: Tenant, segment: NameOrDefinition, wanted: Action, *, by: str = "") -> Background:
     """Do something to every lead that is in the segment when the worker begins."""
-    check_action(wanted)
+    async with tenant.trusted(doing="checking the action") as session:
+        wanted = await effects.judged(session, wanted)
+    check_text("by", by)
     await segments.resolve(tenant, segment)
     chosen = segment if isinstance(segment, str) else dict(segment)
     arguments = {"segment": chosen, "action": dataclasses.asdict(wanted), "by": by}

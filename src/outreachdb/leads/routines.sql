@@ -24,8 +24,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
     WHEN p_text ~ '^\+?0*([0-9]{1,2}([.,][0-9]{1,20})?|100([.,]0{1,20})?)( ?%)?$'
         THEN replace(rtrim(p_text, ' %'), ',', '.')::real
-    -- As programs write very small ones.
-    WHEN p_text ~ '^[0-9](\.[0-9]{1,20})?e-[0-9]{2}$' THEN p_text::real
+    -- As programs write very small ones; a real ends at 1e-45.
+    WHEN p_text ~ '^[1-9](\.[0-9]{1,20})?e-([0-3][0-9]|4[0-4])$' THEN p_text::real
 END;
 
 -- The first name in a full name: before the last word, or after the comma of "Last, First". Words may stand on lines of their own.

@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Row, Tenant
+from outreachdb.db.texts import check_text
 from outreachdb.errors import InvalidInput, NotFound, UsageError
 from outreachdb.words import did_you_mean
 
@@ -47,7 +48,7 @@ async def search(
     if not 1 <= limit <= MAX_LIMIT:
         raise InvalidInput("limit: must lie between 1 and 1000")
     for name, given in (("text", text), ("sort", sort), ("cursor", cursor)):
-        _check_text(name, given)
+        check_text(name, given)
     if sort.removeprefix("-") not in SORTS:
         orders = f"there are {', '.join(SORTS)}; a minus before it turns it round"
         raise UsageError(f"there is no order {sort[:80]!r}", hint=did_you_mean(sort.lstrip("-"), SORTS, orders))
@@ -66,7 +67,7 @@ async def search(
 async def find(tenant: Tenant, lead: int | str) -> Row:
     """One lead, all its fields, by id or e-mail address in any case; raises NotFound."""
     given = str(lead).strip()
-    _check_text("lead", given)
+    check_text("lead", given)
     lead_id = int(given) if given.isascii() and given.isdigit() and int(given[:20]) <= BIGGEST_ID else None
     async with tenant.session(doing="looking up a lead") as session:
         row = await session.one(
@@ -90,14 +91,5 @@ def _filters(where: Mapping[str, Any] | None) -> Jsonb | None:
         raise InvalidInput("where: nested too deep", hint="at most 32 levels") from None
     if len(text) > 1_000_000:
         raise InvalidInput("where: is too large", hint="at most 256 kB")
-    _check_text("where", text.replace("\\\\", "").replace("\\u0000", "\0"))
+    check_text("where", text.replace("\\\\", "").replace("\\u0000", "\0"))
     return Jsonb(where)
-
-
-def _check_text(name: str, text: str | None) -> None:
-    if text is not None and ("\0" in text or _lonely_surrogate(text)):
-        raise InvalidInput(f"{name}: holds a character that no text here can contain")
-
-
-def _lonely_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)

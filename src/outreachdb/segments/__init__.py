@@ -1,8 +1,9 @@
 """Segments: a definition in JSON, compiled to SQL in the database."""
 
-from outreachdb.segments.actions import Action, ActionReport, ActionUndo, apply
+from outreachdb.segments.actions import ActionReport, ActionUndo, apply, done_by
 from outreachdb.segments.actions import listed as actions
 from outreachdb.segments.actions import undo as undo_action
+from outreachdb.segments.effects import Action
 from outreachdb.segments.explaining import Explanation, Proposal, explain
 from outreachdb.segments.export import Exported, export
 from outreachdb.segments.history import Change, Version, history, revert
@@ -42,6 +43,7 @@ __all__ = [
     "count",
     "create",
     "delete",
+    "done_by",
     "explain",
     "export",
     "find",

@@ -3,62 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, LiteralString, get_args
+from typing import Any
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Row, Session, Tenant
-from outreachdb.errors import Conflict, InvalidInput, NotFound, UsageError
+from outreachdb.db.texts import check_text
+from outreachdb.errors import Conflict, InvalidInput, NotFound
 from outreachdb.leads import importing
-from outreachdb.leads.vocabulary import COMPUTED, LEAD_COLUMNS, LEAD_STATUSES
-from outreachdb.segments import segments
+from outreachdb.leads.vocabulary import COMPUTED, LEAD_COLUMNS
+from outreachdb.segments import cost, effects, segments
+from outreachdb.segments.effects import Action
 from outreachdb.segments.segments import NameOrDefinition
-from outreachdb.words import did_you_mean
 
 A = Queries("outreachdb.segments", "actions.sql")
-Kind = Literal["add_tags", "remove_tags", "set", "suppress", "delete"]
 # A suppression by an action lasts until here, or until somebody else asks for it; see decision 0014.
 FAR_END = datetime(3000, 1, 1, tzinfo=UTC)
-REASONS = ("manual", "blocked")
-OPT_OUTS = ("unsubscribed", "bounced")
-# Fields that an action may set, all of which the undo of imports puts back.
-TEXTS = ("city", "company_name", "company_website", "country", "first_name", "industry", "last_name", "linkedin_url",
-         "notes", "phone", "source", "timezone", "title")  # fmt: skip
 WORDED = ("company_name", "first_name", "last_name")  # what misspelt searches look among
 SAMPLES = 10
+MAX_LISTED = 10_000
 # What the undo of imports doesn't take back; and what is left to do once the history of such an action is pruned.
 INSTEAD = {"delete": "import the leads again", "suppress": "outreachdb suppress remove lifts single ones"}
-MAX_TEXT = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """What is done to each lead: ``tags`` ``field`` and ``value``, or ``reason``, as the kind needs.
-
-    A ``field`` is one of a lead's own or ``custom.<name>``; ``value`` None empties it.
-    """
-
-    kind: Kind
-    tags: Sequence[str] = ()
-    field: str = ""
-    value: str | float | bool | None = None
-    reason: str = "manual"
-
-    def document(self) -> dict[str, Any]:
-        """What is stored with the action."""
-        told: dict[Kind, dict[str, Any]] = {
-            "add_tags": {"tags": list(self.tags)},
-            "remove_tags": {"tags": list(self.tags)},
-            "set": {"field": self.field, "value": self.value},
-            "suppress": {"reason": self.reason},
-            "delete": {},
-        }
-        return {"action": self.kind} | told[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +55,30 @@ class ActionUndo:
 
 
 async def apply(
-    tenant: Tenant, segment: NameOrDefinition, action: Action, *, by: str = "", dry_run: bool = False
+    tenant: Tenant,
+    segment: NameOrDefinition,
+    action: Action,
+    *,
+    by: str = "",
+    dry_run: bool = False,
+    confirmed: bool = False,
 ) -> ActionReport:
     """Do something to every lead of a segment, in one transaction; ``dry_run`` does it and takes it back at once.
 
-    Deleting keeps leads that any table knows (sends, events, profiles ...) and opt-outs that nothing else remembers.
-    Raises InvalidInput where the action makes no sense, NotFound.
+    A field that is set leaves a lead as an import of that value would: its number in international form and its company
+    follow. Deleting keeps leads that any table knows (sends, events, profiles ...) and opt-outs that nothing else
+    remembers. Raises InvalidInput where the action makes no sense, TooCostly where finding the leads would take longer
+    than the budget and is not ``confirmed``, NotFound.
     """
-    check(action)
+    effects.check(action)
+    check_text("by", by)
     definition = await segments.resolve(tenant, segment)
     title = f"segment {segment}" if isinstance(segment, str) else "segment"
-    stored = action.document() | {"definition": definition, "by": by}
     began = time.monotonic()
     async with tenant.trusted(doing=f"applying {action.kind} to the {title}") as session:
+        action = await effects.judged(session, action)
+        await cost.guard(session, tenant, Jsonb(definition), confirmed=confirmed)
+        stored = action.document() | {"definition": definition, "by": by}
         work = _Work(session, tenant, action, {"title": title, "action": Jsonb(stored)})
         report = await work.run(Jsonb(definition), began)
         if dry_run:
@@ -110,9 +90,17 @@ async def apply(
 
 
 async def listed(tenant: Tenant, limit: int = 50) -> list[Row]:
-    """The newest actions: id, title, action, status, matched, changed, started_at."""
+    """The newest actions: id, title, action, status, matched, changed, started_at; at most 10,000."""
+    if not 1 <= limit <= MAX_LISTED:
+        raise InvalidInput(f"limit: must lie between 1 and {MAX_LISTED}")
     async with tenant.session(doing="listing actions") as session:
         return await session.all(A.list_actions, {"workspace_id": tenant.workspace_id, "limit": limit})
+
+
+async def done_by(tenant: Tenant, by: str) -> Row | None:
+    """The first action that is stored as done ``by`` somebody (id, matched, changed), or None."""
+    async with tenant.session(doing="looking for an action") as session:
+        return await session.one(A.find_done, {"workspace_id": tenant.workspace_id, "by": by})
 
 
 async def undo(tenant: Tenant, action_id: int, *, keep_changed: bool = False) -> ActionUndo:
@@ -123,6 +111,8 @@ async def undo(tenant: Tenant, action_id: int, *, keep_changed: bool = False) ->
     return under their old ids unless their address is taken. Raises NotFound, or Conflict where it is undone already
     or has to wait for others, or where its history is pruned.
     """
+    if not 0 < action_id <= segments.BIGGEST_ID:
+        raise NotFound(f"there is no action {action_id}", hint="outreachdb segment actions")
     began = time.monotonic()
     values = {"workspace_id": tenant.workspace_id, "action_id": action_id, "source": _source(action_id)}
     async with tenant.trusted(doing=f"undoing the action {action_id}") as session:
@@ -145,67 +135,12 @@ async def undo(tenant: Tenant, action_id: int, *, keep_changed: bool = False) ->
     return ActionUndo(action_id, report.restored, report.kept, time.monotonic() - began)
 
 
-def check(action: Action) -> None:
-    """Raise InvalidInput or UsageError where an action makes no sense."""
-    if action.kind not in get_args(Kind):
-        raise UsageError(f"no action {action.kind!r}", hint=f"there are {', '.join(get_args(Kind))}")
-    if action.kind in {"add_tags", "remove_tags"}:
-        bad = [tag for tag in action.tags if not 0 < len(tag.strip()) <= 200 or not tag.isprintable()]
-        if bad or not action.tags:
-            raise InvalidInput(f"no tag: {bad[:1] or 'none given'}", hint="1 to 200 printable characters each")
-    if action.kind == "suppress" and action.reason not in REASONS:
-        raise InvalidInput(f"an action can't suppress as {action.reason!r}", hint=f"one of {', '.join(REASONS)}")
-    if action.kind == "set":
-        _check_field(action.field, action.value)
-
-
-def _check_field(field: str, value: Any) -> None:
-    custom = field.startswith("custom.") and len(field) > 7
-    if not custom and field not in {*TEXTS, "status", "qualification_score"}:
-        known = (*TEXTS, "status", "qualification_score")
-        hint = did_you_mean(field, known, f"there are {', '.join(known)} and custom.<name>")
-        raise UsageError(f"the field {field[:100]!r} can't be set", hint=hint)
-    if isinstance(value, str) and (len(value) > MAX_TEXT or "\0" in value):
-        raise InvalidInput(f"{field[:100]}: too long a text", hint=f"at most {MAX_TEXT} characters, none of them NUL")
-    if field == "status" and (value not in LEAD_STATUSES or value in OPT_OUTS):
-        raise InvalidInput(f"status: can't be set to {value!r}", hint="opt-outs are made by suppressing")
-    if field == "qualification_score" and not (value is None or _score(value)):
-        raise InvalidInput("qualification_score: must be a number from 0 to 100")
-    if field in TEXTS and not isinstance(value, str | None):
-        raise InvalidInput(f"{field}: must be a text")
-
-
-def _score(value: Any) -> bool:
-    try:
-        return 0 <= float(value) <= 100
-    except (TypeError, ValueError):
-        return False
-
-
-# By kind of change: which leads ``l`` it changes, and how.
-CHANGES: dict[str, LiteralString] = {
-    "add_tags": "NOT l.tags @> %(tags)s::text[]",
-    "remove_tags": "l.tags && %(tags)s::text[]",
-    "set": "l.{column} IS DISTINCT FROM %(value)s::{type}",
-    "set_custom": "NOT l.custom_fields @> jsonb_build_object(%(key)s::text, %(value)s::jsonb)",
-    "empty_custom": "l.custom_fields ? %(key)s::text",
-}
-ASSIGNMENTS: dict[str, LiteralString] = {
-    "add_tags": "tags = l.tags || ARRAY(SELECT t FROM unnest(%(tags)s::text[]) WITH ORDINALITY AS u (t, place)"
-    " WHERE t <> ALL (l.tags) ORDER BY place)",
-    "remove_tags": "tags = ARRAY(SELECT t FROM unnest(l.tags) WITH ORDINALITY AS u (t, place)"
-    " WHERE t <> ALL (%(tags)s::text[]) ORDER BY place)",
-    "set": "{column} = %(value)s::{type}",
-    "set_custom": "custom_fields = l.custom_fields || jsonb_build_object(%(key)s::text, %(value)s::jsonb)",
-    "empty_custom": "custom_fields = l.custom_fields - %(key)s::text",
-}
-
-
 class _Work:
     """One action; its locks are taken in the order of a merge: workspace, suppressions, leads by id."""
 
     def __init__(self, session: Session, tenant: Tenant, action: Action, values: dict[str, Any]) -> None:
         self._session = session
+        self._tenant = tenant
         self._action = action
         self._values = values | {"workspace_id": tenant.workspace_id, "now": datetime.now(UTC), "samples": SAMPLES}
 
@@ -219,7 +154,7 @@ class _Work:
         matched = await self._session.value(A.count_members)
         self._values["action_id"] = await self._session.value(A.begin_action, self._values)
         steps = {"suppress": self._suppress, "delete": self._delete}
-        changed = await steps.get(self._action.kind, self._change)()
+        changed = await steps.get(self._action.kind, self._change)() if matched else 0
         status = "applied" if self._action.kind in steps else "done"
         worded = self._action.field in WORDED and changed > 0
         ended = {"status": status, "matched": matched, "changed": changed, "finished_at": datetime.now(UTC)}
@@ -230,11 +165,12 @@ class _Work:
         return ActionReport(self._values["action_id"], matched, changed, kept, time.monotonic() - began)
 
     async def _change(self) -> int:
+        changes, assignment, values = effects.change_of(self._action)
+        company = await effects.company_of(self._session, self._tenant, self._action, self._values["now"])
+        self._values |= values | {"company_id": company}
         await self._do(A.lock_members)
         if self._action.kind == "set" and self._action.field == "status":
             await self._do(A.keep_opted_out)
-        changes, assignment, values = _change_of(self._action)
-        self._values |= values
         await self._do(sql.SQL(A.store_before_images).format(changes=changes))
         return await self._do(sql.SQL(A.change_leads).format(assignment=assignment))
 
@@ -256,26 +192,6 @@ class _Work:
 
     async def _do(self, statement: str | sql.Composed) -> int:
         return (await self._session.execute(statement, self._values)).rowcount
-
-
-def _change_of(action: Action) -> tuple[sql.Composable, sql.Composable, dict[str, Any]]:
-    """Which leads an action changes, the assignment that does it, and the values of both."""
-    if action.kind in {"add_tags", "remove_tags"}:
-        values: dict[str, Any] = {"tags": [tag.strip() for tag in action.tags]}
-        return sql.SQL(CHANGES[action.kind]), sql.SQL(ASSIGNMENTS[action.kind]), values
-    if action.field.startswith("custom."):
-        kind = "empty_custom" if action.value is None else "set_custom"
-        values = {"key": action.field[7:], "value": Jsonb(action.value)}
-        return sql.SQL(CHANGES[kind]), sql.SQL(ASSIGNMENTS[kind]), values
-    parts = {
-        "column": sql.Identifier(action.field),
-        "type": sql.SQL("real" if action.field == "qualification_score" else "text"),
-    }
-    return (
-        sql.SQL(CHANGES["set"]).format(**parts),
-        sql.SQL(ASSIGNMENTS["set"]).format(**parts),
-        {"value": action.value},
-    )
 
 
 async def _unsuppress(session: Session, values: dict[str, Any]) -> int:

@@ -6,6 +6,17 @@
 -- The lock of imports: actions and imports of one workspace wait for each other.
 SELECT pg_advisory_xact_lock(hashtextextended('outreachdb.import', %(workspace_id)s))
 
+-- name: judge_value
+-- A field's value as an import would read it, or why it would reject it.
+SELECT to_jsonb(j.given) -> %(field)s::text AS value, j.reason FROM outreach.judged_leads(%(rows)s) AS j
+
+-- name: ensure_company
+SELECT outreach.ensure_companies(
+    %(workspace_id)s, ARRAY[jsonb_populate_record(NULL::outreach.leads, %(row)s)], NULL, 'update', %(now)s)
+
+-- name: company_of
+SELECT (outreach.companies_of(%(workspace_id)s, ARRAY[jsonb_populate_record(NULL::outreach.leads, %(row)s)]))[1]
+
 -- name: create_members
 CREATE TEMPORARY TABLE segment_members (lead_id bigint PRIMARY KEY, reason text) ON COMMIT DROP
 
@@ -122,6 +133,15 @@ JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE lead.attname = 'lead_id' AND NOT lead.attisdropped AND c.relkind IN ('r', 'p') AND NOT c.relispartition
   AND n.nspname IN ('outreach', 'analytics') AND c.relname <> 'import_changes'
 ORDER BY c.relname
+
+-- name: find_done
+-- What somebody (a job, by its number) has done; asked only where a job begins again, so it needs no index of its own.
+SELECT i.id, i.rows_read AS matched, i.updated AS changed
+FROM outreach.imports AS i
+WHERE i.workspace_id = %(workspace_id)s AND i.format = 'segment' AND i.mapping ->> 'by' = %(by)s
+  AND i.status <> 'running'
+ORDER BY i.id
+LIMIT 1
 
 -- name: list_actions
 SELECT i.id, i.file_name AS title, i.mapping AS action, i.status, i.rows_read AS matched, i.updated AS changed, i.started_at

@@ -18,6 +18,7 @@ from outreachdb.errors import InvalidInput, OutreachDBError, UsageError
 from outreachdb.leads.vocabulary import LEAD_COLUMNS
 from outreachdb.progress import Progress, silent
 from outreachdb.segments import cost, segments
+from outreachdb.segments.partial import partial
 from outreachdb.segments.segments import NameOrDefinition
 
 Q = Queries("outreachdb.segments")
@@ -28,6 +29,8 @@ LEFT_OUT = {"workspace_id", "email_key", "custom_fields"}
 FIELDS = tuple(name for name in LEAD_COLUMNS if name not in LEFT_OUT)
 TEXTS = frozenset(name for name in FIELDS if LEAD_COLUMNS[name] is str)
 CUSTOM = "custom."
+# The columns are found by one statement and the rows read by another.
+ONE_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +54,10 @@ async def export(
 ) -> Exported:
     """Write every field of every lead of a segment, in order of id; a custom field is the column ``custom.<name>``.
 
-    An import of the file changes nothing. The file appears when it is whole. ``spreadsheet_safe`` puts an apostrophe
-    before texts of a CSV file that a spreadsheet would take for a formula. Raises UsageError for another format,
-    TooCostly, InvalidInput where the leads have too many custom fields or the file can't be written.
+    An import of the file changes nothing. The file appears when it is whole, with the leads of one instant.
+    ``spreadsheet_safe`` puts an apostrophe before texts of a CSV file that a spreadsheet would take for a formula.
+    Raises UsageError for another format, TooCostly, InvalidInput where the leads have too many custom fields or the
+    file can't be written.
     """
     path = Path(path)
     chosen = file_format or path.suffix.lower().removeprefix(".")
@@ -65,23 +69,21 @@ async def export(
     # Trusted for its indexes: the policy of tenants would switch off those of tags and custom fields. The compiled
     # condition and the workspace stand in the statement.
     async with tenant.trusted("analytics", doing="exporting the segment") as session:
+        await session.execute(ONE_SNAPSHOT)
         await cost.guard(session, tenant, Jsonb(definition), confirmed=confirmed)
         condition = await session.value(Q.segment_condition, {"definition": Jsonb(definition)})
         source = _Source(tenant.workspace_id, condition)
         keys = [row["key"] for row in await session.all(source.keys())]
         if len(keys) > MAX_KEYS:
             raise InvalidInput(f"the leads have {len(keys)} custom fields", hint=f"at most {MAX_KEYS} fit a file")
-        part = path.with_name(f".{path.name}.part")
         try:
-            if chosen == "csv":
-                leads = await _csv(session, source, keys, part, progress, safe=spreadsheet_safe)
-            else:
-                leads = await _parquet(session, source, keys, part, progress)
-            part.replace(path)
+            with partial(path) as part:
+                if chosen == "csv":
+                    leads = await _csv(session, source, keys, part, progress, safe=spreadsheet_safe)
+                else:
+                    leads = await _parquet(session, source, keys, part, progress)
         except OSError as error:
             raise InvalidInput(f"{path} can't be written: {error.strerror}") from None
-        finally:
-            part.unlink(missing_ok=True)
     return Exported(str(path), leads, [*FIELDS, *(CUSTOM + key for key in keys)])
 
 

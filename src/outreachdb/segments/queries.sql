@@ -95,11 +95,14 @@ SET last_count = %(count)s, last_counted_at = %(counted_at)s, last_used_at = %(c
 WHERE s.workspace_id = %(workspace_id)s AND s.name = %(name)s AND s.definition = %(definition)s;
 
 -- name: note_use
--- Once in a minute is enough to know.
+-- Whoever changes the segment meanwhile uses it as well: nobody waits for that.
 UPDATE outreach.segments AS s
 SET last_used_at = %(now)s
-WHERE s.workspace_id = %(workspace_id)s AND s.name = %(name)s
-  AND (s.last_used_at IS NULL OR s.last_used_at < %(now)s::timestamptz - interval '1 minute');
+WHERE s.workspace_id = %(workspace_id)s AND s.id = (
+    SELECT u.id FROM outreach.segments AS u
+    WHERE u.workspace_id = %(workspace_id)s AND u.name = %(name)s
+      AND (u.last_used_at IS NULL OR u.last_used_at < %(noted_before)s)
+    FOR NO KEY UPDATE SKIP LOCKED);
 
 -- name: preview_leads
 SELECT l.id, l.email, l.first_name, l.last_name, l.phone, l.phone_e164, l.title, l.company_id, l.company_name, l.company_website,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import Row, Session, Tenant
+from outreachdb.db.texts import check_text
 from outreachdb.errors import Conflict, InvalidInput, NotFound
 from outreachdb.segments import cost, plans
 from outreachdb.segments import definition as definitions
@@ -20,6 +21,10 @@ Q = Queries("outreachdb.segments")
 MAX_NAME = 200
 SAMPLE = {"blocks": 100, "rows": 50}
 FACETS = ("status", "country", "industry", "engagement")
+MAX_ROWS = 10_000  # of a page
+MAX_TOP = 1000
+BIGGEST_ID = 2**63 - 1
+NOTED_EVERY = timedelta(minutes=1)  # as often is enough to know when a segment was used
 
 NameOrDefinition = str | Mapping[str, Any]
 
@@ -78,6 +83,7 @@ async def create(
     Raises InvalidInput where the definition is wrong, Conflict when the name is taken, TooCostly over the budget.
     """
     name = check_name(name, "segment")
+    _check_words(by, note)
     checked = Jsonb(definitions.check(dict(definition)))
     values = {"workspace_id": tenant.workspace_id, "name": name, "definition": checked, "by": by, "note": note}
     async with tenant.reading(doing=f"creating the segment {name}") as session:
@@ -100,6 +106,8 @@ async def update(
     Raises NotFound, InvalidInput (also where the segment would be made of itself, or another one no longer make sense),
     TooCostly over the budget.
     """
+    check_text("the name of the segment", name)
+    _check_words(by, note)
     checked = Jsonb(definitions.check(dict(definition)))
     async with tenant.reading(doing=f"changing the segment {name}") as session:
         found = await _locked(session, tenant, name)
@@ -115,6 +123,7 @@ async def update(
 
 async def delete(tenant: Tenant, name: str) -> Segment:
     """Delete a segment with its history; raises NotFound, and Conflict while a campaign or a segment uses it."""
+    check_text("the name of the segment", name)
     async with tenant.session(doing=f"deleting the segment {name}") as session:
         found = await _locked(session, tenant, name)
         used = await _usage(session, tenant, found)
@@ -136,10 +145,10 @@ async def usage(tenant: Tenant, name: str) -> Usage:
 
 
 async def find(tenant: Tenant, name: str) -> Segment:
-    """A saved segment; raises NotFound."""
+    """A saved segment; raises NotFound, InvalidInput where nothing can have that name."""
+    check_text("the name of the segment", name)
     async with tenant.session(doing=f"looking up the segment {name}") as session:
-        row = await session.one(Q.find_segment, {"workspace_id": tenant.workspace_id, "name": name})
-    return _found(row, name)
+        return await _one(session, tenant, name)
 
 
 async def listed(tenant: Tenant) -> list[Segment]:
@@ -172,14 +181,13 @@ async def count(
 async def preview(tenant: Tenant, segment: NameOrDefinition, *, rows: int = 20, after: int = 0) -> list[Row]:
     """The newest leads of a segment, each with all its fields; ``after`` is the id of the last one of the page before.
 
-    Raises InvalidInput where no lead has that id.
+    Raises InvalidInput where no lead has that id, and for more than :data:`MAX_ROWS` ``rows``.
     """
+    _check_number("rows", rows, 1, MAX_ROWS)
+    _check_number("after", after, 0, BIGGEST_ID)
     definition = Jsonb(await resolve(tenant, segment))
     async with tenant.reading(doing="looking into the segment") as session:
-        found = await session.all(Q.preview_leads, {"definition": definition, "rows": rows, "after": after})
-        if isinstance(segment, str):
-            await note_use(session, tenant, segment)
-    return found
+        return await session.all(Q.preview_leads, {"definition": definition, "rows": rows, "after": after})
 
 
 async def breakdown(
@@ -187,8 +195,10 @@ async def breakdown(
 ) -> dict[str, Any]:
     """``count`` of the segment's leads, and by status, country, industry and engagement the ``top`` values.
 
-    Each is a list of ``{"value", "leads"}``, the most first; None is the empty value. Raises TooCostly like a count.
+    Each is a list of ``{"value", "leads"}``, the most first; None is the empty value. Raises TooCostly like a count,
+    InvalidInput unless ``top`` is 1 to :data:`MAX_TOP`.
     """
+    _check_number("top", top, 1, MAX_TOP)
     definition = Jsonb(await resolve(tenant, segment))
     async with tenant.reading("analytics", doing="breaking the segment down") as session:
         await cost.guard(session, tenant, definition, confirmed=confirmed)
@@ -216,15 +226,21 @@ def _fields(node: Mapping[str, Any]) -> list[Any]:
 
 
 async def resolve(tenant: Tenant, segment: NameOrDefinition) -> dict[str, Any]:
-    """The definition behind a name, or the definition itself, checked."""
-    if isinstance(segment, str):
-        return (await find(tenant, segment)).definition
-    return definitions.check(dict(segment))
+    """The definition behind a name, which is used by that, or the definition itself, checked."""
+    if not isinstance(segment, str):
+        return definitions.check(dict(segment))
+    check_text("the name of the segment", segment)
+    async with tenant.session(doing=f"looking up the segment {segment}") as session:
+        found = await _one(session, tenant, segment)
+        if found.last_used_at is None or found.last_used_at < datetime.now(UTC) - NOTED_EVERY:
+            await note_use(session, tenant, segment)
+    return found.definition
 
 
 async def note_use(session: Session, tenant: Tenant, name: str) -> None:
-    """Remember that a saved segment was used now."""
-    values = {"workspace_id": tenant.workspace_id, "name": name, "now": datetime.now(UTC)}
+    """Remember that a saved segment was used now; where somebody is changing it, this waits for nobody."""
+    now = datetime.now(UTC)
+    values = {"workspace_id": tenant.workspace_id, "name": name, "now": now, "noted_before": now - NOTED_EVERY}
     await session.execute(Q.note_use, values)
 
 
@@ -247,6 +263,20 @@ async def estimated(session: Session, tenant: Tenant, definition: Jsonb) -> Segm
         explained = (await cost.estimate(session, tenant, definition)).explained
         found = round(min(row["leads"] / max(1, row["looked"]), plans.members(explained or {"Plan": {}})))
     return SegmentCount(found, estimated=not whole, seconds=round(time.perf_counter() - started, 4))
+
+
+def _check_words(by: str, note: str | None) -> None:
+    check_text("note", note)
+    check_text("by", by)
+
+
+def _check_number(name: str, given: int, least: int, most: int) -> None:
+    if not least <= given <= most:
+        raise InvalidInput(f"{name}: must lie between {least} and {most}")
+
+
+async def _one(session: Session, tenant: Tenant, name: str) -> Segment:
+    return _found(await session.one(Q.find_segment, {"workspace_id": tenant.workspace_id, "name": name}), name)
 
 
 async def _locked(session: Session, tenant: Tenant, name: str) -> Segment:

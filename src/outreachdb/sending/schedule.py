@@ -14,6 +14,7 @@ from outreachdb.db.foreign_keys import asked_at_once
 from outreachdb.db.queries import Queries
 from outreachdb.db.tenant import APP_ROLE, TRUSTED_ROLE, Session, Tenant
 from outreachdb.errors import Conflict, InvalidInput, OutreachDBError
+from outreachdb.segments import segments
 from outreachdb.sending import checking
 
 Q = Queries("outreachdb.sending")
@@ -120,6 +121,8 @@ async def _made(
         try:
             async with asked_at_once(session, await _may_ask_at_once(session), APP_ROLE):
                 row = await session.one(statement, {"campaign_id": found.id, "launched_at": instant})
+            if found.segment is not None:
+                await segments.note_use(session, tenant, found.segment)
         except pg.ObjectNotInPrerequisiteState as error:
             raise campaigns.refused(found.name, error) from None
         except pg.ForeignKeyViolation:

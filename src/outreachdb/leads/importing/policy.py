@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -34,10 +35,19 @@ def direction(on_conflict: OnConflict) -> sql.SQL:
 
 def merged(on_conflict: OnConflict, now: datetime) -> sql.Composed:
     """The arguments that make a matched lead ``l`` and its row what the row leaves of the lead."""
-    pairs = [sql.SQL(f"p_{field} => {value}") for field, value in _GIVEN.items()]
-    fill = sql.SQL("p_fill => {}").format(sql.Literal(on_conflict == "fill"))
-    instant = sql.SQL("p_now => {}").format(sql.Literal(now))
-    return sql.SQL(", ").join([sql.SQL("p_lead => l"), *pairs, fill, instant])
+    given = {field: sql.SQL(value) for field, value in _GIVEN.items()}
+    return _arguments(given, sql.Literal(now), fill=on_conflict == "fill")
+
+
+def merging(given: Mapping[str, sql.Composable], now: sql.Composable) -> sql.Composed:
+    """The arguments that make a lead ``l`` what a row with these fields alone would make of it."""
+    return _arguments({field: given.get(field, sql.SQL("NULL")) for field in _GIVEN}, now, fill=False)
+
+
+def _arguments(values: Mapping[str, sql.Composable], now: sql.Composable, *, fill: bool) -> sql.Composed:
+    pairs = [sql.SQL("{} => {}").format(sql.Identifier(f"p_{field}"), value) for field, value in values.items()]
+    last = sql.SQL("p_fill => {}, p_now => {}").format(sql.Literal(fill), now)
+    return sql.SQL(", ").join([sql.SQL("p_lead => l"), *pairs, last])
 
 
 def differs() -> sql.Composed:

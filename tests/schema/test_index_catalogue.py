@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -51,7 +52,9 @@ ORDER BY 1
 def test_catalogue_and_database_hold_the_same_indexes(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         live = {name for (name,) in connection.execute(LIVE)}
-    assert live == {entry.name for entry in index_catalogue.owned()}
+    assert live == {entry.index for entry in index_catalogue.owned()}
+    # Each has its owner query; more queries come on top.
+    assert live == {entry.name for entry in index_catalogue.owned() if entry.name == entry.index}
 
 
 def test_every_entry_was_measured() -> None:
@@ -127,6 +130,51 @@ def test_the_page_tells_what_was_measured_beside_what_was_claimed() -> None:
     assert "Measured on: cores 2, date 2026-01-31." in page
     assert "| R4 | range of instants | 200 ms | 10 ms | `ix_leads_updated_at` | 2.5 ms | 1.5 ms |" in page
     assert "Measured: query with it 1.5 ms; query without it 2.5 ms; size 3.5 ms." in page
+
+
+def test_no_index_stands_there_slower_than_without_it_and_no_word_why() -> None:
+    document = json.loads(MEASURED.read_text(encoding="utf-8"))
+    parts = {part.partition("\n")[0]: part for part in index_catalogue.page(document).split("\n### ")[1:]}
+    figures = index_catalogue._figures(document)
+    slower = {
+        entry.name
+        for entry in index_catalogue.owned()
+        if index_catalogue.slower_with(figures.get(entry.name, {})) is not None
+    }
+    told = {name for name, part in parts.items() if re.search(r"\nNo faster with it at this size\. [A-Z]", part)}
+    assert slower == told
+
+
+def test_the_page_says_why_an_index_stays_that_makes_nothing_faster() -> None:
+    without = {"uq_segments_name": 9, "ix_leads_updated_at": 9, "brin_email_events_created_at": 4, "pk_leads": 12}
+    page = index_catalogue.page(_figures({name: (10.0, ms) for name, ms in without.items()}))
+    assert [line.split(" ")[8] for line in page.splitlines() if line.startswith("No faster")] == [
+        "difference",
+        "stays",
+        "18",
+    ]
+    assert "No faster" not in index_catalogue.page(_figures({"ix_leads_updated_at": (10.0, 4.0)}))
+
+
+def test_another_query_of_an_index_has_figures_of_its_own() -> None:
+    known = {each.name: each for each in index_catalogue.owned()}
+    newest, ranged = known["ix_leads_created_at"], known["ix_leads_created_at, in a range"]
+    assert newest.index == ranged.index == newest.name
+    assert newest.query != ranged.query
+    page = index_catalogue.page(_figures({newest.name: (1, 5), ranged.name: (2, 7)}))
+    row = "| R1 | {}, 100,000 leads | {} | `ix_leads_created_at` | {} ms | {} ms |"
+    assert row.format("newest leads", "1000-2000 ms | 15-30 ms", 5, 1) in page
+    assert row.format("leads created in a range", "800-1500 ms | 10-20 ms", 7, 2) in page
+
+
+def _figures(times: dict[str, tuple[float, float]]) -> dict[str, Any]:
+    """A document of the benchmark: index -> milliseconds with and without it."""
+    results = [
+        {"name": f"{name}: query {word} it", "value": value, "unit": "ms"}
+        for name, both in times.items()
+        for word, value in zip(("with", "without"), both, strict=True)
+    ]
+    return {"machine": {}, "results": results}
 
 
 def test_every_source_has_entries() -> None:

@@ -62,5 +62,5 @@ def _index_names(node: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 def test_the_owner_query_uses_its_index(entry: Entry, plans: dict[str, set[str]]) -> None:
-    wanted = entry.name if isinstance(entry, OwnedIndex) else entry.served_by
+    wanted = entry.index if isinstance(entry, OwnedIndex) else entry.served_by
     assert wanted in plans[entry.name]

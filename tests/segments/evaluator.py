@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import re
 import struct
+from calendar import monthrange
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
+
+import numpy as np
+
+from outreachdb.storage import hashing
 
 OPPOSITE = {
     "not_equals": "equals",
@@ -17,12 +22,18 @@ OPPOSITE = {
     "has_none": "has_any",
 }
 DATES = {"created_at", "updated_at", "qualified_at", "email_checked_at", "profile_checked_at"}
+NOW = datetime.now(UTC).replace(microsecond=0)
 # What stands beside the leads of the property test: companies by id, and a domain that is suppressed.
 COMPANIES: dict[int, dict[str, Any]] = {
-    1: {"name": "Acme", "industry": "SaaS", "renewal_month": 1},
-    2: {"name": "Globex", "industry": None, "renewal_month": 12},
-    3: {"name": "O'Hara % Co", "industry": "Retail", "renewal_month": None},
-}
+    1: {"name": "Acme", "industry": "SaaS", "renewal_month": 1, "created_at": NOW - timedelta(days=400),
+        "last_crawled_at": NOW - timedelta(days=10), "updated_at": NOW - timedelta(hours=3)},
+    2: {"name": "Globex", "industry": None, "renewal_month": 12, "created_at": NOW - timedelta(days=31),
+        "last_crawled_at": None, "updated_at": NOW - timedelta(days=29)},
+    3: {"name": "O'Hara % Co", "industry": "Retail", "renewal_month": None, "created_at": NOW - timedelta(days=1),
+        "last_crawled_at": NOW + timedelta(days=10), "updated_at": NOW},
+}  # fmt: skip
+# How lists write some countries, in lower case.
+CODES = {"us": "US", "gb": "GB", "uk": "GB", "germany": "DE", "deutschland": "DE", "deu": "DE", "de": "DE"}
 SUPPRESSED = "x.org"
 # Saved segments, one of them made of another.
 SAVED: dict[str, dict[str, Any]] = {
@@ -45,6 +56,8 @@ def matches(node: dict[str, Any], lead: dict[str, Any]) -> bool:
         return _did(node, lead["done"])
     if "import" in node:
         return bool(lead["imported"])
+    if "random_percent" in node:
+        return _drawn(lead["id"], node["random_percent"], node.get("seed", ""))
     if "segment" in node:
         return matches(SAVED[node["segment"]], lead)
     op = node["op"]
@@ -56,11 +69,19 @@ def matches(node: dict[str, Any], lead: dict[str, Any]) -> bool:
 def _did(node: dict[str, Any], done: list[dict[str, Any]]) -> bool:
     times = sum(
         one["event"] == node["event"]
+        and not (one["event"] in {"opened", "clicked"} and one["prefetched"])
         and one["campaign"] == node.get("campaign", one["campaign"])
         and one["days"] <= node.get("within_days", one["days"])
         for one in done
     )
     return times >= node.get("at_least", 1)
+
+
+def _drawn(lead_id: int, percent: float, seed: str) -> bool:
+    """PostgreSQL's hash of the id, seeded by its hash of the seed, of which twenty bits are drawn."""
+    seeded = hashing.hash_seeded(seed.encode(), np.zeros(1, np.uint64))[0]
+    drawn = int(hashing.hash_integers_folded(np.array([lead_id]), int(seeded))[0]) % 2**20
+    return drawn < (Decimal(str(percent)) * 2**20 / 100).quantize(Decimal(1), ROUND_HALF_UP)
 
 
 def _held(field: str | list[str], custom: dict[str, Any]) -> Any:
@@ -89,10 +110,15 @@ def _test(field: str | list[str], op: str, value: Any, lead: dict[str, Any]) -> 
 
 
 def _own(field: str, op: str, value: Any, lead: dict[str, Any]) -> bool:
+    if field == "country_code":
+        code = CODES.get((lead["country"] or "").lower())
+        codes = [each.upper() for each in ([value] if op == "equals" else value or [])]
+        return code is not None and (op == "is_set" or code in codes)
     have = lead[field]
     if field == "engagement":
         return have in ([value] if op == "equals" else value)
-    if field == "tags":
+    if field in {"tags", "email_flags"}:
+        have = have or []
         return bool(have) if op == "is_set" else {"has_any": any, "has_all": all}[op](tag in have for tag in value)
     if have is None:
         return False
@@ -112,6 +138,8 @@ def _own(field: str, op: str, value: Any, lead: dict[str, Any]) -> bool:
 def _company(have: Any, op: str, value: Any) -> bool:
     if have is None:
         return False
+    if isinstance(have, datetime):
+        return _date(have, op, value)
     if op == "within_next_months":
         return (have - datetime.now(UTC).month) % 12 <= value
     return _text(have, op, value) if isinstance(have, str) else _number(Decimal(have), op, value)
@@ -158,7 +186,7 @@ def _date(have: datetime, op: str, value: Any) -> bool:
         return True
     if op == "within_last":
         now = datetime.now(UTC)
-        return now - timedelta(days=value) <= have <= now
+        return _moved(now, value, -1) <= have <= now
     given = value if isinstance(value, list) else [value, value]
     (start, _), (until, whole) = _instant(given[0]), _instant(given[1])
     end = until + timedelta(days=1) if whole else until
@@ -178,10 +206,24 @@ def _date(have: datetime, op: str, value: Any) -> bool:
 def _instant(text: str) -> tuple[datetime, bool]:
     if text == "today":
         text = datetime.now(UTC).strftime("%Y-%m-%d")
-    if text.endswith(" days ago"):
-        return datetime.now(UTC) - timedelta(days=int(text.split()[0])), False
+    if text == "now":
+        return datetime.now(UTC), False
+    if text.endswith(" ago"):
+        return _moved(datetime.now(UTC), text.removesuffix(" ago"), -1), False
+    if text.startswith("in "):
+        return _moved(datetime.now(UTC), text.removeprefix("in "), 1), False
     read = datetime.fromisoformat(text)
     return (read.replace(tzinfo=UTC) if read.tzinfo is None else read), len(text) == 10
+
+
+def _moved(instant: datetime, span: int | str, sign: int) -> datetime:
+    """By a number of days, or "6 hours"; a month on is the same day, or the last of a shorter month."""
+    number, unit = (span, "day") if isinstance(span, int) else (int(span.split()[0]), span.split()[1].rstrip("s"))
+    if unit in {"month", "year"}:
+        months = instant.year * 12 + instant.month - 1 + sign * number * (12 if unit == "year" else 1)
+        year, month = months // 12, months % 12 + 1
+        return instant.replace(year=year, month=month, day=min(instant.day, monthrange(year, month)[1]))
+    return instant + sign * timedelta(**{f"{unit}s": number})
 
 
 def _day(text: str) -> str:
@@ -204,6 +246,10 @@ def _custom(have: Any, op: str, value: Any) -> bool:
     if op in {"contains", "starts_with", "ends_with", "matches"}:
         return _text(text, op, value)
     given = value if isinstance(value, list) else [value]
+    if op == "within_last":
+        now = datetime.now(UTC)
+        days = [each.strftime("%Y-%m-%d") for each in (_moved(now, value, -1), now)]
+        return bool(re.match(r"\d{4}-\d{2}-\d{2}", text, re.ASCII)) and days[0] <= text[:10] <= days[1]
     if isinstance(given[0], str):
         return bool(re.match(r"\d{4}-\d{2}-\d{2}", text, re.ASCII)) and _by_day(text[:10], op, given)
     number = _as_number(text)

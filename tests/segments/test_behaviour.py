@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from launched import launch
 from psycopg.types.json import Jsonb
 
 from outreachdb.db.tenant import Tenant
 from outreachdb.errors import InvalidInput
+from outreachdb.events.ingest import ingest
 from outreachdb.leads.importing import import_file
+from outreachdb.secrets import Keyring
 from outreachdb.segments import definition as definitions
 from outreachdb.segments import segments
 
@@ -239,6 +242,27 @@ async def test_no_expression_runs_away(people: Tenant, pattern: str) -> None:
     began = time.perf_counter()
     assert (await segments.count(people, field("notes", "matches", pattern))).count == 0
     assert time.perf_counter() - began < 20
+
+
+async def test_what_a_machine_opened_or_clicked_counts_for_nobody(tenant: Tenant, keyring: Keyring) -> None:
+    """Events and the counters kept with the lead, which ingest writes, answer alike."""
+    campaign = await launch(tenant, keyring, leads=3)
+    person, machine, both = campaign.sends
+    happened = [
+        campaign.event(send, kind, minutes, prefetched=by_machine)
+        for kind in ("opened", "clicked")
+        for send, minutes, by_machine in ((person, 1, False), (machine, 2, True), (both, 3, True), (both, 4, False))
+    ]
+    # Flagged as well, but of a kind that only counts apart for opens and clicks.
+    happened.append(campaign.event(machine, "replied", 5, prefetched=True))
+    await ingest(tenant, keyring, happened)
+    people = {person.lead_id, both.lead_id}
+    for kind in ("opened", "clicked"):
+        for more in ({}, {"campaign": campaign.campaign_id}, {"within_days": 3}):
+            assert await members(tenant, {"event": kind} | more) == people
+            assert await members(tenant, {"event": kind, "at_least": 2} | more) == set()
+    for more in ({}, {"campaign": campaign.campaign_id}, {"within_days": 3}):
+        assert await members(tenant, {"event": "replied"} | more) == {machine.lead_id}
 
 
 async def test_members_of_a_real_import_are_those_it_created_and_those_it_changed(

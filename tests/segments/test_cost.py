@@ -208,14 +208,37 @@ async def test_words_say_what_is_meant_and_done(mixed: Tenant) -> None:
     assert any(line.startswith(("every lead is read", "the index ix_leads")) for line in told.plan), told.plan
 
 
-async def test_every_random_segment_can_be_planned_and_priced(mixed: Tenant) -> None:
+async def test_random_segments_are_priced_by_what_is_really_looked_at(
+    mixed: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are counted, not seconds: who is fetched is known beforehand, and what reads more costs more."""
+    monkeypatch.setitem(cost._speeds, mixed.pools.url("web"), (1.0, math.inf))
     choose = random.Random(3)
-    for _ in range(25):
+    priced: list[tuple[float, float]] = []
+    near: list[bool] = []
+    for _ in range(40):
         meant = segment_mix.random_segment(choose)
         assert definitions.check(meant) == meant
         async with mixed.reading() as session:
-            found = await cost.estimate(session, mixed, Jsonb(meant))
+            found = await cost.estimate(session, mixed, Jsonb(meant), measured=True)
         assert found.explained is not None
-        assert 0 < found.milliseconds < 60_000
         assert found.leads > LEADS / 2
         assert plans.members(found.explained) >= 0
+        steps = list(plans.nodes(found.explained["Plan"]))
+        priced.append((found.milliseconds, sum(map(looked_at, steps))))
+        # Two cities at once are nobody's: no lead is read.
+        for step in [each for each in steps if each.get("Relation Name") == "leads"]:
+            known = plans.Known(found.leads, found.explained["Rows"])
+            expected, counted = plans._fetched(step, known), looked_at(step)
+            near.append(max(expected, counted) <= 2 * min(expected, counted) + 30)
+    assert len(near) > 30
+    assert sum(near) >= 0.9 * len(near)
+    pairs = [(cheap, dear) for cheap in priced for dear in priced if dear[1] > 5 * cheap[1]]
+    assert len(pairs) > 300
+    assert sum(cheap[0] < dear[0] for cheap, dear in pairs) >= 0.85 * len(pairs)
+
+
+def looked_at(step: dict[str, Any]) -> float:
+    """How many rows a step of a plan that was run has read, those that it threw away included."""
+    away = sum(step.get(f"Rows Removed by {test}", 0) for test in ("Filter", "Index Recheck"))
+    return float(step["Actual Loops"] * (step["Actual Rows"] + away))

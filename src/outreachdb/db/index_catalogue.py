@@ -1,6 +1,6 @@
 """The catalogue of indexes: for each one whom it serves, and why those that were asked for and left out are not needed.
 
-Each room tells of its own in ``indexes.sql``, in blocks of three forms::
+Each room tells of its own in ``indexes.sql``, in blocks of these forms::
 
     -- name: ix_leads_created_at
     -- The newest leads of a workspace, page by page (R1, R2).
@@ -11,14 +11,20 @@ Each room tells of its own in ``indexes.sql``, in blocks of three forms::
     -- query: find_workspace
     -- A workspace by its name.
 
+    -- also: ix_leads_created_at, in a range
+    -- Leads created in a range (R1).
+    SELECT ...;
+
     -- left out: ix_leads_email_hash (leads, hash (email)) served by uq_leads_email_key
     -- The unique key answers the same look-up (R2).
     SELECT ...;
 
 ``as`` is the role that runs the owner query (default ``tenant``), ``query`` the name of a statement in the room's
-``queries.sql`` where the owner query stands there already. R0 to R4 are the requirements that asked for the index;
-``claim: R1 what: before -> after`` is what one of them promises of it. What was left out is built by the benchmark as
-its columns say, or as ``tried`` says (``none``: it can't be built), and asked with the query, or with ``asked``.
+``queries.sql`` where the owner query stands there already; ``stays`` says why the index is kept where the benchmark
+found the query no faster with it. ``also`` is another query of an index that has its owner. R0 to R4 are the
+requirements that asked for the index; ``claim: R1 what: before -> after`` is what one of them promises of it. What was
+left out is built by the benchmark as its columns say, or as ``tried`` says (``none``: it can't be built), and asked
+with the query, or with ``asked``.
 Tests hold the catalogue against the live indexes, and against the plans of all owner queries; ``outreachdb bench
 indexes`` measures all of it, and what it found stands on the page that is generated from this catalogue.
 """
@@ -43,9 +49,9 @@ Role = Literal["tenant", "trusted", "reader", "owner"]
 
 # The ground floor comes last: it holds the migrations' own book-keeping.
 PLACES = (*ROOMS, "db")
-_BLOCK = re.compile(r"^-- (name|left out): (.+)$", re.MULTILINE)
+_BLOCK = re.compile(r"^-- (name|also|left out): (.+)$", re.MULTILINE)
 _LEFT_OUT = re.compile(r"(\w+) \((\w+), (.+)\) served by (\w+)")
-_SETTING = re.compile(r"^(as|query|tried|asked|claim): (.+)$")
+_SETTING = re.compile(r"^(as|query|tried|asked|claim|stays): (.+)$")
 _CLAIM = re.compile(r"(R[0-4]) (.+): (.+) -> (.+)")
 _SOURCE = re.compile(r"\bR[0-4]\b")
 
@@ -62,7 +68,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class OwnedIndex:
-    """An index and the query that needs it."""
+    """An index and the query that needs it, or (``index, what``) another query that does."""
 
     name: str
     room: str
@@ -70,6 +76,13 @@ class OwnedIndex:
     purpose: str
     query: str
     claims: tuple[Claim, ...] = ()
+    # Why it is kept although the query was measured to be no faster with it.
+    stays: str | None = None
+
+    @property
+    def index(self) -> str:
+        """The index itself; several entries may have the same."""
+        return self.name.partition(",")[0]
 
     @property
     def sources(self) -> list[str]:
@@ -147,9 +160,9 @@ def _entry(room: str, kind: str, title: str, lines: list[str]) -> Entry:
     if not told or not query or role not in get_args(Role):
         raise ValueError(f"{room}/indexes.sql: {title} needs a purpose, a query and one of the known roles")
     known = cast("Role", role)
-    if kind == "name":
+    if kind != "left out":
         claims = tuple(_claim(room, title, text) for key, text in given if key == "claim")
-        return OwnedIndex(title, room, known, told, query, claims)
+        return OwnedIndex(title, room, known, told, query, claims, settings.get("stays"))
     match = _LEFT_OUT.fullmatch(title)
     if match is None:
         raise ValueError(f"{room}/indexes.sql: can't read `left out: {title}`")
@@ -195,6 +208,7 @@ def page(measured: Mapping[str, Any] | None = None) -> str:
         for entry in here:
             lines += _owned_part(entry, made) if isinstance(entry, OwnedIndex) else _left_out_part(entry)
             lines += _measured_part(figures.get(entry.name, {}))
+            lines += _stays_part(entry, figures.get(entry.name, {}), made)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -202,6 +216,7 @@ _INTRODUCTION = """Every index has an owner: a query that needs it, planned by a
 that runs it. `tenant` sessions are under row-level security, where only leakproof operators use an index; `trusted`
 runs cross-workspace jobs and the few definer functions; `owner` runs migrations; `reader` is monitoring. R0 to R4 are
 the requirements that asked for an index."""
+NOISE_MS, NOISE_SHARE = 0.1, 0.2
 _HOW = """The figures are those of `outreachdb bench indexes` on a filled database (200,000 leads, sends, events each):
 the median time of the owner query with the index and with it dropped, its size, and what it adds to each row of a
 batch of 1,000 that is written, foreign keys aside (GIN indexes: their pending list included). Figures below a tenth of
@@ -234,7 +249,7 @@ def _claims_part(figures: Mapping[str, Mapping[str, str]]) -> list[str]:
     head += ["100,000 rows; ours are measured at 20,000 to 200,000.", ""]
     head += ["| requirement | query | theirs, before | theirs, after | index | ours, without | ours, with |"]
     rows = [
-        f"| {claim.source} | {claim.what} | {claim.before} | {claim.after} | `{entry.name}` | "
+        f"| {claim.source} | {claim.what} | {claim.before} | {claim.after} | `{entry.index}` | "
         f"{_figure(figures, entry, 'query without it')} | {_figure(figures, entry, 'query with it')} |"
         for entry in owned()
         for claim in entry.claims
@@ -249,6 +264,26 @@ def _figure(figures: Mapping[str, Mapping[str, str]], entry: Entry, what: str) -
 def _measured_part(figures: Mapping[str, str]) -> list[str]:
     told = "; ".join(f"{what} {figure}" for what, figure in figures.items())
     return [f"Measured: {told}.", ""] if told else []
+
+
+_RULE = "It stays for the rule that it holds, whatever the query takes: no two rows have these values."
+_NOISE = "The difference is noise."
+
+
+def slower_with(figures: Mapping[str, str]) -> float | None:
+    """By how many milliseconds the query took longer with the index than without, where it did."""
+    having, missing = (figures.get(f"query {word} it", "").split(" ")[0] for word in ("with", "without"))
+    return float(having) - float(missing) if having and missing and float(having) >= float(missing) else None
+
+
+def _stays_part(entry: Entry, figures: Mapping[str, str], made: Mapping[str, str]) -> list[str]:
+    """Why an index is there that the measurement speaks against."""
+    if isinstance(entry, LeftOut) or (slower := slower_with(figures)) is None:
+        return []
+    rule = re.search("UNIQUE|PRIMARY KEY", made.get(entry.index, ""))
+    noise = max(NOISE_MS, NOISE_SHARE * float(figures["query with it"].split(" ")[0]))
+    why = entry.stays or (_RULE if rule else _NOISE if slower < noise else None)
+    return [f"No faster with it at this size. {why}", ""] if why else []
 
 
 def _owned_part(entry: OwnedIndex, made: dict[str, str]) -> list[str]:

@@ -41,6 +41,7 @@ WHERE e.workspace_id = %(workspace_id)s AND e.send_id IS NULL AND e.message_id I
 
 -- name: brin_email_events_created_at
 -- as: reader
+-- stays: PostgreSQL 18 skips through the other index from workspace to workspace, 15 to 17 can't; and skipping costs more with each workspace.
 -- What each provider reported within a day, over all workspaces, for monitoring; rows arrive nearly in the order of time.
 -- Among few workspaces PostgreSQL 18 may skip through ix_email_events_created_at instead.
 SELECT e.provider, e.event, count(*)

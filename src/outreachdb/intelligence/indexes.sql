@@ -129,6 +129,7 @@ SELECT c.model FROM outreach.llm_api_calls AS c WHERE c.workspace_id = %(workspa
 
 -- name: ix_llm_api_calls_model_created
 -- query: recent_calls
+-- stays: Calls of a common model are soon met among the newest of all; those of a rare one would be looked for through the whole history.
 -- The latest calls of a model.
 
 -- name: ix_llm_api_calls_created_at
@@ -137,6 +138,7 @@ SELECT c.model FROM outreach.llm_api_calls AS c WHERE c.workspace_id = %(workspa
 
 -- name: brin_llm_api_calls_created_at
 -- as: trusted
+-- stays: PostgreSQL 18 skips through the other index from workspace to workspace, 15 to 17 can't; and skipping costs more with each workspace.
 -- What a day cost over all workspaces (R4: ix_api_calls_created_brin); rows arrive in the order of time. Among few workspaces
 -- PostgreSQL 18 may skip through ix_llm_api_calls_created_at instead.
 SELECT c.workspace_id, sum(c.cost_usd)

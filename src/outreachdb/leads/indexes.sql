@@ -52,14 +52,21 @@ FROM outreach.leads AS l
 WHERE l.workspace_id = %(workspace_id)s AND l.company_id = %(company_id)s;
 
 -- name: ix_leads_created_at
--- claim: R1 leads created in a range, 100,000 leads: 800-1500 ms -> 10-20 ms
 -- claim: R1 newest leads, 100,000 leads: 1000-2000 ms -> 15-30 ms
--- The newest leads, page by page, and leads created in a range (R1, R2).
+-- The newest leads, page by page (R1, R2).
 SELECT l.id, l.email, l.created_at
 FROM outreach.leads AS l
 WHERE l.workspace_id = %(workspace_id)s
 ORDER BY l.created_at DESC, l.id DESC
 LIMIT %(limit)s;
+
+-- also: ix_leads_created_at, in a range
+-- claim: R1 leads created in a range, 100,000 leads: 800-1500 ms -> 10-20 ms
+-- All leads created within a day (R1). PostgreSQL 18 finds them nearly as fast by skipping through ix_leads_industry_created from
+-- industry to industry; 15 to 17 can't.
+SELECT l.id, l.email, l.created_at
+FROM outreach.leads AS l
+WHERE l.workspace_id = %(workspace_id)s AND l.created_at >= %(day)s AND l.created_at < %(next_day)s;
 
 -- name: ix_leads_updated_at
 -- claim: R4 range of instants: 200 ms -> 10 ms

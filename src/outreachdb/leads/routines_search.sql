@@ -226,7 +226,7 @@ BEGIN
         END IF;
     END IF;
     found := outreach.search_in_order(format(walk, inside || behind, ordered, step, seen, p_rows), p_workspace);
-    IF cardinality(found) = p_rows OR p_condition = 'true'
+    IF cardinality(found) = p_rows OR (p_condition = 'true' AND p_rows <= step)
         OR outreach.search_in_order(further, p_workspace) IS NULL
     THEN
         RETURN coalesce(found, '{}');

@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetJsonSchemaHandler,
     RootModel,
     Tag,
     ValidationError,
@@ -25,10 +26,10 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     field_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from outreachdb.errors import InvalidInput
-from outreachdb.segments import fields
+from outreachdb.segments import fields, schema
 from outreachdb.words import did_you_mean
 
 MAX_DEPTH = 32
@@ -75,11 +76,19 @@ Event = Literal[
     "unsubscribed",
     "autoresponded",
 ]
-FieldName = Annotated[
-    str,
-    Field(json_schema_extra={"anyOf": [{"enum": sorted(fields.FIELDS)}, {"pattern": r"^custom\.[\s\S]"}]}),
-]
 Scalar = Annotated[str | int | float | bool, Field(union_mode="left_to_right")]
+# What the database keeps ids in takes 18 digits for sure.
+Id = Annotated[int, Field(ge=1, le=10**18 - 1)]
+# Null is no value that a condition may have; this tells the two apart.
+_NO_VALUE: Any = object()
+
+
+def _undefaulted(key: dict[str, Any]) -> None:
+    del key["default"]
+
+
+# A key that may be missing and is never null.
+_ABSENT: Any = Field(default=None, json_schema_extra=_undefaulted)
 
 
 def _fields_hint(given: str | list[str]) -> str:
@@ -96,12 +105,14 @@ class _Strict(BaseModel):
 class Condition(_Strict):
     """``{"field": "country", "op": "in", "value": ["US", "GB"]}``."""
 
-    field: Annotated[
-        FieldName | Annotated[list[str], Field(min_length=2, max_length=32)],
-        Field(description='A field, "custom.<column name>", or the keys of a custom field: ["custom", "a", "b"].'),
-    ]
+    field: str | Annotated[list[str], Field(min_length=2, max_length=32)]
     op: Operator
-    value: Scalar | list[Scalar] | None = None
+    value: Scalar | list[Scalar] = Field(default=_NO_VALUE, validate_default=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _core: CoreSchema, _handler: GetJsonSchemaHandler) -> schema.Schema:
+        """What goes with each kind of field, instead of three keys that know nothing of each other."""
+        return schema.condition(cls.__doc__ or "")
 
     @field_validator("field", mode="wrap")
     @classmethod
@@ -130,14 +141,24 @@ class Condition(_Strict):
         hint = f'did you mean "{near}"? {takes}' if near else takes
         raise PydanticCustomError("no_op", "no such operator: {op}", {"op": json.dumps(op)[:100], "hint": hint})
 
+    @field_validator("value", mode="wrap")
+    @classmethod
+    def _needed(cls, value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        op, given = info.data.get("op"), value is not _NO_VALUE
+        if op in fields.WITHOUT_VALUE and given:
+            raise PydanticCustomError("unneeded", "{op} takes no value", {"op": op})
+        if op is not None and op not in fields.WITHOUT_VALUE and not given:
+            raise PydanticCustomError("needed", "is missing")
+        return handler(value) if given else None
+
 
 class Behaviour(_Strict):
     """``{"event": "opened", "campaign": 12, "at_least": 2, "within_days": 30}``; never mailed is not ``sent``."""
 
     event: Event
-    campaign: Annotated[int, Field(ge=1)] | None = None
+    campaign: Id = _ABSENT
     at_least: Annotated[int, Field(ge=1, le=1000)] = 1
-    within_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    within_days: Annotated[int, Field(ge=1, le=3650)] = _ABSENT
 
     @field_validator("event", mode="wrap")
     @classmethod
@@ -153,13 +174,13 @@ class Behaviour(_Strict):
 class Member(_Strict):
     """``{"segment": "name or id"}``: members of another saved segment, which must not be made of this one."""
 
-    segment: Annotated[str | int, Field(union_mode="left_to_right")]
+    segment: Annotated[str | Id, Field(union_mode="left_to_right")]
 
 
 class Imported(_Strict):
     """``{"import": 42}``: leads that the import created or changed."""
 
-    import_: Annotated[int, Field(ge=1)] = Field(alias="import")
+    import_: Id = Field(alias="import")
 
 
 class Random(_Strict):
@@ -235,6 +256,8 @@ _MODELS: dict[str, type[BaseModel]] = {
 class Definition(RootModel[Node]):
     """A whole definition; its JSON Schema is ``Definition.model_json_schema()``."""
 
+    model_config = ConfigDict(json_schema_extra={"$schema": "https://json-schema.org/draft/2020-12/schema"})
+
 
 for _model in (All, Any_, Not, Definition):
     _model.model_rebuild()
@@ -249,7 +272,7 @@ def check(definition: Any, *, where: str = "segment") -> dict[str, Any]:
     try:
         Definition.model_validate(definition)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        first = _first(error.errors(include_url=False, include_input=False))
         steps = _steps(definition, first["loc"])
         spot = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
         raise InvalidInput(
@@ -324,6 +347,13 @@ def _children(node: Mapping[str, Any]) -> list[Any]:
     return parts
 
 
+def _first(errors: list[Any]) -> Any:
+    """The first error; where a value is missing, the misspelt key beside it that was to be one."""
+    first = errors[0]
+    beside = (each for each in errors if each["type"] == "extra_forbidden" and each["loc"][:-1] == first["loc"][:-1])
+    return next(beside, first) if first["type"] == "needed" else first
+
+
 def _steps(definition: Any, location: tuple[int | str, ...]) -> list[int | str]:
     """Pydantic's location without its own marks (tags of the union, types of a value)."""
     steps: list[int | str] = []
@@ -350,12 +380,16 @@ def _problem(error: Any) -> str:
         "no_fit": message,
         "no_op": message,
         "no_event": message,
+        "needed": message,
+        "unneeded": message,
         "literal_error": f"no such operator; there are {', '.join(get_args(Operator))}",
     }
     if kind == "literal_error" and "event" in place:
         return f"no such event; there are {', '.join(get_args(Event))}"
     if kind not in told and "value" in place:
         return "must be a text, a number, true or false, or a list of them"
+    if "member" in place:
+        told.setdefault(kind, "must be a segment's name or its id")
     if "field" in place and "condition" in place:
         told.setdefault(kind, "must be a field's name or a list of keys")
     return told.get(kind, message[0].lower() + message[1:])

@@ -17,6 +17,8 @@ OPPOSITES = {
     "is_not_set": "is_set",
     "has_none": "has_any",
 }
+# All others need one.
+WITHOUT_VALUE = frozenset({"is_set", "is_not_set"})
 # What other languages call the operators.
 ALSO_CALLED = {
     "=": "equals", "==": "equals", "eq": "equals", "is": "equals",

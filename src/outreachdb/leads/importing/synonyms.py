@@ -123,7 +123,10 @@ MARK_HEADERS = {
     "email opt out": "unsubscribed", "opted out": "unsubscribed", "opt out": "unsubscribed",
     "optout": "unsubscribed", "email opted out": "unsubscribed", "email optout": "unsubscribed",
     "opt out date": "unsubscribed", "opted out at": "unsubscribed", "abgemeldet": "unsubscribed",
-    "abgemeldet am": "unsubscribed", "desinscrit": "unsubscribed", "desabonne": "unsubscribed",
+    "abgemeldet am": "unsubscribed", "desinscrit": "unsubscribed", "desinscrite": "unsubscribed",
+    "desabonne": "unsubscribed", "desabonnee": "unsubscribed", "descadastrado": "unsubscribed",
+    "descadastrada": "unsubscribed", "cancelado": "unsubscribed", "cancelada": "unsubscribed",
+    "cancellato": "unsubscribed", "cancellata": "unsubscribed", "gesperrt": "blocked",
     "clean time": "bounced", "bounced": "bounced", "bounced at": "bounced", "bounce date": "bounced",
     "hard bounced": "bounced", "hard bounce": "bounced", "email bounced": "bounced", "email bounced date": "bounced",
     "email bounced reason": "bounced", "email hard bounce reason": "bounced",
@@ -168,7 +171,7 @@ def normalised(header: str) -> str:
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", header).replace("ł", "l").replace("Ł", "L")
     plain = "".join(c for c in unicodedata.normalize("NFKD", spaced) if not unicodedata.combining(c))
     words = " ".join(re.findall(r"[^\W_]+", plain.casefold()))
-    return words.replace("linked in", "linkedin").replace("zoom info", "zoominfo")
+    return words.replace("linked in", "linkedin").replace("zoom info", "zoominfo").replace("hub spot", "hubspot")
 
 
 def is_known(header: str) -> bool:

@@ -68,7 +68,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "company_website": (
         "company website", "company website url", "company url", "website", "website url", "web site", "company domain",
         "company domain name", "domain", "domain name", "homepage", "web page", "webpage", "website 1 value",
-        "www", "webseite", "internetseite", "site web", "site internet", "sitio web", "pagina web", "sito web", "sito",
+        "web page 1",        "www", "webseite", "internetseite", "site web", "site internet", "sitio web", "pagina web", "sito web", "sito",
         "site", "strona www", "strona internetowa",
     ),
     "linkedin_url": (
@@ -83,12 +83,12 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "country": (
         "country", "country region", "contact country", "country name", "mailing country", "business country region",
         "business country", "address 1 country", "person country", "land", "pays", "pais", "paese", "nazione", "kraj",
-        "country code", "landcode", "country id",
+        "country code", "landcode", "country id", "work country",
     ),
     "city": (
         "city", "town", "contact city", "mailing city", "business city", "address 1 city", "stadt", "ort", "wohnort",
         "ville", "ciudad", "localidad", "poblacion", "cidade", "citta", "plaats", "woonplaats", "stad", "miasto",
-        "miejscowosc",
+        "miejscowosc", "work city",
     ),
     "timezone": ("timezone", "time zone", "tz", "zeitzone", "fuseau horaire", "zona horaria", "fuso orario"),
     "source": ("source", "lead source", "contact source", "original source", "herkunft", "quelle", "origen", "origem"),

@@ -142,8 +142,8 @@ def _inspect(path: Path, said: Said) -> Dialect:
     except OSError as error:
         raise InvalidInput(f"{path} can't be read: {error.strerror}") from None
     delimiter = said.delimiter or _delimiter(sample)
-    header_line, header, rows = _header(path, sample, delimiter, encoding)
-    return Dialect(path, encoding, delimiter, header_line, header, sha256, size, "csv", packed, rows)
+    header_line, header, first = _header(path, sample, delimiter, encoding)
+    return Dialect(path, encoding, delimiter, header_line, header, sha256, size, "csv", packed, first)
 
 
 def _typed(path: Path, head: bytes) -> tuple[str, Table] | None:

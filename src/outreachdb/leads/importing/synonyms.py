@@ -68,8 +68,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "company_website": (
         "company website", "company website url", "company url", "website", "website url", "web site", "company domain",
         "company domain name", "domain", "domain name", "homepage", "web page", "webpage", "website 1 value",
-        "web page 1",        "www", "webseite", "internetseite", "site web", "site internet", "sitio web", "pagina web", "sito web", "sito",
-        "site", "strona www", "strona internetowa",
+        "web page 1", "www", "webseite", "internetseite", "site web", "site internet", "sitio web", "pagina web",
+        "sito web", "sito", "site", "strona www", "strona internetowa",
     ),
     "linkedin_url": (
         "linkedin", "linkedin url", "linkedin profile", "linkedin profile url", "person linkedin url",

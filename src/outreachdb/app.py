@@ -24,7 +24,8 @@ if TYPE_CHECKING:  # whoever opens the engine for something else starts without 
 class OutreachDB:
     """An open engine; make one with :meth:`open`.
 
-    Without any database URL the embedded server is started (and left running). The schema is left alone: migrate first.
+    Without any database URL the embedded server is started (and left running), unless a person took it down. The
+    schema is left alone: migrate first.
     """
 
     def __init__(self, pools: Pools, settings: Settings) -> None:
@@ -71,7 +72,10 @@ class OutreachDB:
 
 
 async def embedded_url(settings: Settings) -> str | None:
-    """URL of the embedded server, started if need be; ``None`` where every workload has a URL in the settings."""
+    """URL of the embedded server, started if need be; ``None`` where every workload has a URL in the settings.
+
+    Raises ServerError where a person took it down (`outreachdb down`).
+    """
     if all(settings.url(workload) for workload in WORKLOADS):
         return None
-    return (await asyncio.to_thread(EmbeddedServer(settings.home).start)).url
+    return (await asyncio.to_thread(EmbeddedServer(settings.home).ensure)).url

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import resources
-from pathlib import Path
+from datetime import date
 
+import psycopg
 import pytest
 
 from outreachdb.advisor import advise, suppressions
@@ -12,12 +12,30 @@ from outreachdb.advisor.migration.clone import cloned, dump
 
 
 async def test_nothing_is_found_but_what_was_accepted_with_a_reason(own_database_url: str) -> None:
-    with resources.as_file(resources.files("outreachdb.advisor").joinpath("own_schema.yaml")) as path:
-        accepted = suppressions.load(Path(path))
-    report = await advise(own_database_url, suppressions=accepted)
+    report = await advise(own_database_url)
     assert [f"{each.rule} {each.place}: {each.evidence['summary']}" for each in report.findings] == []
-    assert [note for note in report.notes if "suppression" in note] == [], "an entry is out of date"
-    assert all(len(item.reason) >= 10 or item.reason == "as pg_trgm" for item in accepted.items)
+    assert [note for note in report.notes if "suppression" in note] == []
+    settled, notes = [finding for finding, _ in report.suppressed], list[str]()
+    suppressions.own().apply(settled, today=date.today(), notes=notes)  # noqa: DTZ011
+    assert notes == [], "an entry is out of date"
+    reasons = [item.reason for item in suppressions.own().items]
+    assert all(len(reason) >= 10 or reason == "as pg_trgm" for reason in reasons)
+
+
+async def test_what_others_add_to_our_schemas_is_judged_like_anybodys(own_database_url: str) -> None:
+    with psycopg.connect(own_database_url, autocommit=True) as connection:
+        for schema in ("analytics", "ops", "outreach"):
+            connection.execute(
+                f"CREATE TABLE {schema}.added (name text PRIMARY KEY, kind text, lead_id bigint)".encode()
+            )
+        connection.execute(
+            "CREATE MATERIALIZED VIEW analytics.exposed AS SELECT workspace_id, email FROM outreach.leads"
+        )
+        connection.execute("GRANT SELECT ON analytics.exposed TO outreachdb_app")
+    found = {(each.rule, each.schema, each.table) for each in (await advise(own_database_url)).findings}
+    assert found >= {("varchar_primary_key", schema, "added") for schema in ("analytics", "ops", "outreach")}
+    assert ("table_not_linked", "outreach", "added") in found
+    assert ("materialized_view_exposes_tenants", "analytics", "exposed") in found
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ SCHEMA = """
     CREATE INDEX longer ON orders (a, b);
     INSERT INTO orders (id, c) SELECT n, n FROM generate_series(1, 1000) AS n;
 """
+AT_ONCE = {"min_days": 0, "min_reads": 0}
 RULES = ["foreign_key_without_index", "overlapping_index", "unused_index"]
 
 
@@ -94,7 +95,7 @@ async def test_each_server_counts_for_itself_and_says_so(folder: Path) -> None:
                 await reader.execute("SET enable_seqscan = off")
                 await reader.execute("SELECT a FROM orders WHERE c = 7")
             await row(standby, "SELECT idx_scan > 0 FROM pg_stat_user_indexes WHERE indexrelname = 'read_there'")
-            here, there = await advise(url, only=RULES), await advise(standby, only=RULES)
+            here, there = await advise(url, only=RULES, given=AT_ONCE), await advise(standby, only=RULES, given=AT_ONCE)
     # The primary can't know that the standby reads one of them: it says that there is one to look at.
     assert objects(here, "unused_index") == {"read_there", "unread", "short", "longer"}
     for each in here.findings:

@@ -69,6 +69,32 @@ def test_retention_is_planned_held_and_run(run: Run, month: str) -> None:
     assert done(run, "retention", "plan", "email_events")["steps"] == []
 
 
+def test_empty_partitions_take_a_line(run: Run, month: str) -> None:
+    """A fresh schema's plan says in one line what `migrate` made and nobody filled; a list of them is asked for."""
+    steps = done(run, "retention", "plan")["steps"]
+    empty = [step for step in steps if step["reasons"] == ["it is empty"]]
+    others = [step["partition"] for step in steps if step not in empty]
+    assert len(empty) > 20
+    short, full = run("retention", "plan").out, run("retention", "plan", "--all").out
+    assert f"{len(empty)} empty partitions would be dropped (" in short
+    assert [step["partition"] for step in empty if step["partition"] in short] == []
+    assert all(step["partition"] in full for step in steps)
+    assert month in others
+    assert all(name in short for name in others)
+
+    listed = done(run, "partitions", "list", "email_events")["partitions"]
+    # Fifteen months ago rows, a month ago rows; what lies between, before and after them has none.
+    lines = [
+        line.split() for line in run("partitions", "list", "email_events").out.splitlines() if "email_events" in line
+    ]
+    told = [int(line[1]) if line[2] == "empty" else 1 for line in lines]
+    assert (sum(told), len(listed)) == (len(listed), 24)
+    assert len(lines) <= 8
+    assert [line[1] for line in lines if line[2] != "empty" and line[1] == month] == [month]
+    everything = run("partitions", "list", "email_events", "--all").out
+    assert all(each["name"] in everything for each in listed)
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [

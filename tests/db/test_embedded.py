@@ -16,6 +16,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -28,6 +29,7 @@ from typer.testing import CliRunner
 
 import outreachdb.cli.server as commands
 from outreachdb import config
+from outreachdb.cli.main import main
 from outreachdb.config import Settings
 from outreachdb.db.embedded import Binaries, EmbeddedServer, binaries, find_binaries, processes
 from outreachdb.db.embedded import server as server_module
@@ -572,6 +574,48 @@ def test_commands(made: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None
     assert [document["running"] for document in shown] == [False, True, True, False]
     assert list(shown[2]) == ["url", "version", "running", "home"]
     assert (shown[2]["url"], shown[2]["home"]) == (made.url(), str(made.home))
+
+
+def test_what_a_person_took_down_stays_down_until_they_start_it(
+    made: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OUTREACHDB_HOME", str(made.home))
+
+    def outreachdb(*command: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(list(command))
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    assert made.ensure().running, "nobody took it down: whoever needs it starts it"
+    status, out, _ = outreachdb("down")
+    assert (status, "Start it again: outreachdb up" in out) == (0, True)
+    for command in (("migrate", "verify"), ("workspace", "list"), ("health",), ("pool", "config")):
+        status, out, err = outreachdb(*command)
+        assert (status, out, len(err.splitlines())) == (1, "", 1), command
+        assert "was taken down at" in err
+        assert "(start it: outreachdb up)" in err
+    assert not made.status().running
+    assert "start it: outreachdb up" in outreachdb("status")[1]
+    assert outreachdb("up")[0] == 0
+    made.stop()
+    assert made.ensure().running, "a stop that nobody asked to last"
+
+
+def test_a_starter_that_waits_for_down_does_not_undo_it(made: EmbeddedServer) -> None:
+    """Both hold the home's lock in turn; who needs the server and comes second finds it taken down."""
+    made.start()
+    home = Home(made.home, durable=False)
+    with ThreadPoolExecutor() as threads:
+        with home.lock(10):
+            kill_server(made)
+            needing = threads.submit(made.ensure)
+            time.sleep(0.3)
+            assert not needing.done()
+            home.remember(down_since="2026-01-01T00:00:00+00:00")  # as `down` does under the lock
+        with pytest.raises(ServerError, match="was taken down at 2026-01-01"):
+            needing.result()
+    assert made.start().running, "who asks for it gets it"
 
 
 def test_a_home_that_holds_our_key_already_can_be_used(folder: Path) -> None:

@@ -58,6 +58,7 @@ async def test_pools(ground: Ground, pooler: tuple[PoolFolder, Settings]) -> Non
     url = str(settings.admin_url)
     assert (await look(ground, settings, "pool_use")).status == "green"
     assert (await look(ground, settings, "pool_waits")).status == "green"
+    assert (await look(ground, settings, "pool_down")).status == "green"
     with ExitStack() as clients:
         for _ in range(4):
             clients.enter_context(enter(url))
@@ -75,8 +76,54 @@ async def test_pools(ground: Ground, pooler: tuple[PoolFolder, Settings]) -> Non
         assert (yellow.status, red.status, red.evidence["waiting"]) == ("yellow", "red", 1)
     (await waiting).close()
     pooling.stop(folder, 0)
-    gone = await look(ground, settings, "pool_waits")
-    assert (gone.status, "does not answer" in gone.summary) == ("red", True)
-    assert (await look(ground, settings, "pool_use")).status == "not applicable"
+    gone = await look(ground, settings, "pool_down")
+    assert (gone.status, "does not answer" in gone.summary) == ("red", True), "the settings name it"
+    for name in ("pool_use", "pool_waits"):
+        assert (await look(ground, settings, name)).status == "not applicable"
     unknown = await look(ground, None, "pool_waits")
     assert (unknown.status, bool(unknown.reason)) == ("not applicable", True)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder that the pooler's account can enter (pytest's own are closed when root runs it)."""
+    made = Path(tempfile.mkdtemp(prefix="odb-pool-", dir="/tmp"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+async def test_a_pooler_is_missed_only_where_somebody_started_it(
+    ground: Ground, server: EmbeddedServer, home: Path
+) -> None:
+    """Configured is not started, stopped is meant, ended by itself is red: with what to do, and no figure made up."""
+    folder = PoolFolder(home / "pooling", Account.for_data(server.home / "data"))
+    settings = Settings.load({}, home=home, database_url=ground.url)
+
+    async def seen() -> list[str]:
+        return [(await look(ground, settings, name)).status for name in ("pool_down", "pool_use", "pool_waits")]
+
+    try:
+        assert await seen() == ["not applicable"] * 3
+        passwords = {"outreachdb": str(Home(server.home).password())}
+        urls = dict.fromkeys(WORKLOADS, ground.url)
+        await pooling.write(folder, urls, port=pooling.free_port(), passwords=passwords)
+        assert await seen() == ["not applicable"] * 3
+        told = (await look(ground, settings, "pool_down")).summary
+        assert told == "a pooler is configured and not started: outreachdb pool start"
+        pooling.start(folder)
+        assert await seen() == ["green"] * 3
+        process = folder.process()
+        assert process is not None
+        process.kill()
+        process.wait()
+        assert await seen() == ["red", "not applicable", "not applicable"]
+        down = await look(ground, settings, "pool_down")
+        assert (down.value, down.unit) == (1, "poolers")
+        assert down.summary.startswith("the pooler was started and runs no more: outreachdb pool start; ")
+        await pooling.write(folder, urls, port=pooling.free_port(), passwords=passwords)
+        assert (await seen())[0] == "red", "to configure it anew is not to stop it"
+        assert pooling.stop(folder, 0) is False
+        assert await seen() == ["not applicable"] * 3
+    finally:
+        pooling.stop(folder, 0)

@@ -193,3 +193,35 @@ async def test_running_by_name(own_pools: Pools) -> None:
     await runs.run_now(own_pools, "weekly_report")
     second = (await runs.report(own_pools))["document"]
     assert all(each["grown_bytes"] is not None for each in second["tables"])
+
+
+async def test_parents_of_partitions_get_statistics(own_database_url: str) -> None:
+    """Autovacuum never analyses them, and counts nothing that was written for them."""
+    with psycopg.connect(own_database_url, autocommit=True) as connection:
+
+        def rows(statement: str) -> tuple[Any, ...] | None:
+            return connection.execute(statement.encode()).fetchone()
+
+        def renewed() -> tuple[Any, ...] | None:
+            connection.execute("SELECT pg_stat_force_next_flush()")
+            return rows("SELECT outreach.analyze_hot_tables() > 0")
+
+        parent = "SELECT reltuples FROM pg_class WHERE oid = 'outreach.measured'::regclass"
+        rows("SELECT outreach.analyze_hot_tables()")
+        connection.execute("CREATE TABLE outreach.measured (id int, kind text) PARTITION BY RANGE (id)")
+        connection.execute("CREATE TABLE parts.measured_1 PARTITION OF outreach.measured FOR VALUES FROM (0) TO (4000)")
+        connection.execute(
+            "CREATE TABLE parts.measured_2 PARTITION OF outreach.measured FOR VALUES FROM (4000) TO (9000)"
+        )
+        for table in ("outreach.measured", "parts.measured_1", "parts.measured_2"):
+            connection.execute(f"ALTER TABLE {table} OWNER TO outreachdb_owner".encode())
+        connection.execute("INSERT INTO outreach.measured SELECT n, 'x' FROM generate_series(0, 4799) AS n")
+        assert (renewed(), rows(parent)) == ((False,), (-1,)), "too few to matter"
+        connection.execute("INSERT INTO outreach.measured SELECT n, 'x' FROM generate_series(4800, 7999) AS n")
+        assert (renewed(), rows(parent)) == ((True,), (8000,))
+        assert rows(
+            "SELECT n_distinct FROM pg_stats WHERE tablename = 'measured' AND attname = 'kind' AND inherited"
+        ) == (1,)
+        assert renewed() == (False,), "once"
+        connection.execute("DELETE FROM outreach.measured WHERE id >= 2000")
+        assert (renewed(), rows(parent)) == ((True,), (2000,))

@@ -30,7 +30,15 @@ def outreachdb(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
 
 
 def test_migrate_verify_validate_rollback(empty, sql, outreachdb):
-    document = json.loads(process(empty, "migrate", "--json").stdout)
+    first = process(empty, "migrate", "--to", "0002")
+    assert (first.returncode, first.stderr) == (0, "")
+    assert [line.split()[0] for line in first.stdout.splitlines() if "  up  " in line] == ["0001", "0002"], (
+        "each step once"
+    )
+    assert outreachdb(empty, "migrate", "rollback", "--to", "base", "--yes").stderr == ""
+    printed = process(empty, "migrate", "--json")
+    assert [line.split()[:2] for line in printed.stderr.splitlines()][:2] == [["0001", "up"], ["0002", "up"]]
+    document = json.loads(printed.stdout)
     assert document["before"] is None
     assert document["steps"][0]["revision"] == "0001"
     assert "nothing to do" in outreachdb(empty, "migrate").stdout
@@ -61,6 +69,17 @@ def test_migrate_verify_validate_rollback(empty, sql, outreachdb):
         assert "give --yes" in asked.stderr
     assert outreachdb(empty, "migrate", "rollback", "--to", "base", "--yes").returncode == 0
     sql(empty, "CREATE SCHEMA outreach")  # nothing of the old one is left
+
+
+def test_a_failed_run_tells_the_steps_that_stay(empty, sql, outreachdb):
+    assert outreachdb(empty, "migrate", "--to", "0001").returncode == 0
+    sql(empty, "CREATE TABLE outreach.campaigns (id int)")
+    failed = outreachdb(empty, "migrate")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    *steps, error = failed.stderr.splitlines()
+    assert steps
+    assert all(" up " in step for step in steps), failed.stderr
+    assert error.startswith("outreachdb: ")
 
 
 def test_wrong_calls_are_one_line(empty, outreachdb):

@@ -248,7 +248,7 @@ def test_commands_in_front_of_the_embedded_server(
         printed = capsys.readouterr()
         return int(ended.value.code or 0), printed.out, printed.err
 
-    assert run("status")[:2] == (0, "no pooler is configured: outreachdb pool config\n")
+    assert run("status") == (0, "no pooler is configured; outreachdb pool config configures one\n", "")
     status, out, err = run("config", "--port", "0", "--json")
     assert (status, err) == (0, "")
     document = json.loads(out)
@@ -256,8 +256,10 @@ def test_commands_in_front_of_the_embedded_server(
         (pool.workload, pool.size, f"outreachdb_{pool.workload}") for pool in POOLS
     ]
     assert (document["folder"], document["warnings"]) == (str(server.home / "pooling"), [])
-    status, _, err = run("status")
-    assert (status, err) == (1, "")
+    missed = "outreachdb: a pooler is configured and not started (outreachdb pool start)\n"
+    assert run("status") == (1, "", missed)
+    status, out, err = run("status", "--json")
+    assert (status, json.loads(out)["wanted"], err) == (1, False, missed)
     try:
         assert run("start")[0] == 0
         found = json.loads(run("status", "--json")[1])

@@ -212,6 +212,31 @@ def test_applied_and_reverted_exactly(own: EmbeddedServer, tmp_path: Path) -> No
         connection.execute("ALTER SYSTEM RESET ALL")
 
 
+def test_what_waits_for_a_restart_is_seen(own: EmbeddedServer, tmp_path: Path) -> None:
+    """Set already is nothing to change, and what the files take away is something, though it runs still."""
+    url = own.url("postgres")
+    asyncio.run(tuning.apply(_proposed(url), tmp_path))
+    rows = {row.name: row for row in _proposed(url).rows}
+    assert not _proposed(url).changing
+    assert (rows["shared_buffers"].waiting, rows["shared_buffers"].changes) == ("2GB", False)
+    assert "shared_buffers" in {row.name for row in _proposed(url).waiting}
+    with psycopg.connect(url, autocommit=True) as connection:
+
+        def libraries(value: str) -> tuning.Row:
+            connection.execute(f"ALTER SYSTEM SET shared_preload_libraries = {value}".encode())
+            connection.execute("SELECT pg_reload_conf()")
+            pending = "SELECT pending_restart FROM pg_settings WHERE name = 'shared_preload_libraries'"
+            assert wait_until(lambda: connection.execute(pending).fetchone() == (True,), 60)
+            return next(row for row in _proposed(url).rows if row.name == "shared_preload_libraries")
+
+        lost = libraries("auto_explain")
+        assert (lost.changes, lost.waiting, lost.proposed) == (True, "auto_explain", "auto_explain, pg_stat_statements")
+        set_already = libraries("pg_stat_statements")
+        assert (set_already.changes, set_already.waiting) == (False, "pg_stat_statements")
+        connection.execute("ALTER SYSTEM RESET ALL")
+        connection.execute("SELECT pg_reload_conf()")
+
+
 def test_revert_leaves_what_somebody_changed_since(own: EmbeddedServer, tmp_path: Path) -> None:
     url = own.url("postgres")
     asyncio.run(tuning.apply(_proposed(url), tmp_path))
@@ -275,12 +300,25 @@ def test_command(
     assert (status, err) == (0, "")
     document = json.loads(out)
     assert document["proof"]["how"] == "started"
+    now = next(each["now"] for each in document["settings"] if each["name"] == "shared_buffers")
     assert document["machine"]["memory_bytes"] == 8 * GB
     assert {"name", "now", "proposed", "changes", "restart", "why"} <= set(document["settings"][0])
     assert "applied" not in document
     assert _altered(own) == {}
+    status, out, err = run("--memory", "8GB", "--cores", "4")
+    assert (status, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 100
+    shown = [" ".join(line.split()) for line in out.splitlines()]
+    assert shown[0] == "setting now proposed"
+    assert f"shared_buffers {now} 2GB (needs a restart)" in shown
+    assert "jit off as it is" in shown
+    assert "fixed recipe: 512MB, fits a machine of 2 GB" in " ".join(shown)
+    assert "R2" not in out
     status, out, _ = run("--memory", "8GB", "--cores", "4", "--apply", "--json")
     assert (status, "shared_buffers" in json.loads(out)["applied"]) == (0, True)
+    out = run("--memory", "8GB", "--cores", "4")[1]
+    assert "2GB (set; waits for a restart)" in out
+    assert "Nothing to change.\nIn force after a restart of the server" in out
     status, out, _ = run("--revert")
     assert (status, out.startswith("As before: ")) == (0, True)
     assert _altered(own) == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -17,7 +17,7 @@ from outreachdb.advisor.drops import ORDER, DropSet
 from outreachdb.advisor.findings import Finding, Report, Severity, lower, ordered
 from outreachdb.advisor.fixes import Change, Writer
 from outreachdb.advisor.rulebook import Rule, rules
-from outreachdb.advisor.suppressions import Suppressions
+from outreachdb.advisor.suppressions import Suppressions, own
 from outreachdb.advisor.violations import count_violations
 from outreachdb.advisor.workload import propose, source
 from outreachdb.advisor.workload.source import Workload
@@ -25,6 +25,7 @@ from outreachdb.db.pools import Connection
 from outreachdb.db.reading import STATEMENT_MS, reading
 from outreachdb.errors import UsageError
 from outreachdb.progress import Progress, silent
+from outreachdb.words import did_you_mean
 
 SMALL = 10 * 1024 * 1024  # bytes below which a finding of a rule that weighs by size is one level lower
 
@@ -43,13 +44,14 @@ class Raw:
     fixes: tuple[dict[str, Any], ...]
 
 
-async def advise(
+async def advise(  # noqa: PLR0913  (each is a choice of its own)
     url: str,
     *,
     only: Sequence[str] = (),
     suppressions: Suppressions | None = None,
     queries: Workload | None = None,
     indexes: bool = False,
+    given: Mapping[str, float] | None = None,
     statement_ms: int = STATEMENT_MS,
     timeout: int = 5,
     progress: Progress = silent,
@@ -57,8 +59,8 @@ async def advise(
     """Look at a database without changing it.
 
     ``only`` names rules, none meaning all; ``queries`` replaces pg_stat_statements; ``indexes`` proposes indexes
-    for them, tried by hypopg or on a sampled copy. Errors: DatabaseUnavailable,
-    DatabaseUnsupported, UsageError for an unknown rule.
+    for them, tried by hypopg or on a sampled copy; ``given`` holds numbers instead of those in rules' headers.
+    Errors: DatabaseUnavailable, DatabaseUnsupported, UsageError for an unknown rule.
     """
     chosen = select(only)
     began = time.monotonic()
@@ -68,12 +70,17 @@ async def advise(
         if indexes or any(rule.from_workload for rule in chosen):
             await catalogue.read_details(connection, known)
             queries = queries or await source.from_server(connection, known, notes)
-        raw = await _run_all(connection, known, chosen, queries, notes, progress)
+        notes += _too_young(known, chosen, given or {})
+        raw = await _run_all(connection, known, chosen, queries, given or {}, notes, progress)
     findings = findings_of(raw, known)
     if indexes and queries is not None:
         progress("trying indexes", 0)
         findings += await asyncio.to_thread(propose.propose, url, queries, known, notes)
-    kept, accepted = (suppressions or Suppressions()).apply(findings, today=date.today(), notes=notes)  # noqa: DTZ011
+    today = date.today()  # noqa: DTZ011
+    kept, accepted = (suppressions or Suppressions()).apply(findings, today=today, notes=notes)
+    if known.ours:
+        kept, settled = own().apply(kept, today=today, notes=[])
+        accepted += settled
     return Report(
         database=known.database,
         version=known.version,
@@ -90,7 +97,9 @@ def select(only: Sequence[str]) -> list[Rule]:
     """Rules by name; UsageError names one that does not exist."""
     everything = rules()
     if unknown := sorted(set(only) - everything.keys() - {propose.RULE}):
-        raise UsageError(f"there is no rule {', '.join(unknown)}", hint=f"there are: {', '.join(everything)}")
+        names = [*everything, propose.RULE]
+        hint = did_you_mean(unknown[0], names, f"there are: {', '.join(names)}")
+        raise UsageError(f"there is no rule {', '.join(unknown)}", hint=hint)
     return [rule for name, rule in everything.items() if not only or name in only]
 
 
@@ -99,6 +108,7 @@ async def _run_all(
     known: Catalogue,
     chosen: Sequence[Rule],
     queries: Workload | None,
+    given: Mapping[str, float],
     notes: list[str],
     progress: Progress,
 ) -> list[Raw]:
@@ -110,16 +120,15 @@ async def _run_all(
         elif rule.find is not None:
             raw += [_of_row(rule, row) for row in rule.find(queries, known)]
         else:
-            raw += await _run_sql(connection, rule, notes)
+            raw += await _run_sql(connection, rule, given, notes)
     return await count_violations(connection, known, raw, notes)
 
 
-async def _run_sql(connection: Connection, rule: Rule, notes: list[str]) -> list[Raw]:
+async def _run_sql(connection: Connection, rule: Rule, given: Mapping[str, float], notes: list[str]) -> list[Raw]:
     """One rule in a savepoint: what it may not see, or takes too long, costs this rule only."""
-    assert rule.sql is not None  # noqa: S101  (a rule without `find` is SQL)
     try:
         async with connection.transaction():
-            rows = await (await connection.execute(rule.sql.encode())).fetchall()
+            rows = await (await connection.execute(rule.statement(given).encode())).fetchall()
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.QueryCanceled) as error:
         notes.append(f"{rule.name}: not looked at, {str(error).splitlines()[0]}")
         return []
@@ -208,6 +217,16 @@ def _level(each: Raw, table: Relation | None) -> Severity:
     if each.rule.weigh and table is not None and table.bytes < SMALL:
         return lower(each.rule.severity)
     return each.rule.severity
+
+
+def _too_young(known: Catalogue, chosen: Sequence[Rule], given: Mapping[str, float]) -> list[str]:
+    """Rules that can't say anything yet, as counts are younger than they ask for."""
+    notes = []
+    for rule in chosen:
+        days = given.get("min_days", rule.given.get("min_days", 0)) if "min_days" in rule.given else 0
+        if known.statistics_days is not None and known.statistics_days < days:
+            notes.append(f"{rule.name}: use is counted since {known.statistics_days} days, and {days:g} are needed")
+    return notes
 
 
 def _blind_spots(known: Catalogue) -> list[str]:

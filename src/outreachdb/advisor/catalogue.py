@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from outreachdb.db import headed
 from outreachdb.db.pools import Connection
 from outreachdb.db.queries import Queries
 
@@ -74,6 +75,7 @@ class Catalogue:
     role: str
     standby: bool
     reads_statistics: bool
+    statistics_days: int | None
     statements_schema: str | None
     hypopg_schema: str | None
     trgm_schema: str | None
@@ -82,6 +84,11 @@ class Catalogue:
     names: set[tuple[str, str]]
     columns: dict[int, dict[str, Column]] = field(default_factory=dict)
     indexes: dict[int, list[Index]] = field(default_factory=dict)
+
+    @property
+    def ours(self) -> bool:
+        """Whether OutreachDB's own schema is there."""
+        return {("ops", "alembic_version"), ("ops", "routine_files")} <= self.names
 
     def table_of(self, oid: int) -> Relation:
         """The relation that people know: a partition's root."""
@@ -114,7 +121,9 @@ class Catalogue:
 
 async def read(connection: Connection) -> Catalogue:
     """Read what every rule needs."""
-    about: dict[str, Any] = (await (await connection.execute(Q.about.encode())).fetchone()) or {}
+    about: dict[str, Any] = (
+        await (await connection.execute(headed.with_shared(["reset"], Q.about).encode())).fetchone()
+    ) or {}
     rows = await (await connection.execute(Q.relations.encode())).fetchall()
     names = await (await connection.execute(Q.taken_names.encode())).fetchall()
     about.pop("has_statements")

@@ -82,6 +82,7 @@ SELECT
     current_database() AS database, current_setting('server_version') AS version, now() AS as_of,
     current_user AS role, pg_is_in_recovery() AS standby,
     pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS reads_statistics,
+    (SELECT r.days FROM reset AS r) AS statistics_days,
     EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = 'pg_stat_statements') AS has_statements,
     (
         SELECT format('%I', n.nspname) FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace

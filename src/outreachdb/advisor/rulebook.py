@@ -3,7 +3,8 @@
 A file is SQL, run after the shared parts that it ``uses``, or Python with a function ``find``. Its
 header, comment lines or docstring, holds ``key: value`` pairs (a value may go on, indented): ``title``, ``severity``
 (the highest it gives), ``group``, ``weigh`` (``size`` lowers the level of small tables by one), ``uses``, ``needs``
-(``17``: the oldest server that knows what it asks for), ``why``, ``fix``, ``sources``.
+(``17``: the oldest server that knows what it asks for), ``given`` (``name=number``, one row to read from), ``why``,
+``fix``, ``sources``.
 SQL rules return ``relation`` (oid or NULL), ``schema``, ``columns``, ``object``, ``severity`` (NULL: the header's),
 ``evidence`` (jsonb with ``summary``) and ``fix`` (jsonb, see :mod:`outreachdb.advisor.fixes`).
 """
@@ -11,8 +12,8 @@ SQL rules return ``relation`` (oid or NULL), ``schema``, ``columns``, ``object``
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -41,11 +42,21 @@ class Rule:
     needs: int
     sql: str | None = None
     find: Callable[..., Any] | None = None
+    given: Mapping[str, float] = field(default_factory=dict)
+    uses: tuple[str, ...] = ()
 
     @property
     def from_workload(self) -> bool:
         """Whether it reads queries instead of the catalogue."""
         return self.find is not None
+
+    def statement(self, given: Mapping[str, float]) -> str:
+        """The whole statement; ``given`` holds numbers instead of the header's."""
+        parts = headed.shared_parts(self.uses)
+        if self.given:
+            row = {name: given.get(name, number) for name, number in self.given.items()}
+            parts = {"given": headed.numbers(row)} | parts
+        return headed.with_parts(parts, self.sql or "")
 
 
 @cache
@@ -63,7 +74,7 @@ def rules() -> dict[str, Rule]:
 
 def _sql_rule(name: str, text: str) -> Rule:
     about, body = headed.split(text)
-    return _rule(name, about, sql=headed.with_shared(about.get("uses", "").split(), body))
+    return _rule(name, about, sql=body)
 
 
 def _python_rule(name: str) -> Rule:
@@ -84,5 +95,7 @@ def _rule(name: str, about: dict[str, str], **how: Any) -> Rule:
         sources=tuple(about["sources"].split()),
         weigh=about.get("weigh") == "size",
         needs=int(about.get("needs", 15)),
+        given=headed.given(about),
+        uses=tuple(about.get("uses", "").split()),
         **how,
     )

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from outreachdb.advisor.findings import Finding
 from outreachdb.advisor.rulebook import rules
 from outreachdb.errors import InvalidInput, plain_message
+from outreachdb.words import did_you_mean
 
 
 class Suppression(BaseModel):
@@ -83,6 +86,13 @@ class Suppressions:
         return kept, accepted
 
 
+@cache
+def own() -> Suppressions:
+    """What was accepted in OutreachDB's own schema."""
+    with resources.as_file(resources.files("outreachdb.advisor").joinpath("own_schema.yaml")) as path:
+        return load(path)
+
+
 def load(path: Path) -> Suppressions:
     """Read a file; InvalidInput says which entry is wrong and how."""
     try:
@@ -100,5 +110,6 @@ def load(path: Path) -> Suppressions:
         ) from error
     for number, item in enumerate(items):
         if item.rule not in rules():
-            raise InvalidInput(f"{path}: entry {number}: there is no rule {item.rule!r}")
+            hint = did_you_mean(item.rule, rules(), f"there are: {', '.join(rules())}")
+            raise InvalidInput(f"{path}: entry {number}: there is no rule {item.rule!r}", hint=hint)
     return Suppressions(items)

@@ -81,6 +81,9 @@ def advise(  # noqa: PLR0913, PLR0917  (each is an option)
         str | None,
         typer.Option(metavar="FILE|INI:REV", help="Look at a migration: an SQL file, or alembic.ini:REVISION."),
     ] = None,
+    unused_days: Annotated[
+        int, typer.Option(min=0, help="Days for which use must have been counted before an index is called unused.")
+    ] = 30,
     statement_seconds: Annotated[float, typer.Option(min=0.1, help="Time limit of one statement.")] = 10,
 ) -> None:
     """Look at a database, change nothing, and say what to mend, with the statements and their way back."""
@@ -107,6 +110,7 @@ def advise(  # noqa: PLR0913, PLR0917  (each is an option)
                 suppressions=known,
                 queries=workload,
                 indexes=indexes if indexes is not None else workload is not None or "missing_index" in (rule or ()),
+                given={"min_days": unused_days},
                 statement_ms=int(statement_seconds * 1000),
                 timeout=configuration.connect_timeout,
                 progress=progress,

@@ -45,7 +45,7 @@ COMMANDS = {
     "demo": Entry("demo", "Take generated leads the whole path: import, segment, launch, SMTP, webhooks, analytics."),
     "down": Entry(
         "server",
-        "Stop the embedded PostgreSQL server; the data stays. The next command that needs it starts it again.",
+        "Stop the embedded PostgreSQL server; the data stays, and it stays down until `outreachdb up`.",
     ),
     "events": Entry("events", "Delivery events from providers."),
     "health": Entry("health", "What keeps well, what gets tight, what is wrong; in green, yellow and red."),

@@ -9,18 +9,19 @@ from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from outreachdb.app import embedded_url
 from outreachdb.cli.context import options, run, settings
 from outreachdb.cli.output import emit, table
+from outreachdb.cli.progress import bar
 from outreachdb.config import Settings
 from outreachdb.db import catalogue, constraints, migrate
 from outreachdb.db.constraints import Finding
-from outreachdb.db.migrate import MigrationRun, StepReport
+from outreachdb.db.migrate import MigrationRun, OnStep, StepReport
 from outreachdb.db.migrating.sampling import SAMPLING_MS
-from outreachdb.errors import Cancelled, UsageError
+from outreachdb.errors import Cancelled, OutreachDBError, UsageError
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ def upgrade(
 ) -> None:
     """Bring the database's schema up to date, and tell what each step cost."""
     if context.invoked_subcommand is None:
-        _show(_on_database(lambda url, given: migrate.upgrade(url, to, settings=given, on_step=_tell)))
+        _show(_stepwise(lambda url, given, on_step: migrate.upgrade(url, to, settings=given, on_step=on_step)))
 
 
 def rollback(
@@ -56,7 +57,7 @@ def rollback(
     """Take revisions back, newest first; data in what they made is lost."""
     if not yes and (to == "base" or steps >= len(migrate.history())):
         _confirm_removal()
-    _show(_on_database(lambda url, given: migrate.rollback(url, steps, to=to, settings=given, on_step=_tell)))
+    _show(_stepwise(lambda url, given, on_step: migrate.rollback(url, steps, to=to, settings=given, on_step=on_step)))
 
 
 def _confirm_removal() -> None:
@@ -102,9 +103,27 @@ def _on_database(work: Callable[[str, Settings], Awaitable[T]]) -> T:
     return run(with_url())
 
 
+def _stepwise(work: Callable[[str, Settings, OnStep], Awaitable[MigrationRun]]) -> MigrationRun:
+    """Run steps. A table tells each at the end; where none comes, in JSON and after an error, stderr does."""
+    ended: list[StepReport] = []
+    with bar("migrate") as progress:
+
+        def on_step(step: StepReport) -> None:
+            ended.append(step)
+            progress(f"{step.revision} {step.direction}", len(ended))
+            if options.json:
+                _tell(step)
+
+        try:
+            return _on_database(lambda url, given: work(url, given, on_step))
+        except OutreachDBError:
+            for step in () if options.json else ended:
+                _tell(step)
+            raise
+
+
 def _tell(step: StepReport) -> None:
-    """One line per step on stderr: a long run should not look dead."""
-    Console(stderr=True).print(f"{step.revision} {step.direction} {step.seconds:.1f} s", style="dim")
+    sys.stderr.write(f"{step.revision} {step.direction} {step.seconds:.1f} s\n")
 
 
 def _show(done: MigrationRun) -> None:
@@ -125,15 +144,14 @@ def _steps(done: MigrationRun) -> RenderableType:
         )
         for step in done.steps
     ]
-    lines = [
-        f"The database is at {done.after or 'no revision'}.",
-        f"Locks were sampled every {SAMPLING_MS} ms; a time is up to two samples too long.",
-        *done.notices,
-    ]
+    lines = [f"The database is at {done.after or 'no revision'}."]
     if done.routines:
-        lines.insert(1, f"Routines replayed: {', '.join(done.routines)}.")
+        lines.append(f"Routines replayed: {', '.join(done.routines)}.")
+    if rows:
+        lines.append(f"Locks were sampled every {SAMPLING_MS} ms; a time is up to two samples too long.")
     columns = ("revision", "", "seconds", "writers blocked at most", "table", "attempts")
-    return Group(table("", columns, rows), *(Text(line) for line in lines))
+    steps = [table("", columns, rows)] if rows else []
+    return Group(*steps, *(Text(line) for line in (*lines, *done.notices)))
 
 
 def _findings(findings: Sequence[Finding]) -> RenderableType:

@@ -15,7 +15,14 @@ from outreachdb.cli.output import emit, table
 from outreachdb.cli.progress import bar
 from outreachdb.errors import UsageError
 from outreachdb.storage.adopting import Adoption
-from outreachdb.storage.partitions import Backend, Interval, PartitionManager, Registered, get_partition_manager
+from outreachdb.storage.partitions import (
+    Backend,
+    Interval,
+    Partition,
+    PartitionManager,
+    Registered,
+    get_partition_manager,
+)
 
 T = TypeVar("T")
 commands = typer.Typer(help="Tables divided by time: what is there, what lies ahead.", no_args_is_help=True)
@@ -40,15 +47,14 @@ def register(app: typer.Typer) -> None:
 def listed(
     name: Annotated[str | None, typer.Argument(metavar="[TABLE]", help="One registered table.")] = None,
     analyze: Annotated[bool, typer.Option(help="How each partition fares, and what to do.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="List empty partitions one by one.")] = False,
 ) -> None:
-    """List partitions with their ranges, estimated rows and size."""
+    """List partitions with their ranges, estimated rows and size; empty neighbours stand in one line."""
     if analyze:
         _analyzed(name)
         return
     found = _on_manager(lambda manager: manager.partitions(name))
-    rows = [
-        (each.table, each.name, each.range_from, each.range_to, each.rows, each.bytes, each.state) for each in found
-    ]
+    rows = [_line(run_of) for run_of in _runs(found, everything=everything)]
     columns = ("table", "partition", "from", "to", "rows (estimate)", "bytes", "state")
     emit({"partitions": [each.document() for each in found]}, table("", columns, rows))
 
@@ -181,6 +187,26 @@ def adopt(  # noqa: PLR0913, PLR0917 - one option each
         f"{done.table}: {done.rows:,} rows in {done.partitions} partitions after {done.seconds:,.1f} s, "
         f"locked for {done.locked_seconds * 1000:,.0f} ms{old}",
     )
+
+
+def _runs(found: list[Partition], *, everything: bool) -> list[list[Partition]]:
+    """Partitions one by one, but neighbours of one state without rows together."""
+    runs: list[list[Partition]] = []
+    for each in found:
+        last = runs[-1][-1] if runs else None
+        alike = last is not None and (last.table, last.state, last.rows) == (each.table, each.state, each.rows)
+        if not everything and alike and last is not None and each.rows == 0 and last.range_to == each.range_from:
+            runs[-1].append(each)
+        else:
+            runs.append([each])
+    return runs
+
+
+def _line(run_of: list[Partition]) -> tuple[object, ...]:
+    first, last = run_of[0], run_of[-1]
+    name = first.name if first is last else f"{len(run_of)} empty"
+    size = sum(each.bytes for each in run_of)
+    return first.table, name, first.range_from, last.range_to, first.rows, size, first.state
 
 
 def _analyzed(name: str | None) -> None:

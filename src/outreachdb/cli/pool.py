@@ -10,8 +10,9 @@ from rich.console import Group
 from rich.text import Text
 
 from outreachdb import pooling
-from outreachdb.cli.context import run, settings
+from outreachdb.cli.context import options, run, settings
 from outreachdb.cli.output import emit, table
+from outreachdb.errors import ServerError
 from outreachdb.pooling import PoolFolder, PoolStatus, Written
 
 FolderOption = Annotated[Path | None, typer.Option(help="Folder of the pooler's files; default HOME/pooling.")]
@@ -72,9 +73,11 @@ def stop(
 def status(folder: FolderOption = None) -> None:
     """Show the pools: clients, who waits, server connections; exit 1 where a configured pooler does not answer."""
     found = run(pooling.status(settings(), _folder(folder)))
-    _show(found, f"PgBouncer {found.version} runs" if found.running else str(found.reason))
     if found.configured and not found.running:
-        raise typer.Exit(1)
+        if options.json:
+            _show(found, "")
+        raise ServerError(str(found.reason), hint=found.hint)
+    _show(found, f"PgBouncer {found.version} runs" if found.running else f"{found.reason}; {found.hint} configures one")
 
 
 def _folder(given: Path | None) -> PoolFolder:

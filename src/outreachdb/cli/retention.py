@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
@@ -32,10 +33,13 @@ def register(app: typer.Typer) -> None:
 
 
 @commands.command()
-def plan(name: Table = None) -> None:
+def plan(
+    name: Table = None,
+    everything: Annotated[bool, typer.Option("--all", help="List empty partitions one by one.")] = False,
+) -> None:
     """Show what `retention run` would do: rows and bytes freed, what stays and why, reports affected (none)."""
     found = app_call(lambda db: retention.plan(db.pools, name))
-    emit(found.document, _plan(found))
+    emit(found.document, _plan(found, everything=everything))
 
 
 @commands.command("run")
@@ -133,19 +137,27 @@ def remove_policy(name: Annotated[str, typer.Argument(metavar="TABLE")]) -> None
     emit({"workspace": workspace, "table": name, "removed": True}, "removed")
 
 
-def _plan(found: retention.Plan) -> RenderableType:
+def _plan(found: retention.Plan, *, everything: bool) -> RenderableType:
+    empty = Counter(each.table for each in found.steps if each.empty and not everything)
     rows = [
         (each.action, each.partition, each.workspace_id, each.rows, each.bytes, "\n".join(each.reasons))
         for each in found.steps
+        if everything or not each.empty
     ]
+    lines: list[RenderableType] = []
+    if rows:
+        columns = ("action", "partition", "workspace id", "rows", "bytes", "why it stays, or notes")
+        lines.append(table("", columns, rows))
+    if empty:
+        tables = ", ".join(f"{name} {count}" for name, count in empty.items())
+        lines.append(f"{empty.total()} empty partitions would be dropped ({tables}); --all lists them")
     leaving = [each for each in found.steps if each.action != "keep"]
     summary = (
         f"{sum(each.rows for each in leaving):,} rows and "
         f"{sum(each.bytes for each in leaving) / 2**20:,.1f} MB would leave; "
         "reports affected: none (they read rollups, which stay)"
     )
-    columns = ("action", "partition", "workspace id", "rows", "bytes", "why it stays, or notes")
-    return Group(table("", columns, rows), summary)
+    return Group(*lines, summary)
 
 
 def _workspace() -> str:

@@ -24,9 +24,9 @@ def up() -> None:
 
 
 def down() -> None:
-    """Stop the embedded PostgreSQL server; the data stays. The next command that needs it starts it again."""
-    state = _server().stop()
-    emit(state.document(), f"PostgreSQL is stopped; its data stays in {state.home}")
+    """Stop the embedded PostgreSQL server; the data stays, and it stays down until `outreachdb up`."""
+    state = _server().stop(until_asked=True)
+    emit(state.document(), f"PostgreSQL is stopped; its data stays in {state.home}. Start it again: outreachdb up")
 
 
 def status() -> None:
@@ -44,5 +44,5 @@ def _server() -> EmbeddedServer:
 
 def _show(state: Status) -> None:
     name = f"PostgreSQL {state.version}" if state.version else "PostgreSQL"
-    text = f"{name} runs: {state.url}" if state.running else f"{name} is not running; home {state.home}"
+    text = f"{name} runs: {state.url}" if state.running else f"{name} is not running; start it: outreachdb up"
     emit(state.document(), text)

@@ -6,15 +6,26 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Group, RenderableType
+from rich.constrain import Constrain
+from rich.padding import Padding
 from rich.text import Text
 
 from outreachdb import tuning
 from outreachdb.app import embedded_url
 from outreachdb.cli.context import run, settings
-from outreachdb.cli.output import emit, table
+from outreachdb.cli.output import emit, stdout
 from outreachdb.errors import UsageError
-from outreachdb.tuning import Applied, Given, Proof, Proposal, Reverted
+from outreachdb.tuning import Applied, Given, Proof, Proposal, Reverted, Row
 from outreachdb.tuning.units import size_of
+
+WIDTH = 100  # columns that the widest line takes, also where no terminal tells its own
+WIDEST_VALUE = 16  # a longer one (a list of libraries) may push what follows it to the right
+INDENT = 4
+NOTHING = "Nothing to change."
+LEGEND = (
+    "Fixed recipe: a value that is given for every machine alike.",
+    "In brackets: pages of PostgreSQL's documentation (Server Configuration), and PGTune.",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -65,41 +76,47 @@ async def _revert() -> Reverted:
 
 
 def _shown(proposal: Proposal, proof: Proof, applied: Applied | None) -> RenderableType:
-    columns = ("setting", "now", "proposed", "", "why", "R2 sets", "and why ours differs")
-    rows = [
-        (
-            row.name,
-            row.now,
-            row.proposed,
-            _mark(row.changes, row.restart, row.fixed),
-            row.why,
-            row.sources,
-            row.sources_why if row.sources not in {None, row.proposed} else None,
-        )
-        for row in proposal.rows
-    ]
+    """A line for each setting, and below it why: the reasons are longer than a column of a table can be."""
+    lines = [("setting", "now", "proposed"), *((row.name, row.now, _proposed(row)) for row in proposal.rows)]
+    wide = max(len(name) for name, _, _ in lines) + 2
+    middle = max(len(now) for _, now, _ in lines if len(now) <= WIDEST_VALUE) + 2
+    parts: list[RenderableType] = []
+    for (name, now, proposed), row in zip(lines, (None, *proposal.rows), strict=True):
+        style = "bold" if row is None or row.changes or row.waiting else ""
+        parts.append(Text(f"{name:{wide}}{now:{middle}}{'' if len(now) < middle else '  '}{proposed}", style=style))
+        if row is not None:
+            parts.append(Padding(Text(_why(row), style="dim"), (0, 0, 0, INDENT)))
     how = (
         f"Proven: a scratch server of PostgreSQL {proof.version} started with these settings ({proof.seconds:.1f} s)."
         if proof.how == "started"
         else f"Within the ranges of the server; not started with them: {proof.why_not_started}."
     )
-    return Group(table("", columns, rows), Text(how), *(Text(line) for line in _end(proposal, applied)))
+    end = [Text(line) for line in ("", *LEGEND, how)]
+    whole = Group(*parts, *end, *(Text(line) for line in _end(proposal, applied)))
+    return Constrain(whole, min(stdout().width, WIDTH))
 
 
-def _mark(changes: bool, restart: bool, fixed: bool) -> str:
-    if not changes:
-        return "as it is"
-    if fixed:
-        return "fixed by the server's command line"
-    return "restart" if restart else "reload"
+def _why(row: Row) -> str:
+    if row.sources in {None, row.proposed}:
+        return row.why
+    return f"{row.why}; fixed recipe: {row.sources}, {row.sources_why}"
+
+
+def _proposed(row: Row) -> str:
+    if not row.changes:
+        return "as it is" if row.waiting is None else f"{row.proposed} (set; waits for a restart)"
+    if row.fixed:
+        return f"{row.proposed} (but fixed by the server's command line)"
+    return f"{row.proposed} ({'needs a restart' if row.restart else 'by a reload'})"
 
 
 def _end(proposal: Proposal, applied: Applied | None) -> list[str]:
     if applied is None:
         count = len(proposal.changing)
-        return [f"{count} settings would change: outreachdb tune --apply" if count else "Nothing to change."]
+        told = f"{count} setting{'s' if count > 1 else ''} would change: outreachdb tune --apply" if count else NOTHING
+        return [told, *_restart(tuple(row.name for row in proposal.waiting))]
     if not applied.changed:
-        return ["Nothing to change."]
+        return [NOTHING, *_restart(tuple(row.name for row in proposal.waiting))]
     lines = [f"Set: {', '.join(applied.changed)}. Back: outreachdb tune --revert (kept in {applied.kept_in})."]
     return [*lines, *_restart(applied.restart)]
 
@@ -107,7 +124,8 @@ def _end(proposal: Proposal, applied: Applied | None) -> list[str]:
 def _restart(names: tuple[str, ...]) -> list[str]:
     if not names:
         return []
-    return [f"In force after a restart of the server (the embedded one: outreachdb down, up): {', '.join(names)}."]
+    how = "the embedded one: outreachdb down && outreachdb up"
+    return [f"In force after a restart of the server ({how}): {', '.join(names)}."]
 
 
 def _show_reverted(done: Reverted) -> None:

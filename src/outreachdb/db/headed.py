@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from psycopg.sql import Literal
+
 from outreachdb.db.queries import load
 
 _PAIR = re.compile(r"^(\w+):\s*(.*)$")
@@ -37,8 +39,25 @@ def pairs(lines: Iterable[str]) -> dict[str, str]:
 
 def with_shared(names: Iterable[str], body: str) -> str:
     """The shared expressions in front of a statement's own."""
+    return with_parts(shared_parts(names), body)
+
+
+def shared_parts(names: Iterable[str]) -> dict[str, str]:
+    """Shared expressions by their name."""
     shared = load("outreachdb.db", "shared.sql")
-    return with_parts({name: shared[name] for name in names}, body)
+    return {name: shared[name] for name in names}
+
+
+def given(about: Mapping[str, str]) -> dict[str, float]:
+    """The numbers that a header gives, ``given: name=number name=number``."""
+    return {name: float(value) for name, _, value in (pair.partition("=") for pair in about.get("given", "").split())}
+
+
+def numbers(values: Mapping[str, float]) -> str:
+    """One row with a column for each number."""
+    return "SELECT " + ", ".join(
+        f"{Literal(float(value)).as_string(None)}::float8 AS {name}" for name, value in values.items()
+    )
 
 
 def with_parts(parts: Mapping[str, str], body: str) -> str:

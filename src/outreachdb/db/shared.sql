@@ -87,12 +87,27 @@ JOIN pg_attribute AS a ON a.atttypid = k.contypid
 WHERE k.contype = 'c' AND k.contypid <> 0 AND NOT a.attisdropped
 
 -- name: reset
--- Since when the statistics of this database count.
+-- Since when the statistics of this database count. A crash throws away all counts and leaves no mark at the database, as if it
+-- had never been reset; the counts of the server as a whole begin anew at that instant, and keep it.
 SELECT
-    s.stats_reset, extract(day FROM now() - s.stats_reset)::int AS days,
+    w.since AS stats_reset, extract(day FROM now() - w.since)::int AS days,
     (SELECT count(*)::int FROM pg_stat_replication) AS standbys, pg_is_in_recovery() AS standby
 FROM pg_stat_database AS s
+CROSS JOIN pg_stat_bgwriter AS b
+CROSS JOIN LATERAL (SELECT greatest(s.stats_reset, b.stats_reset) AS since) AS w
 WHERE s.datname = current_database()
+
+-- name: memory
+-- Blocks that shared_buffers holds, and blocks of all databases that share it, as far as this role may know.
+SELECT
+    b.setting::bigint AS holds,
+    (
+        SELECT sum(CASE WHEN has_database_privilege(d.oid, 'CONNECT') OR pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')
+            THEN pg_database_size(d.oid) END) / current_setting('block_size')::int
+        FROM pg_database AS d
+    ) AS wanted
+FROM pg_settings AS b
+WHERE b.name = 'shared_buffers'
 
 -- name: sequences
 -- Sequences that end, with the share of their values that is given; what the column's type can't hold does not count.

@@ -18,6 +18,7 @@ import aiosmtplib
 import httpx
 
 from outreachdb.errors import InvalidInput
+from outreachdb.words import did_you_mean
 
 TIMEOUT = 15.0
 KINDS = ("webhook", "slack", "email")
@@ -112,7 +113,8 @@ def channel(entry: Mapping[str, Any], where: str) -> Channel:
         raise InvalidInput(f"{where}.kind must be one of {', '.join(KINDS)}, not {kind!r}")
     known = _COMMON | (_MAIL if kind == "email" else _HTTP)
     if unknown := sorted(set(entry) - known):
-        raise InvalidInput(f"{where}: there is no {unknown[0]}", hint=f"known: {', '.join(sorted(known))}")
+        hint = did_you_mean(unknown[0], sorted(known), f"known: {', '.join(sorted(known))}")
+        raise InvalidInput(f"{where}: there is no {unknown[0]}", hint=hint)
     level = entry.get("level", "yellow")
     if level not in {"yellow", "red"}:
         raise InvalidInput(f"{where}.level must be yellow or red, not {level!r}")

@@ -25,7 +25,6 @@ from typing import Any
 from psycopg.sql import Literal as Quoted
 
 from outreachdb.db import headed
-from outreachdb.db.queries import load
 
 GROUPS = (
     "memory",
@@ -100,10 +99,7 @@ class Check:
         body = measured.sql() if measured is not None else self.body or ""
         for name, schema in extensions.items():
             body = body.replace(f"{{{name}}}", f"{schema}.{name}")
-        shared = load("outreachdb.db", "shared.sql")
-        numbers = ", ".join(f"{_quoted(float(value))}::float8 AS {name}" for name, value in given.items())
-        parts = {"given": f"SELECT {numbers}"}
-        parts |= {name: shared[name] for name in self.uses}
+        parts = {"given": headed.numbers(given)} | headed.shared_parts(self.uses)
         parts |= {name: _fault(name) for name in self.faults}
         judged = _JUDGED.format(
             name=_quoted(self.name),
@@ -139,7 +135,7 @@ def _check(name: str, about: Mapping[str, str], **how: Any) -> Check:
         lower_is_worse=about.get("worse", "higher") == "lower",
         yellow=float(about["yellow"]),
         red=float(about["red"]),
-        given={key: float(value) for key, _, value in (pair.partition("=") for pair in about.get("given", "").split())},
+        given=headed.given(about),
         needs=tuple(about.get("needs", "").split()),
         why=about["why"],
         advice=about["advice"],

@@ -28,6 +28,7 @@ from typing import Any
 
 from outreachdb.errors import InvalidInput
 from outreachdb.health.checkbook import Check, checks
+from outreachdb.words import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ def parse(document: Mapping[str, Any], where: str = "the configuration") -> Conf
     for name, entry in _table(document, "checks", where).items():
         check = checks().get(name)
         if check is None:
-            raise InvalidInput(f"{where}: there is no check {name}", hint=f"there are: {', '.join(checks())}")
+            hint = did_you_mean(name, checks(), f"there are: {', '.join(checks())}")
+            raise InvalidInput(f"{where}: there is no check {name}", hint=hint)
         if not isinstance(entry, dict):
             raise InvalidInput(f"{where}: checks.{name} must be a table", hint=f"[checks.{name}] and lines below it")
         if _switched_off(entry, name, where):
@@ -108,4 +110,5 @@ def _table(document: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
 
 def _known(entry: Mapping[str, Any], keys: set[str], where: str, prefix: str) -> None:
     if unknown := sorted(set(entry) - keys):
-        raise InvalidInput(f"{where}: there is no {prefix}{unknown[0]}", hint=f"known: {', '.join(sorted(keys))}")
+        hint = did_you_mean(unknown[0], sorted(keys), f"known: {', '.join(sorted(keys))}")
+        raise InvalidInput(f"{where}: there is no {prefix}{unknown[0]}", hint=hint)

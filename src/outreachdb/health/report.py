@@ -17,6 +17,7 @@ from outreachdb.db.reading import reading
 from outreachdb.errors import UsageError
 from outreachdb.health.checkbook import Check, checks
 from outreachdb.health.configuration import Configuration
+from outreachdb.words import did_you_mean
 
 Q = Queries("outreachdb.health", "measures.sql")
 Status = Literal["green", "yellow", "red", "not applicable"]
@@ -145,7 +146,8 @@ def select(only: Sequence[str], configuration: Configuration) -> list[Check]:
     """Checks by name; UsageError names one that does not exist."""
     everything = checks()
     if unknown := sorted(set(only) - everything.keys()):
-        raise UsageError(f"there is no check {', '.join(unknown)}", hint=f"there are: {', '.join(everything)}")
+        hint = did_you_mean(unknown[0], everything, f"there are: {', '.join(everything)}")
+        raise UsageError(f"there is no check {', '.join(unknown)}", hint=hint)
     return [each for name, each in everything.items() if (name in only if only else name not in configuration.off)]
 
 

@@ -141,7 +141,7 @@ async def configure(
     """
     base, passwords = settings.database_url, {}
     if base is None:
-        base = (await asyncio.to_thread(EmbeddedServer(settings.home).start)).url
+        base = (await asyncio.to_thread(EmbeddedServer(settings.home).ensure)).url
         passwords = {SUPERUSER: Home(settings.home).password() or ""}
     before = folder.state().get("port") if folder.path.exists() else None
     port = port or free_port()

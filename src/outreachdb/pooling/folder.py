@@ -127,10 +127,21 @@ class PoolFolder:
 
     def remember(self, listen: str, port: int) -> dict[str, Any]:
         """Keep where the pooler listens; the console's password is made once."""
-        password = self.state().get("console_password") or secrets.token_urlsafe(24)
-        state = {"format": FORMAT, "listen": listen, "port": port, "console_password": password}
+        before = self.state()
+        password = before.get("console_password") or secrets.token_urlsafe(24)
+        state = before | {"format": FORMAT, "listen": listen, "port": port, "console_password": password}
         self.write(self.path / "pool.json", json.dumps(state) + "\n", for_pooler=False)
         return state
+
+    def want(self, *, running: bool) -> None:
+        """Keep whether somebody started the pooler and has not stopped it since; the caller holds the lock."""
+        state = self.state()
+        if state and state.get("started", False) is not running:
+            self.write(self.path / "pool.json", json.dumps(state | {"started": running}) + "\n", for_pooler=False)
+
+    def wanted(self) -> bool:
+        """Whether the pooler should run: it was started and nobody stopped it."""
+        return bool(self.state().get("started"))
 
     def console_url(self) -> str | None:
         """URL of the console of this folder's pooler; None before the first configuration."""

@@ -59,6 +59,7 @@ def start(folder: PoolFolder) -> None:
             hint="let a supervisor run `outreachdb pool start --foreground`, behind a firewall",
         )
     with folder.lock():
+        folder.want(running=True)
         running = folder.process()
         if running is not None and answers(folder):
             running.send_signal(signal.SIGHUP)
@@ -73,6 +74,8 @@ def run_in_foreground(folder: PoolFolder) -> NoReturn:
     _configured(folder)
     if folder.process() is not None:
         raise ServerError(f"a pooler runs from {folder.path} already", hint="outreachdb pool stop")
+    with contextlib.suppress(OSError), folder.lock():  # a supervisor's account need not be able to write here
+        folder.want(running=True)
     folder.pid_file.unlink(missing_ok=True)
     command = [str(program()), "-q", str(folder.ini)]
     environment = folder.account.options()["env"]
@@ -89,6 +92,7 @@ def stop(folder: PoolFolder, wait_seconds: float = 10.0) -> bool:
     if not folder.path.exists():
         return False
     with folder.lock():
+        folder.want(running=False)
         running = folder.process()
         if running is None:
             return False

@@ -37,7 +37,8 @@ class PoolUse:
 class PoolStatus:
     """The pooler; ``running`` is False and the rest empty where its console does not answer, ``reason`` tells why.
 
-    ``configured`` is False where there is no pooler to ask: neither a folder of ours nor a console URL.
+    ``configured`` is False where there is no pooler to ask: neither a folder of ours nor a console URL. ``wanted`` is
+    whether it should run: it was started and not stopped, or the settings name its console. ``hint`` tells what to do.
     """
 
     configured: bool
@@ -46,9 +47,16 @@ class PoolStatus:
     pid: int | None = None
     pools: tuple[PoolUse, ...] = ()
     reason: str | None = None
+    wanted: bool = False
+    hint: str | None = None
+
+    @property
+    def down(self) -> bool:
+        """Whether it should run and does not answer."""
+        return self.wanted and not self.running
 
     def document(self) -> dict[str, Any]:
-        """For JSON: ``configured, running, version, pid, pools, reason``."""
+        """For JSON: ``configured, running, version, pid, pools, reason, wanted, hint``."""
         return asdict(self) | {"pools": [asdict(each) | {"utilization": each.utilization} for each in self.pools]}
 
 
@@ -59,17 +67,33 @@ async def status(settings: Settings, folder: PoolFolder | None = None) -> PoolSt
     """
     try:
         folder = folder or PoolFolder.of_home(settings.home)
-        url = settings.pool_console_url or folder.console_url()
+        own = folder.console_url()
+        url = settings.pool_console_url or own
+        ours = url is not None and str(url) == own
+        wanted = folder.wanted() if ours else url is not None
         pid = process.pid if (process := folder.process()) else None
     except Exception as error:  # noqa: BLE001  (health asks also where there is nothing to ask)
         return PoolStatus(configured=False, running=False, reason=str(error))
     if url is None:
-        return PoolStatus(configured=False, running=False, reason="no pooler is configured: outreachdb pool config")
+        return PoolStatus(
+            configured=False, running=False, reason="no pooler is configured", hint="outreachdb pool config"
+        )
     try:
         return await _asked(str(url), settings.connect_timeout, pid)
     except psycopg.Error as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        return PoolStatus(configured=True, running=False, pid=pid, reason=f"its console does not answer: {reason}")
+        said = (str(error) or type(error).__name__).splitlines()[0]
+    reason, hint = f"the pooler's console does not answer: {said}", f"see {folder.log}"
+    if not ours:
+        hint = "does OUTREACHDB_POOL_CONSOLE_URL lead to it?"
+    elif pid is None and wanted:
+        reason, hint = (
+            "the pooler was started and runs no more",
+            f"outreachdb pool start; {folder.log} tells why it ended",
+        )
+    elif pid is None:
+        reason, hint = "a pooler is configured and not started", "outreachdb pool start"
+    wanted = wanted or pid is not None
+    return PoolStatus(configured=True, running=False, pid=pid, reason=reason, wanted=wanted, hint=hint)
 
 
 async def _asked(url: str, timeout: int, pid: int | None) -> PoolStatus:
@@ -84,7 +108,12 @@ async def _asked(url: str, timeout: int, pid: int | None) -> PoolStatus:
     used = [_use(each, [row for row in pools if row["database"] == each["name"]]) for each in databases]
     name = str((version or {}).get("version", "")).removeprefix("PgBouncer ")
     return PoolStatus(
-        configured=True, running=True, version=name, pid=pid, pools=tuple(each for each in used if each.pool != CONSOLE)
+        configured=True,
+        running=True,
+        version=name,
+        pid=pid,
+        pools=tuple(each for each in used if each.pool != CONSOLE),
+        wanted=True,
     )
 
 

@@ -31,6 +31,7 @@ Q = Queries("outreachdb.storage", "retention.sql")
 ARCHIVES = Queries("outreachdb.storage", "archives.sql")
 Action = Literal["archive", "drop", "delete", "finish", "keep"]
 BATCH = 10_000
+EMPTY = ("it is empty",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,11 @@ class Step:
     workspace_id: int | None = None
     cut: datetime | None = None
     reasons: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether a partition leaves that never had a row."""
+        return self.action == "drop" and self.reasons == EMPTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +195,7 @@ async def _whole(pools: Pools, table: dict[str, Any], partitions: list[Partition
                     each.range_end,
                     each.rows,
                     each.bytes,
-                    reasons=tuple(reasons) or (("it is empty",) if each.empty else ()),
+                    reasons=tuple(reasons) or (EMPTY if each.empty else ()),
                 )
             )
     return steps

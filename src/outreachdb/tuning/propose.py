@@ -10,7 +10,7 @@ from typing import Any
 
 from outreachdb.db.fitting import MAX_CONNECTIONS, Fitted, Situation, Workload, fit
 from outreachdb.db.machine import Disk, Machine
-from outreachdb.db.pools import connect, describe
+from outreachdb.db.pools import Connection, connect, describe
 from outreachdb.db.queries import Queries
 from outreachdb.errors import UsageError
 from outreachdb.pooling.sizes import POOLS, SPARE
@@ -43,9 +43,10 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One setting: as it is, as it should be, why, and whether that waits for a restart; ``fixed`` by the command line.
+    """One setting: as it is, as it should be, why, and whether that needs a restart; ``fixed`` by the command line.
 
-    ``sources`` is the value that the sources set, ``sources_why`` why ours may differ from it.
+    ``waiting`` is another value than the present that the next restart brings, as the files have it. ``sources`` is
+    the value that the sources set for every machine, ``sources_why`` why ours may differ from it.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Row:
     restart: bool
     why: str
     fixed: bool = False
+    waiting: str | None = None
     sources: str | None = None
     sources_why: str | None = None
 
@@ -74,6 +76,11 @@ class Proposal:
     def changing(self) -> tuple[Row, ...]:
         """The rows that would change something and can."""
         return tuple(row for row in self.rows if row.changes and not row.fixed)
+
+    @property
+    def waiting(self) -> tuple[Row, ...]:
+        """The rows that are as they should be once the server was restarted."""
+        return tuple(row for row in self.rows if row.waiting is not None and not row.changes)
 
     def values(self) -> dict[str, str]:
         """All proposed values by name."""
@@ -103,8 +110,7 @@ async def propose(url: str, given: Given, *, timeout: int = 5) -> Proposal:
         server = await (await connection.execute(Q.server)).fetchone()
         assert server is not None  # noqa: S101  (one row by its form)
         names = [*(each.name for each in fit(Situation(Machine(1 << 30, 1), 15))), PRELOAD]
-        found = await (await connection.execute(Q.settings_now, {"names": names})).fetchall()
-    now = {row["name"]: row for row in found}
+        now = await _settings_now(connection, names, sees_files=server["sees_files"])
     local = _is_here(server["address"], server["data_folder"])
     machine = _machine(given, Path(server["data_folder"]) if local else None, describe(url))
     situation = Situation(
@@ -118,6 +124,21 @@ async def propose(url: str, given: Given, *, timeout: int = 5) -> Proposal:
     rows = tuple(_row(each, now[each.name]) for each in fit(situation) if each.name in now)
     libraries = tuple(_libraries(now.get(PRELOAD), has_statements=server["has_statements"]))
     return Proposal(url, server["identifier"], server["version"], local, situation, (*rows, *libraries))
+
+
+async def _settings_now(connection: Connection, names: list[str], *, sees_files: bool) -> dict[str, dict[str, Any]]:
+    """Settings by name; ``waiting`` is what the next restart brings where that is another value and may be known."""
+    found = await (await connection.execute(Q.settings_now, {"names": names})).fetchall()
+    files: dict[str, str] = {}
+    pending = [row["name"] for row in found if row["pending_restart"]]
+    if pending and sees_files:
+        rows = await (await connection.execute(Q.waiting, {"names": pending})).fetchall()
+        files = {row["name"]: row["setting"] for row in rows}
+    for row in found:
+        # What stands in no file any more goes back to the server's own default.
+        known = row["name"] in pending and sees_files
+        row["waiting"] = files.get(row["name"], row["boot_val"]) if known else None
+    return {row["name"]: row for row in found}
 
 
 def _connections(now: int) -> int:
@@ -161,21 +182,28 @@ def _row(fitted: Fitted, now: dict[str, Any]) -> Row:
         fitted.name,
         now["shown"],
         fitted.value,
-        # Where another value waits for a restart, the one that runs will not stay.
-        changes=in_unit(fitted.value, now["unit"]) != in_unit(now["setting"], None) or now["pending_restart"],
+        changes=_differs(fitted.value, now),
         restart=now["context"] == "postmaster",
         why=fitted.why,
         fixed=now["source"] == "command line",
+        waiting=now["waiting"],
         sources=value,
         sources_why=why,
     )
+
+
+def _differs(value: str, now: dict[str, Any]) -> bool:
+    """Where another value waits for a restart, the one that runs will not stay: what waits is compared, if known."""
+    if now["waiting"] is not None:
+        return in_unit(value, now["unit"]) != in_unit(now["waiting"], now["unit"])
+    return in_unit(value, now["unit"]) != in_unit(now["setting"], None) or now["pending_restart"]
 
 
 def _libraries(now: dict[str, Any] | None, *, has_statements: bool) -> Iterator[Row]:
     """pg_stat_statements is needed by health and the advisor; what is loaded already stays, in its order."""
     if now is None or not has_statements:
         return
-    loaded = split_list(now["setting"])
+    loaded = split_list(now["setting"] if now["waiting"] is None else now["waiting"])
     wanted = loaded if STATEMENTS in loaded else [*loaded, STATEMENTS]
     yield Row(
         PRELOAD,
@@ -183,8 +211,9 @@ def _libraries(now: dict[str, Any] | None, *, has_statements: bool) -> Iterator[
         ", ".join(wanted),
         changes=wanted != loaded,
         restart=True,
-        why="the slowest and the most frequent queries are known only with it",
+        why="the slowest and the most frequent queries are known only with pg_stat_statements",
         fixed=now["source"] == "command line",
+        waiting=now["waiting"],
     )
 
 

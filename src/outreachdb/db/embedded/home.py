@@ -123,9 +123,9 @@ class Home:
         return found
 
     def remember(self, **changes: Any) -> dict[str, Any]:
-        """Change the state file, all at once or not at all."""
+        """Change the state file, all at once or not at all; what becomes None is forgotten."""
         before = self.state()
-        state = {"format": FORMAT} | before | changes
+        state = {name: value for name, value in ({"format": FORMAT} | before | changes).items() if value is not None}
         if state != before:
             self.write(MARKER, json.dumps(state) + "\n", 0o600)
         return state

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -82,22 +83,43 @@ class EmbeddedServer:
 
     def start(self) -> Status:
         """Start the server unless it runs already, making the home at first; returns when it takes queries."""
-        with _os_errors(f"cannot start the server in {self.home}"):
-            self._home.check()
-            if (version := self._ask(DATABASE)) is not None:
-                return self._running(version)
-            self._home.make()
-            with self._home.lock(START_SECONDS):
-                return self._start_locked()
+        return self._start(asked=True)
 
-    def stop(self, *, immediate: bool = False) -> Status:
-        """Stop the server if it runs: open connections are closed; ``immediate`` leaves recovery to the next start."""
+    def ensure(self) -> Status:
+        """Start the server for somebody who needs it, unless a person took it down: then ServerError says so."""
+        return self._start(asked=False)
+
+    def stop(self, *, immediate: bool = False, until_asked: bool = False) -> Status:
+        """Stop the server if it runs: open connections are closed; ``immediate`` leaves recovery to the next start.
+
+        With ``until_asked`` it stays down until :meth:`start`; :meth:`ensure` refuses meanwhile.
+        """
         with _os_errors(f"cannot stop the server in {self.home}"):
             self._home.check()
             if self.home.exists() and self._home.data.exists():
                 with self._home.lock(STOP_SECONDS):
+                    if until_asked:  # first, so that no starter comes between
+                        self._home.remember(down_since=datetime.now(UTC).isoformat(timespec="seconds"))
                     self._stop_locked(signal.SIGQUIT if immediate else signal.SIGINT)
             return self.status()
+
+    def _start(self, *, asked: bool) -> Status:
+        with _os_errors(f"cannot start the server in {self.home}"):
+            self._home.check()
+            # One that is being taken down still answers: who asks for it waits for the lock instead.
+            if not (asked and self._down_since()) and (version := self._ask(DATABASE)) is not None:
+                return self._running(version)
+            self._home.make()
+            with self._home.lock(START_SECONDS):
+                if not asked and (since := self._down_since()):
+                    when = datetime.fromisoformat(since).astimezone().strftime("%Y-%m-%d %H:%M")
+                    raise ServerError(
+                        f"the PostgreSQL server in {self.home} was taken down at {when}", hint="start it: outreachdb up"
+                    )
+                return self._start_locked()
+
+    def _down_since(self) -> str | None:
+        return self._home.state().get("down_since")
 
     def status(self) -> Status:
         """Whether the server answers a query, and where; changes nothing."""
@@ -163,7 +185,7 @@ class EmbeddedServer:
     def _start_locked(self) -> Status:
         home = self._home
         home.check()
-        home.remember()  # the folder is ours from here on
+        home.remember(down_since=None)  # the folder is ours from here on
         server = self._find_process()
         if server is None or not self._becomes_ready(server):  # one that was just stopping ends meanwhile
             account = Account.for_data(home.data)

@@ -5,7 +5,9 @@
 -- yellow: 98
 -- red: 95
 -- given: min_blocks=10000
+-- uses: memory
 -- why: An index that is not in memory makes each look-up a read from disk, at every one of its levels.
+--   Counted as the cache hits of tables are.
 -- advice: Give PostgreSQL more memory (outreachdb tune), and drop indexes that nobody uses (outreachdb advise).
 -- sources: https://www.postgresql.org/docs/current/monitoring-stats.html https://github.com/ankane/pghero
 WITH read AS (
@@ -14,10 +16,21 @@ WITH read AS (
 )
 
 SELECT
-    CASE WHEN r.hit + r.missed >= g.min_blocks THEN 100 * r.hit / (r.hit + r.missed) END AS value,
-    format('only %s blocks were read since the statistics began', r.hit + r.missed) AS reason,
+    -- The size of all databases is asked last: it takes a look at every file.
+    CASE
+        WHEN r.hit + r.missed < g.min_blocks THEN NULL
+        WHEN c.percent >= g.yellow THEN c.percent
+        WHEN r.missed > (SELECT m.holds FROM memory AS m) AND (SELECT m.wanted > m.holds FROM memory AS m) THEN c.percent
+    END AS value,
+    CASE
+        WHEN r.hit + r.missed < g.min_blocks THEN format('only %s blocks were read since the statistics began', r.hit + r.missed)
+        WHEN c.percent >= g.yellow THEN NULL
+        WHEN (SELECT m.wanted <= m.holds FROM memory AS m) THEN format('all data fits into shared_buffers; the %s blocks from disk were first reads', r.missed)
+        ELSE format('%s blocks came from disk, fewer than shared_buffers holds: it was being filled', r.missed)
+    END AS reason,
     jsonb_build_object(
         'summary', format('%s of %s blocks were in shared_buffers', r.hit, r.hit + r.missed), 'hit', r.hit, 'read', r.missed
     ) AS evidence
 FROM read AS r
+CROSS JOIN LATERAL (SELECT 100 * r.hit / nullif(r.hit + r.missed, 0) AS percent) AS c
 CROSS JOIN given AS g

@@ -24,12 +24,17 @@ from outreachdb.pooling.status import PoolStatus, status
 async def measure(_connection: Connection, _given: Mapping[str, float], settings: Settings | None) -> Measured:
     """The share of its connections that serve a client."""
     found = await asked(settings)
-    if found.reason or not found.pools:
-        return Measured(None, reason=found.reason or "the pooler has no pools")
+    if not found.pools:
+        return Measured(None, reason=why_not(found))
     worst = max(found.pools, key=lambda each: each.utilization)
     told = {each.pool: each.utilization for each in found.pools}
     summary = f"{worst.pool}: {worst.servers_active} of {worst.size}"
     return Measured(worst.utilization, {"summary": summary, "pools": told})
+
+
+def why_not(found: PoolStatus) -> str:
+    """Why nothing can be said of pools, and how that is changed."""
+    return ": ".join(part for part in (found.reason or "the pooler has no pools", found.hint) if part)
 
 
 async def asked(settings: Settings | None) -> PoolStatus:

@@ -5,8 +5,7 @@ group: connections
 unit: s
 yellow: 1
 red: 10
-why: A client that waits in front of the pool has not even begun. The longest wait of all pools counts; a pooler that is
-  configured and does not answer is as long as it gets.
+why: A client that waits in front of the pool has not even begun. The longest wait of all pools counts.
 advice: Find what holds connections long (outreachdb pool status), or enlarge the pool (outreachdb pool config).
 sources: R2 https://www.pgbouncer.org/usage.html
 """
@@ -18,16 +17,14 @@ from collections.abc import Mapping
 from outreachdb.config import Settings
 from outreachdb.db.pools import Connection
 from outreachdb.health.checkbook import Measured
-from outreachdb.health.checks.pool_use import asked
+from outreachdb.health.checks.pool_use import asked, why_not
 
 
-async def measure(_connection: Connection, given: Mapping[str, float], settings: Settings | None) -> Measured:
+async def measure(_connection: Connection, _given: Mapping[str, float], settings: Settings | None) -> Measured:
     """The longest wait in seconds."""
     found = await asked(settings)
-    if found.configured and not found.running:
-        return Measured(given["red"], {"summary": found.reason or "the pooler does not run"})
-    if found.reason or not found.pools:
-        return Measured(None, reason=found.reason or "the pooler has no pools")
+    if not found.pools:
+        return Measured(None, reason=why_not(found))
     worst = max(found.pools, key=lambda each: (each.longest_wait_seconds, each.waiting))
     waiting = sum(each.waiting for each in found.pools)
     summary = f"{waiting} clients wait, most in {worst.pool}" if waiting else "nobody waits"

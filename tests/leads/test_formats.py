@@ -19,7 +19,8 @@ import pytest
 import zstandard
 from lead_rows import leads, value
 
-from outreachdb.errors import InvalidInput
+from outreachdb.cli.import_summary import summary
+from outreachdb.errors import InvalidInput, UsageError
 from outreachdb.leads.importing import import_file
 from outreachdb.leads.importing.detection import inspect
 from outreachdb.leads.importing.reading import RowReader
@@ -39,8 +40,45 @@ def parquet(rows) -> bytes:
     return out.getvalue()
 
 
-def xlsx(rows) -> bytes:
-    """The smallest workbook that readers accept, with inline strings and numbers."""
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+KIND = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+
+
+def workbook(sheets: dict[str, str], shared=(), styles="") -> bytes:
+    """The smallest workbook that readers accept: the XML of each sheet's rows, shared strings and styles."""
+    parts = {f"worksheets/sheet{n}.xml": ("worksheet", f"<sheetData>{rows}</sheetData>")
+             for n, rows in enumerate(sheets.values(), start=1)}  # fmt: skip
+    if shared:
+        parts["sharedStrings.xml"] = ("sharedStrings", "".join(f"<si>{each}</si>" for each in shared))
+    if styles:
+        parts["styles.xml"] = ("styles", styles)
+    roots = {"worksheet": "worksheet", "sharedStrings": "sst", "styles": "styleSheet"}
+    kinds = "".join(f'<Override PartName="/xl/{part}" ContentType="{KIND}.{kind}+xml"/>'
+                    for part, (kind, _) in parts.items())  # fmt: skip
+    links = "".join(f'<Relationship Id="r{n}" Type="{OFFICE}/{kind}" Target="{part}"/>'
+                    for n, (part, (kind, _)) in enumerate(parts.items(), start=1))  # fmt: skip
+    named = "".join(f'<sheet name="{name}" sheetId="{n}" r:id="r{n}"/>' for n, name in enumerate(sheets, start=1))
+    files = {
+        "[Content_Types].xml": f'<Types xmlns="{PACKAGE}/content-types"><Default Extension="rels" '
+        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+        f'<Override PartName="/xl/workbook.xml" ContentType="{KIND}.sheet.main+xml"/>{kinds}</Types>',
+        "_rels/.rels": f'<Relationships xmlns="{PACKAGE}/relationships"><Relationship Id="r1" '
+        f'Type="{OFFICE}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{MAIN}" xmlns:r="{OFFICE}"><sheets>{named}</sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE}/relationships">{links}</Relationships>',
+    } | {f"xl/{part}": f'<{roots[kind]} xmlns="{MAIN}">{content}</{roots[kind]}>'
+         for part, (kind, content) in parts.items()}  # fmt: skip
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def inline(rows) -> str:
+    """Rows of a sheet with strings and numbers in their cells."""
 
     def cell(value):
         if isinstance(value, int | float):
@@ -50,30 +88,11 @@ def xlsx(rows) -> bytes:
         text = str(value).replace("&", "&amp;").replace("<", "&lt;")
         return f'<c t="inlineStr"><is><t xml:space="preserve">{text}</t></is></c>'
 
-    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    relations = "http://schemas.openxmlformats.org/package/2006/relationships"
-    types = "http://schemas.openxmlformats.org/package/2006/content-types"
-    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml"
-    body = "".join(f"<row>{''.join(cell(value) for value in row)}</row>" for row in rows)
-    parts = {
-        "[Content_Types].xml": f'<Types xmlns="{types}"><Default Extension="rels" '
-        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-        f'<Override PartName="/xl/workbook.xml" ContentType="{kind}.sheet.main+xml"/>'
-        f'<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{kind}.worksheet+xml"/></Types>',
-        "_rels/.rels": f'<Relationships xmlns="{relations}"><Relationship Id="r1" Type="{office}/officeDocument" '
-        'Target="xl/workbook.xml"/></Relationships>',
-        "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>'
-        '<sheet name="People" sheetId="1" r:id="r1"/></sheets></workbook>',
-        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{relations}"><Relationship Id="r1" '
-        f'Type="{office}/worksheet" Target="worksheets/sheet1.xml"/></Relationships>',
-        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{main}"><sheetData>{body}</sheetData></worksheet>',
-    }
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
-    return out.getvalue()
+    return "".join(f"<row>{''.join(cell(value) for value in row)}</row>" for row in rows)
+
+
+def xlsx(rows) -> bytes:
+    return workbook({"People": inline(rows)})
 
 
 SHEET = [["email", "first_name", "notes"], *(list(row.values()) for row in ROWS)]
@@ -156,6 +175,7 @@ def test_a_bomb_stays_small_in_memory(tmp_path):
         (b"PAR1" + bytes(100), "no readable Parquet file"),
         (b"\xd0\xcf\x11\xe0" + bytes(600), "no workbook"),
         (b'[{"email": "a@example.com"}]', "one JSON array"),
+        (b'[\n  {"email": "a@example.com"}\n]', "one JSON array"),
         (b"{not json\n{either\n", "no line is a JSON object"),
         (b"<!doctype html><html></html>", "is a web page"),
         (gzip.compress(b"PK\x03\x04" + bytes(100)), "holds a packed file"),
@@ -163,7 +183,7 @@ def test_a_bomb_stays_small_in_memory(tmp_path):
         (xlsx([["a@example.com", "Ann"]]), "has no header"),
         (parquet([{"email": "a@example.com"}])[:-200], "no readable Parquet file"),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 async def test_what_can_not_be_read_is_said(tenant, tmp_path, content, message):
     path = tmp_path / "bad.csv"
@@ -205,6 +225,82 @@ def test_a_sheet_with_a_preamble_blank_rows_and_numbers(tmp_path):
     dialect = inspect(path)
     assert (dialect.format, dialect.header) == ("xlsx", ("Email", "Phone", "Score"))
     assert blocks(path) == [["a@example.com", "491512345678", "1.5", "1", ""], ["b@c.de", "", "", "2", ""]]
+
+
+def test_a_workbook_as_excel_writes_it(tmp_path):
+    """Shared strings (one with formats inside), dates by style, a formula, an error, and nothing in A1 to B3."""
+    path = tmp_path / "sheet.xlsx"
+    shared = [f"<t>{text}</t>" for text in ("Email", "First Name", "Since", "Score", "VIP", "ann@example.com")]
+    shared += ["<r><t>An</t></r><r><rPr><b/></rPr><t>n</t></r>"]
+    styles = (
+        '<numFmts count="1"><numFmt numFmtId="164" formatCode="yyyy\\-mm\\-dd hh:mm"/></numFmts>'
+        '<cellXfs count="3"><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="164"/></cellXfs>'
+    )
+    named = "".join(f'<c r="{column}4" t="s"><v>{n}</v></c>' for n, column in enumerate("CDEFG"))
+    rows = (
+        f'<row r="4">{named}</row><row r="5"><c r="C5" t="s"><v>5</v></c><c r="D5" t="s"><v>6</v></c>'
+        '<c r="E5" s="1"><v>45413</v></c><c r="F5" t="e"><v>#DIV/0!</v></c><c r="G5" t="b"><v>1</v></c></row>'
+        '<row r="7"><c r="C7" t="str"><f>"bo"&amp;"@example.com"</f><v>bo@example.com</v></c>'
+        '<c r="E7" s="2"><v>45413.4375</v></c><c r="F7"><v>12.5</v></c></row>'
+    )
+    path.write_bytes(workbook({"People": rows}, shared, styles))
+    dialect = inspect(path)
+    assert (dialect.header_line, dialect.header) == (4, ("Email", "First Name", "Since", "Score", "VIP"))
+    assert blocks(path) == [
+        ["ann@example.com", "Ann", "2024-05-01", "", "true", "1", ""],
+        ["bo@example.com", "", "2024-05-01T10:30:00", "12.5", "", "2", ""],
+    ]
+
+
+async def test_sheets_that_are_not_read_are_named(tenant, tmp_path):
+    path = tmp_path / "sheets.xlsx"
+    people = inline([["email"], ["a@example.com"]])
+    path.write_bytes(workbook({"May": people, "Empty": "", "June": people, "July": people}))
+    for dry_run in (True, False):
+        report = await import_file(tenant, path, dry_run=dry_run)
+        assert report.document()["sheets_left_out"] == ["June", "July"]
+        assert "not read: 2 more sheets with rows: June, July" in summary(report)
+    path.write_bytes(workbook({"May": people, "Empty": ""}))
+    assert "sheets_left_out" not in (await import_file(tenant, path)).document()
+
+
+# The other delimiters stand in the cells, more often than the right one.
+DELIMITED = {
+    ",": [("Email,Name,Tags", "l@example.com,Ann Lee,a;b;c;d"), ("Email,Amount", "l@example.com,10;50"),
+          ("Name,Email,Location", "Ann,l@example.com,Austin; Texas; United States"), ("Customer,Share", "Lee,1;5")],
+    ";": [("E-Mail;Umsatz", "l@example.com;10,50"), ("E-Mail;Name;Ort", "l@example.com;Lee, Ann;Bern"),
+          ("E-Mail;Name;Anschrift", "l@example.com;Ann Lee;Weg 1, 10115 Berlin, Deutschland"),
+          ("Email;Name;Tags", "l@example.com;Ann Lee;a,b,c,d"), ("Kunde;Umsatz", "Meier;10,50"),
+          ("Contacts, of May\nEmail;Name;Ort", "l@example.com;Lee, Ann;Bern")],
+    "\t": [("Name\tEmail\tLocation", "Ann\tl@example.com\tAustin, Texas, United States"),
+           ("Email\tName\tAddress", "l@example.com\tAnn\tStreet 1, Town, State, US"),
+           ("Email\tName\tTags", "l@example.com\tAnn\ta;b;c;d"), ("Client\tPlace", "Lee\tAustin, Texas, US")],
+    "|": [("Email|Name|Tags", "l@example.com|Ann|a;b,c;d,e"), ("Email|Amount", "l@example.com|10,50")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "header", "row"), [(d, *each) for d, found in DELIMITED.items() for each in found]
+)
+def test_the_delimiter_is_that_of_the_header(tmp_path, delimiter, header, row):
+    path = tmp_path / "list.csv"
+    path.write_text(f"{header}\n" + f"{row}\n" * 40)
+    dialect = inspect(path)
+    assert dialect.delimiter == delimiter
+    assert dialect.header == tuple(header.splitlines()[-1].split(delimiter))
+    assert blocks(path) == [[*row.split(delimiter), str(n), ""] for n in range(1, 41)]
+
+
+async def test_the_delimiter_can_be_said(tenant, tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("email;note,city\na@example.com;x,Bern\n")
+    report = await import_file(tenant, path, delimiter="semicolon", dry_run=True)
+    assert (report.delimiter, report.mapping) == (";", {"email": "email", "note,city": "custom.note,city"})
+    with pytest.raises(UsageError, match="is no delimiter"):
+        await import_file(tenant, path, delimiter="^")
+    path.write_bytes(FILES["xlsx"])
+    with pytest.raises(UsageError, match="no file of text"):
+        await import_file(tenant, path, delimiter=";")
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):

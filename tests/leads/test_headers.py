@@ -52,6 +52,14 @@ def test_accuracy_on_rows_that_the_synonyms_have_not_seen(capsys):
     assert missed <= (1 - LEAST_HELD_OUT) * total
 
 
+def test_no_row_is_held_out_and_known():
+    known = {tuple(row["header"]) for row in ROWS}
+    assert [row["tool"] for row in HELD_OUT if tuple(row["header"]) in known] == []
+    pages = {row["source"] for row in ROWS} - {"recalled"}
+    assert [row["tool"] for row in HELD_OUT if row["source"] in pages] == []
+    assert len(known) == len(ROWS)
+
+
 @pytest.mark.parametrize("row", [*ROWS, *HELD_OUT], ids=[row["tool"] for row in [*ROWS, *HELD_OUT]])
 def test_no_decoy_is_taken(row):
     taken = {column: target for column, target in mapped(row).pairs() if not target.startswith(CUSTOM)}

@@ -48,7 +48,8 @@ async def test_rejected_rows_keep_number_column_reason_and_text(tenant, csv_file
         ("short@example.com", "Short"),
         (f"{'x' * 64}@{'y' * 190}.com", "Long", "", ""),
     )
-    report = await import_file(tenant, path)
+    said = {"Website": "company_website", "Score": "qualification_score"}  # by themselves these would be custom fields
+    report = await import_file(tenant, path, mapping=said)
     assert counts(report) == (7, 1, 0, 0, 6)
     found = [row async for row in rejects(tenant, report.import_id)]
     assert [(row["row_number"], row["column_name"], row["reason"]) for row in found] == [

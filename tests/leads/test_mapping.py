@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from lead_rows import leads
 
 from outreachdb.errors import UsageError
+from outreachdb.leads.importing import import_file
 from outreachdb.leads.importing.fields import map_columns, normalised
 
 
@@ -24,6 +26,9 @@ from outreachdb.leads.importing.fields import map_columns, normalised
         ("Person Linkedin Url", "linkedin_url"),
         ("Country/Region", "country"),
         ("Lead Score", "qualification_score"),
+        ("HubSpot Score", "qualification_score"),
+        ("Hubspot score", "qualification_score"),
+        ("HubSpotScore", "qualification_score"),
         ("Record ID", "source_key"),
         ("Email Status", "custom.Email Status"),
         ("Owner email", "custom.Owner email"),
@@ -71,6 +76,47 @@ def test_given_and_ignored_columns():
 def test_contradictions(given, ignore, message):
     with pytest.raises(UsageError, match=message):
         map_columns(["A", "B", "C"], given=given, ignore=ignore)
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "field"),
+    [
+        ("Lead Score", ["12", "100", "", "87.5 %"], "qualification_score"),
+        ("Lead Score", ["12", "135"], "custom.Lead Score"),
+        ("Lead Score", ["-5", "10"], "custom.Lead Score"),
+        ("Score", ["A", "B+", "C"], "custom.Score"),
+        ("Website", ["example.com", "https://example.org/x", "n/a", "www.example.net:80/?a"], "company_website"),
+        ("Website", ["see LinkedIn", "Example Ltd", "example.com"], "custom.Website"),
+        ("Domain", ["Marketing", "Finance"], "custom.Domain"),
+        ("LinkedIn", ["linkedin.com/in/ann", "https://www.linkedin.com/in/bo"], "linkedin_url"),
+        ("LinkedIn", ["ann-lee", "yes"], "custom.LinkedIn"),
+        ("Country Code", ["+49", "+1", "0044"], "custom.Country Code"),
+        ("Country Code", ["49", "1"], "custom.Country Code"),
+        ("Country Code", ["DE", "US", ""], "country"),
+        ("Country", ["Germany", "49"], "custom.Country"),
+        ("Country", ["Germany", "France", "49"], "country"),
+    ],
+)
+def test_values_speak_against_a_header(header, values, field):
+    assert map_columns([header], sample=[[value] for value in values]).targets == (field,)
+
+
+async def test_a_secondary_column_costs_nobody(tenant, tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text(
+        "Email,Lead Score,Website,Country Code\na@example.com,135,Example Ltd,+49\nb@example.com,-5,see notes,+1\n"
+    )
+    report = await import_file(tenant, path)
+    assert (report.inserted, report.rejected) == (2, 0)
+    assert (await leads(tenant))[0]["custom_fields"]["Lead Score"] == 135
+    with pytest.raises(UsageError, match="two columns"):
+        map_columns(["Lead Score", "S"], given={"S": "qualification_score", "Lead Score": "qualification_score"})
+
+
+def test_headers_that_say_who_must_not_be_mailed():
+    headers = ["descadastrado", "Cancelado", "Cancellato", "gesperrt", "Désabonnée", "Désinscrite"]
+    for header in headers:
+        assert map_columns(["Email", header]).marks() == [(1, "blocked" if header == "gesperrt" else "unsubscribed")]
 
 
 def test_normal_form():

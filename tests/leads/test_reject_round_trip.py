@@ -11,6 +11,7 @@ from lead_rows import leads
 from outreachdb.leads.importing import import_file, write_rejects
 
 HEADER = ("Name", "Email", "Website", "Score", "Notes")
+SAID = {"Website": "company_website", "Score": "qualification_score"}  # by their wrong values, custom fields
 GOOD = [
     ("Ann Lee", "ann@x.com", "x.com", "1", 'says "hi", twice\nand more'),
     ("Bo Nowak", "bo@x.com", "", "2", "zwölf; elf | zehn"),
@@ -40,7 +41,7 @@ def _written(path, kind, rows):
 async def test_corrected_rejects_are_the_rows_themselves(tenant, other_tenant, tmp_path, kind):
     path, target, twin = tmp_path / "broken", tmp_path / "rejects.csv", tmp_path / "good"
     _written(path, kind, BROKEN)
-    report = await import_file(tenant, path)
+    report = await import_file(tenant, path, mapping=SAID)
     assert (report.inserted, report.rejected) == (1, 4)
     assert await write_rejects(tenant, report.import_id, target) == 4
     text = target.read_text()

@@ -31,6 +31,9 @@ def summary(report: ImportReport) -> str:
 def _lines(report: ImportReport) -> Iterator[str]:
     if report.dry_run:
         yield ", ".join(_read_as(report))
+    if report.sheets_left_out:
+        named = ", ".join(report.sheets_left_out)
+        yield f"not read: {counted(len(report.sheets_left_out), 'more sheet')} with rows: {named} (save each as a file)"
     if report.saved_mapping is not None:
         yield f"columns as saved in mapping {report.saved_mapping}"
     yield from _columns(report)

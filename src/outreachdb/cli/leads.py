@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(suppress, name="suppress")
 
 
-def import_(
+def import_(  # noqa: PLR0913, PLR0917 - each is an option of its own, with a default
     file: Annotated[Path, typer.Argument(help="The file, its columns named by a header; - is standard input.")],
     maps: Annotated[list[str] | None, typer.Option("--map", help="COLUMN=FIELD, or COLUMN=custom.NAME.")] = None,
     saved_mapping: Annotated[
@@ -44,6 +44,10 @@ def import_(
     ignore: Annotated[list[str] | None, typer.Option("--ignore", help="A column to leave out.")] = None,
     on_conflict: Annotated[OnConflict, typer.Option(help="What happens to leads that are there already.")] = "update",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")] = False,
+    encoding: Annotated[str | None, typer.Option(help="Its encoding, such as cp1250; else detected.")] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="comma, semicolon, tab, pipe, or the character itself; else detected.")
+    ] = None,
     background: Background = False,
 ) -> None:
     """Import leads from a file: CSV and its kin, a workbook, JSON lines, Parquet, compressed or not."""
@@ -63,6 +67,8 @@ def import_(
                     on_conflict=on_conflict,
                     saved_mapping=saved_mapping,
                     save_mapping=save_mapping,
+                    encoding=encoding,
+                    delimiter=delimiter,
                 )
             )
         )
@@ -79,6 +85,8 @@ def import_(
                 progress=progress,
                 saved_mapping=saved_mapping,
                 save_mapping=save_mapping,
+                encoding=encoding,
+                delimiter=delimiter,
             )
         )
     emit(report.document(), summary(report))

@@ -44,6 +44,8 @@ async def import_(task: Task) -> dict[str, Any]:
         on_conflict=given.get("on_conflict", "update"),
         saved_mapping=given.get("saved_mapping", "auto"),
         save_mapping=given.get("save_mapping"),
+        encoding=given.get("encoding"),
+        delimiter=given.get("delimiter"),
         progress=task.progress,
     )
     return report.document()

@@ -13,6 +13,7 @@ from outreachdb.db.texts import check_text
 from outreachdb.errors import Conflict, InvalidInput, UsageError
 from outreachdb.jobs.background import Background, submit
 from outreachdb.leads.importing import mappings, policy
+from outreachdb.leads.importing.detection import Said
 from outreachdb.leads.importing.policy import OnConflict
 from outreachdb.leads.importing.sources import is_stream
 from outreachdb.segments import effects, segments
@@ -21,7 +22,7 @@ from outreachdb.segments.export import Format
 from outreachdb.segments.segments import NameOrDefinition
 
 
-async def import_file(
+async def import_file(  # noqa: PLR0913 - each is a choice of its own, with a default
     tenant: Tenant,
     path: str | Path,
     *,
@@ -30,9 +31,12 @@ async def import_file(
     on_conflict: OnConflict = "update",
     saved_mapping: str = mappings.BY_HEADER,
     save_mapping: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
 ) -> Background:
     """Import a file that the worker can read too; raises InvalidInput where there is none, UsageError for a stream."""
     policy.check(on_conflict)
+    Said.of(encoding, delimiter)
     file = _to_read(Path(path))
     arguments = {
         "file": str(file),
@@ -41,6 +45,8 @@ async def import_file(
         "on_conflict": on_conflict,
         "saved_mapping": saved_mapping,
         "save_mapping": save_mapping,
+        "encoding": encoding,
+        "delimiter": delimiter,
     }
     return await submit(tenant, "import", f"import {file.name}", arguments)
 

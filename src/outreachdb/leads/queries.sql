@@ -16,7 +16,8 @@ WHERE workspace_id = %(workspace_id)s
   AND id = (
       SELECT id FROM outreach.imports
       WHERE workspace_id = %(workspace_id)s AND file_sha256 = %(file_sha256)s AND mapping = %(mapping)s
-        AND on_conflict = %(on_conflict)s
+        AND on_conflict = %(on_conflict)s AND encoding IS NOT DISTINCT FROM %(encoding)s
+        AND delimiter IS NOT DISTINCT FROM %(delimiter)s AND header_line IS NOT DISTINCT FROM %(header_line)s
         AND (status IN ('failed', 'cancelled')
              OR (status = 'running' AND started_at < %(now)s::timestamptz - interval '2 seconds'))
       ORDER BY id DESC LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)

@@ -32,12 +32,14 @@ class Leads:
         progress: Progress = silent,
         saved_mapping: str = BY_HEADER,
         save_mapping: str | None = None,
+        encoding: str | None = None,
+        delimiter: str | None = None,
     ) -> ImportReport:
         """Import a file; see :func:`outreachdb.leads.importing.import_file`."""
         tenant = await self._find(workspace)
         return await importing.import_file(
             tenant, path, mapping=mapping, ignore=ignore, on_conflict=on_conflict, dry_run=dry_run, progress=progress,
-            saved_mapping=saved_mapping, save_mapping=save_mapping,
+            saved_mapping=saved_mapping, save_mapping=save_mapping, encoding=encoding, delimiter=delimiter,
         )  # fmt: skip
 
     async def import_rows(

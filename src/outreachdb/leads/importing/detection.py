@@ -9,21 +9,20 @@ import io
 import os
 import re
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from outreachdb.errors import InvalidInput
-from outreachdb.leads.importing import sources
-from outreachdb.leads.importing.headers import SAMPLE_ROWS, data_cell, header_place, usual_width
+from outreachdb.errors import InvalidInput, UsageError
+from outreachdb.leads.importing import encodings, sources
+from outreachdb.leads.importing.headers import SAMPLE_ROWS, data_cell, header_place, known_cells, usual_width
 from outreachdb.leads.importing.records import JsonLines, ParquetFile, Table, Workbook
 from outreachdb.leads.importing.sources import ByteFile
 
 DELIMITERS = (",", ";", "\t", "|")
+DELIMITER_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}
 SAMPLE_BYTES = 1 << 18
-CHUNK_BYTES = 1 << 20
 MAX_COLUMNS = 400  # a staging row must fit a page even when each cell is stored out of line
 
 # https://en.wikipedia.org/wiki/List_of_file_signatures
@@ -39,10 +38,8 @@ _REFUSED = {
 }
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _PARQUET = b"PAR1"
-_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1a\x1b"))
-_UNDEFINED_IN_CP1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
+_JSON = re.compile(r"\s*(?:\{|\[\s*\{)")
 _SEPARATOR_LINE = re.compile(r"\s*\"?sep=([,;|\t])\"?\s*(?:[\r\n]|$)", re.IGNORECASE)
 
 
@@ -50,7 +47,8 @@ _SEPARATOR_LINE = re.compile(r"\s*\"?sep=([,;|\t])\"?\s*(?:[\r\n]|$)", re.IGNORE
 class Dialect:
     """How to read the file; ``header_line`` counts lines (rows of a sheet) from 1, ``sha256`` is of the stored bytes.
 
-    ``sample`` holds the first rows after the header, for what the mapping can tell from values.
+    ``sample`` holds the first rows after the header, for what the mapping can tell from values; ``sheets_left_out``
+    names a workbook's filled sheets that are not read.
     """
 
     path: Path
@@ -63,6 +61,7 @@ class Dialect:
     kind: str = "csv"
     compression: str | None = None
     sample: tuple[tuple[str, ...], ...] = ()
+    sheets_left_out: tuple[str, ...] = ()
     table: Table | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -79,16 +78,36 @@ class Dialect:
         }
 
 
-def inspect(path: Path) -> Dialect:
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the caller knows of a file of text; None is detected. Raises UsageError for what there is not."""
+
+    encoding: str | None = None
+    delimiter: str | None = None
+
+    @classmethod
+    def of(cls, encoding: str | None, delimiter: str | None) -> Said:
+        """By the names that people use: ``latin1``; ``;`` or ``semicolon``."""
+        if delimiter is not None:
+            delimiter = DELIMITER_NAMES.get(delimiter, delimiter)
+            if delimiter not in DELIMITERS:
+                raise UsageError(f"{delimiter!r} is no delimiter", hint=f"there are {', '.join(DELIMITER_NAMES)}")
+        return cls(encodings.checked(encoding) if encoding is not None else None, delimiter)
+
+
+NOTHING_SAID = Said()
+
+
+def inspect(path: Path, said: Said = NOTHING_SAID) -> Dialect:
     """Look at the file, reading all of it once; raises InvalidInput for one that can't be imported.
 
     ``-`` and a named pipe are written to a temporary file first, which goes when the result does.
     """
     if not sources.is_stream(path):
-        return _inspect(path)
+        return _inspect(path, said)
     kept = sources.spool(path)
     try:
-        dialect = _inspect(kept)
+        dialect = _inspect(kept, said)
     except BaseException:
         sources.unspool(kept)
         raise
@@ -96,7 +115,7 @@ def inspect(path: Path) -> Dialect:
     return dialect
 
 
-def _inspect(path: Path) -> Dialect:
+def _inspect(path: Path, said: Said) -> Dialect:
     packed = None
     try:
         size = _size(path)
@@ -104,6 +123,8 @@ def _inspect(path: Path) -> Dialect:
             head = file.read(SAMPLE_BYTES)
         if (table := _typed(path, head)) is not None:
             kind, rows = table
+            if said != NOTHING_SAID:
+                raise UsageError(f"{path} is no file of text: it has no encoding and no delimiter")
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").digest()
             return _of_table(path, "utf-8", kind, None, rows, sha256, size)
@@ -111,16 +132,18 @@ def _inspect(path: Path) -> Dialect:
         if packed:
             with ByteFile(path, packed) as unpacked:
                 head = unpacked.stream.read(SAMPLE_BYTES)
-        _refuse_binary(path, head, packed)
-        encoding, sha256 = _encoding(path, packed, head)
+        _refuse_binary(path, head, packed, wide=bool(said.encoding and said.encoding.startswith(("utf-16", "utf-32"))))
+        encoding, sha256 = encodings.found(path, packed, head, said.encoding)
         sample = _decode_sample(path, packed, encoding)
-        if sample.lstrip().startswith(("{", "[{")):
+        if said.delimiter is None and _JSON.match(sample):
             return _of_table(path, encoding, "jsonl", packed, _json_lines(path, packed, encoding, sample), sha256, size)
     except sources.DAMAGED as error:
         raise sources.damaged(path, packed, error) from None
     except OSError as error:
         raise InvalidInput(f"{path} can't be read: {error.strerror}") from None
-    return _of_text(path, encoding, packed, sample, sha256, size)
+    delimiter = said.delimiter or _delimiter(sample)
+    header_line, header, first = _header(path, sample, delimiter, encoding)
+    return Dialect(path, encoding, delimiter, header_line, header, sha256, size, "csv", packed, first)
 
 
 def _typed(path: Path, head: bytes) -> tuple[str, Table] | None:
@@ -157,13 +180,10 @@ def _of_table(
 ) -> Dialect:  # fmt: skip
     _check_header(path, table.header)
     sample = tuple(tuple(cells) for cells, problem in islice(table.rows(), SAMPLE_ROWS) if problem is None)
-    return Dialect(path, encoding, ",", table.header_line, table.header, sha256, size, kind, packed, sample, table)
-
-
-def _of_text(path: Path, encoding: str, packed: str | None, sample: str, sha256: bytes, size: int) -> Dialect:
-    delimiter = _delimiter(sample)
-    header_line, header, rows = _header(path, sample, delimiter)
-    return Dialect(path, encoding, delimiter, header_line, header, sha256, size, "csv", packed, rows)
+    return Dialect(
+        path, encoding, ",", table.header_line, table.header, sha256, size, kind, packed, sample,
+        table.sheets_left_out, table,
+    )  # fmt: skip
 
 
 def _size(path: Path) -> int:
@@ -181,7 +201,7 @@ def _size(path: Path) -> int:
     return size
 
 
-def _refuse_binary(path: Path, head: bytes, packed: str | None) -> None:
+def _refuse_binary(path: Path, head: bytes, packed: str | None, *, wide: bool) -> None:
     start = head[:512].lstrip()
     refused = _REFUSED | (
         dict.fromkeys((*_WORKBOOKS, _PARQUET, *sources.COMPRESSED), "a packed file") if packed else {}
@@ -190,7 +210,7 @@ def _refuse_binary(path: Path, head: bytes, packed: str | None) -> None:
         if start.lower().startswith(signature.lower()):
             inside = f"holds {kind}" if packed else f"is {kind}"
             raise InvalidInput(f"{path} {inside}, not CSV", hint="export it as CSV")
-    if any(head.startswith(bom) for bom, _ in _BOMS):
+    if wide or encodings.by_mark(head):
         return
     controls = len(head) - len(head.translate(None, _CONTROLS))
     try:
@@ -200,59 +220,6 @@ def _refuse_binary(path: Path, head: bytes, packed: str | None) -> None:
         limit = 0.01
     if controls > limit * len(head):
         raise InvalidInput(f"{path} is binary, not CSV", hint="export it as CSV in UTF-8")
-
-
-def _encoding(path: Path, packed: str | None, head: bytes) -> tuple[str, bytes]:
-    """The encoding that reads every byte of the content, and the hash of the file; in one pass unless compressed."""
-    named = next((name for bom, name in _BOMS if head.startswith(bom)), None)
-    decoder = codecs.getincrementaldecoder(named or "utf-8")()
-    digest, broken = hashlib.sha256(), False
-    for chunk in _chunks(path, packed):
-        if not packed:
-            digest.update(chunk)
-        broken = broken or not _decodes(decoder, chunk)
-    if packed:
-        for chunk in _chunks(path, None):
-            digest.update(chunk)
-    broken = broken or not _decodes(decoder, b"", final=True)
-    if not broken:
-        return named or "utf-8", digest.digest()
-    if named:
-        raise InvalidInput(f"{path} starts as {named.upper()} but is not", hint="export it as CSV in UTF-8")
-    return _single_byte(path, packed), digest.digest()
-
-
-def _chunks(path: Path, packed: str | None) -> Iterator[bytes]:
-    with ByteFile(path, packed) as file:
-        while chunk := file.stream.read(CHUNK_BYTES):
-            yield chunk
-
-
-def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: bool = False) -> bool:
-    try:
-        decoder.decode(chunk, final)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _single_byte(path: Path, packed: str | None) -> str:
-    """Western Windows, or Latin-1 where the file has bytes that Windows leaves undefined."""
-    telling = bytearray()
-    undefined = False
-    for chunk in _chunks(path, packed):
-        undefined = undefined or bool(_UNDEFINED_IN_CP1252.search(chunk))
-        if len(telling) < 1 << 16:
-            for line in chunk.splitlines():
-                telling += b"" if line.isascii() else line[:1000] + b"\n"
-        elif undefined:
-            break
-    from charset_normalizer import from_bytes  # noqa: PLC0415  (few files come here)
-
-    encoding = "latin_1" if undefined else "cp1252"
-    if from_bytes(bytes(telling[: 1 << 16]), cp_isolation=[encoding], threshold=0.6).best() is None:
-        raise InvalidInput(f"the encoding of {path} can't be told", hint="export it as CSV in UTF-8")
-    return encoding
 
 
 def _decode_sample(path: Path, packed: str | None, encoding: str) -> str:
@@ -265,21 +232,30 @@ def _decode_sample(path: Path, packed: str | None, encoding: str) -> str:
 
 
 def _delimiter(sample: str) -> str:
-    """The one that a line ``sep=;`` names, else the one that gives the most rows the same, and the largest, width."""
+    """The one that a line ``sep=;`` names, else the one that makes the best table.
+
+    That is the one that gives a header of the table's width the most names that are known; among those that give as
+    many, one whose first row has that width; then the one with the most rows of the same, and of the largest, width.
+    """
     if named := _SEPARATOR_LINE.match(sample):
         return named[1]
     scores = {delimiter: _score(sample, delimiter) for delimiter in DELIMITERS}
     return max(DELIMITERS, key=lambda delimiter: scores[delimiter])
 
 
-def _score(sample: str, delimiter: str) -> tuple[float, int]:
+def _score(sample: str, delimiter: str) -> tuple[int, bool, float, int]:
     rows = [row for row, _ in _sample_rows(sample, delimiter, limit=None) if row]
+    first = [row for row in rows[:SAMPLE_ROWS] if any(row)]
+    if not first:
+        return 0, False, 0.0, 0
+    header, usual = first[header_place(first)], usual_width(first)
+    known = known_cells(header) if len(header) == usual and data_cell(header) is None else 0
     width = usual_width(rows)
     if width < 2:
         # The table may be a short one below a long preamble, or the other way round.
         wide = [row for row in rows if len(row) > 1]
-        return (round(0.5 * len(wide) / len(rows), 1), usual_width(wide)) if wide else (0.0, 0)
-    return round(sum(len(row) == width for row in rows) / len(rows), 1), width
+        return known, False, 0.5 * len(wide) / len(rows), usual_width(wide)
+    return known, len(first[0]) == usual, sum(len(row) == width for row in rows) / len(rows), width
 
 
 def _sample_rows(sample: str, delimiter: str, limit: int | None) -> list[tuple[list[str], int]]:
@@ -296,7 +272,9 @@ def _sample_rows(sample: str, delimiter: str, limit: int | None) -> list[tuple[l
     return rows
 
 
-def _header(path: Path, sample: str, delimiter: str) -> tuple[int, tuple[str, ...], tuple[tuple[str, ...], ...]]:
+def _header(
+    path: Path, sample: str, delimiter: str, encoding: str
+) -> tuple[int, tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Line and cells of the header, and some rows after it that have its width."""
     rows = _sample_rows(sample, delimiter, SAMPLE_ROWS)
     named = _SEPARATOR_LINE.match(sample)
@@ -306,7 +284,11 @@ def _header(path: Path, sample: str, delimiter: str) -> tuple[int, tuple[str, ..
     place = header_place([row for row, _ in rows])
     header, line = rows[place]
     _check_header(path, tuple(header))
-    return line, tuple(header), tuple(tuple(row) for row, _ in rows[place + 1 :] if len(row) == len(header))
+    if not all(map(sources.is_whole, header)):
+        name = encodings.shown(encoding)
+        raise InvalidInput(f"the header of {path} holds bytes that are not {name}", hint="say --encoding NAME")
+    fitting = (tuple(row) for row, _ in rows[place + 1 :] if len(row) == len(header))
+    return line, tuple(header), tuple(row for row in fitting if all(map(sources.is_whole, row)))
 
 
 def _check_header(path: Path, cells: tuple[str, ...]) -> None:

@@ -51,8 +51,22 @@ GIVEN, KNOWN, LIKELY = (
     0.7,
 )  # confidence: said by the user; a name that means one thing; one that means several
 EXAMPLES = 3
-HALF = 0.5
+HALF, MOST = 0.5, 0.9
+# As outreach.given has them.
+EMPTY_WORDS = frozenset((
+    "-", "--", "---", "–", "—", ".", "?", "n/a", "n.a.", "#n/a", "null", "(null)", "<null>", "[null]", "none", "(none)",
+    "nan", "nat", "<na>", "nil", "\\n", "undefined", "#null!", "#ref!", "#value!", "#div/0!", "#name?", "#num!",
+    "(empty)", "(blank)",
+))  # fmt: skip
 _LINKEDIN = re.compile(r"(?:https?://)?(?:[a-z]{2,3}\.)?linkedin\.com/(?:in|pub|sales)/", re.IGNORECASE)
+
+# What outreach.score_of and outreach.normal_url take.
+_SCORE = re.compile(r"\+?0*(?:\d{1,2}(?:[.,]\d{1,20})?|100(?:[.,]0{1,20})?)(?: ?%)?|\d(?:\.\d{1,20})?e-\d\d", re.ASCII)
+_WEB_ADDRESS = re.compile(
+    r"https?://[^\s/]+\S*|(?://)?[^\s/@:?#,]+\.[^\s/@:?#.,0-9][^\s/@:?#.,]+(?::[0-9]+)?(?:[/?#]\S*)?", re.IGNORECASE
+)
+_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?(?: ?%)?", re.ASCII)
+_DIALLING_CODE = re.compile(r"(?:\+|00)? ?\d[\d ()-]{0,6}", re.ASCII)
 
 MappingTarget = str | None
 Rows = Sequence[Sequence[str]]
@@ -225,11 +239,19 @@ class _Guess:
 
     def _refused(self, target: str, place: int) -> bool:
         """Whether the values of the column speak against the field."""
-        values = _values(self._sample, place)
-        if target == "title" and values:
+        values = [value for value in _values(self._sample, place) if value.strip().casefold() not in EMPTY_WORDS]
+        if not values:
+            return False
+        if target == "title":
             return _share(values, _is_salutation) >= HALF
-        if target == "company_website" and values:
-            return _share(values, _is_linkedin) >= HALF
+        if target == "country":
+            return _share(values, _matches(_DIALLING_CODE)) >= HALF
+        # What these do not take rejects its row, and a column of little weight must not cost people.
+        if target == "qualification_score":
+            return any(map(_is_off_scale, values)) or _share(values, _matches(_SCORE)) < MOST
+        if target in {"company_website", "linkedin_url"}:
+            elsewhere = target == "company_website" and _share(values, _is_linkedin) >= HALF
+            return elsewhere or _share(values, _matches(_WEB_ADDRESS)) < MOST
         return False
 
     def _links(self) -> None:
@@ -266,6 +288,14 @@ def _share(values: Sequence[str], test: Callable[[str], bool]) -> float:
 
 def _is_linkedin(value: str) -> bool:
     return _LINKEDIN.match(value) is not None
+
+
+def _matches(pattern: re.Pattern[str]) -> Callable[[str], bool]:
+    return lambda value: pattern.fullmatch(value.strip()) is not None
+
+
+def _is_off_scale(value: str) -> bool:
+    return _matches(_NUMBER)(value) and not _matches(_SCORE)(value)
 
 
 def _is_salutation(value: str) -> bool:

@@ -1,7 +1,8 @@
 """The file's rows as blocks of COPY text.
 
 Rows of the right width pass through C code only (csv.reader, str.strip, csv.writer); a block that holds a ragged row, a
-NUL or an oversized cell is parsed again row by row, so that the odd rows keep their text and get a reason.
+NUL, an oversized cell, bytes that can't be decoded or a quote that is not closed is parsed again row by row, so that
+the odd rows keep their text and get a reason.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import csv
 import io
 import re
 import unicodedata
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
 from typing import Self, TextIO
 
+from outreachdb.leads.importing import encodings, quotes
 from outreachdb.leads.importing.detection import Dialect, open_table
 from outreachdb.leads.importing.records import Record
-from outreachdb.leads.importing.sources import ByteFile
+from outreachdb.leads.importing.sources import ByteFile, as_bytes_shown, is_whole
 from outreachdb.words import counted
 
 # Small enough for the processor's cache: a million rows took 7.4 s to stage; 8.4 s with 2,000, 11.3 s with 10,000.
@@ -54,6 +57,8 @@ class RowReader:
         self._number = 0
         self._size = ROWS
         self._lines: list[str] = []
+        self._ahead: deque[str] = deque()  # lines that are to be read again
+        self._ended = False
         self._table = open_table(dialect)
         self._records: Iterator[Record] = iter(())
 
@@ -63,7 +68,7 @@ class RowReader:
             return self
         self._bytes = ByteFile(self._dialect.path, self._dialect.compression)
         self._file = self._bytes.text(self._dialect.encoding)
-        self._reader = csv.reader(self._recorded(), delimiter=self._dialect.delimiter)
+        self._go_on_with([])
         begins = 1
         for _ in self._reader:
             if begins == self._dialect.header_line:
@@ -87,12 +92,12 @@ class RowReader:
             rows = self._rows()
             if not self._lines:
                 return None
+            self._adapt()
             text = self._fast(rows) if rows is not None else None
             if text is None:
                 text = self._slow()
-            self._adapt()
             if text:
-                return Block(_composed(text).encode(), self._number, self._bytes.position())
+                return Block(text, self._number, self._bytes.position())
 
     def _record_block(self, done: float) -> Block | None:
         """Rows of a file that is not CSV."""
@@ -100,7 +105,7 @@ class RowReader:
         if not records:
             return None
         text = self._written(records)
-        if "\x00" in text or not _is_unicode(text):
+        if "\x00" in text or not is_whole(text):
             text = self._written([_refused(record) for record in records])
         self._number += len(records)
         return Block(_composed(text).encode(), self._number, int(done * self._dialect.size))
@@ -113,24 +118,39 @@ class RowReader:
         )
         return out.getvalue()
 
+    def _go_on_with(self, lines: Sequence[str]) -> None:
+        """Read these lines before the rest of the file."""
+        self._ahead.extendleft(reversed(lines))
+        self._ended = False
+        self._reader = csv.reader(self._recorded(), delimiter=self._dialect.delimiter)
+
     def _recorded(self) -> Iterator[str]:
         """The file's lines, remembered until the block is done."""
         remember = self._lines.append
+        while self._ahead:
+            line = self._ahead.popleft()
+            remember(line)
+            yield line
         for line in self._file:
             remember(line)
             yield line
+        self._ended = True
 
     def _rows(self) -> list[list[str]] | None:
+        """The next rows, or ``None`` where some of them have to be looked at one by one."""
         try:
-            return list(islice(self._reader, self._size))
+            rows = list(islice(self._reader, self._size))
         except csv.Error:
             return None
+        # A quote that is not closed makes one row of several lines, or ends with the file.
+        several = len(self._lines) > len(rows) or self._ended
+        return None if several and quotes.fault(self._lines, self._dialect.delimiter) else rows
 
     def _adapt(self) -> None:
         length = sum(map(len, self._lines)) // self._size + 1
         self._size = max(1, min(ROWS, BLOCK_CHARS // length))
 
-    def _fast(self, rows: list[list[str]]) -> str | None:
+    def _fast(self, rows: list[list[str]]) -> bytes | None:
         """The block's text, or ``None`` if it needs the slow way."""
         widths = set(map(len, rows))
         if 0 in widths:
@@ -142,41 +162,59 @@ class RowReader:
             text = self._stripped(rows, strip)
         if "\x00" in text:
             return None
+        try:
+            encoded = _composed(text).encode()
+        except UnicodeEncodeError:
+            return None
         self._number += len(rows)
-        return text
+        return encoded
 
     def _stripped(self, rows: list[list[str]], how: Callable[[str], str]) -> str:
         out = io.StringIO(newline="")
         _writer(out).writerows([*map(how, row), place, ""] for place, row in enumerate(rows, start=self._number + 1))
         return out.getvalue()
 
-    def _slow(self) -> str:
-        """Each row of the remembered lines by itself."""
+    def _slow(self) -> bytes:
+        """Each row of the remembered lines by itself, to the end of the last one."""
         out = io.StringIO(newline="")
         writer = _writer(out)
-        lines = iter(self._lines)
-        taken: list[str] = []
-        reader = csv.reader(_tapped(lines, taken), delimiter=self._dialect.delimiter)
-        while True:
-            taken.clear()
-            problem: str | None
-            try:
-                row = next(reader)
-                problem = self._problem(row)
-            except StopIteration:
-                return out.getvalue()
-            except csv.Error as error:
-                row, problem = [""], f"{error}; a quote that is never closed?"
+        self._go_on_with(self._lines)
+        while self._ahead:
+            self._lines.clear()
+            row, problem = self._next()
             if not row:
                 continue
             self._number += 1
             if problem is None:
                 writer.writerow([*map(strip, row), self._number, ""])
             else:
-                raw = "".join(taken).rstrip("\r\n").replace("\x00", NUL_SHOWN)
+                raw = as_bytes_shown("".join(self._lines).rstrip("\r\n").replace("\x00", NUL_SHOWN))
                 writer.writerow([raw, *[""] * (self._width - 1), self._number, problem])
+        return _composed(out.getvalue()).encode()
+
+    def _next(self) -> tuple[list[str], str | None]:
+        """The next row and what is wrong with it; its lines are remembered."""
+        failed = None
+        try:
+            row = next(self._reader)
+        except StopIteration:
+            return [], None
+        except csv.Error as error:
+            row, failed = [""], f"{error}; {quotes.OPEN}?"
+        if self._ended:
+            failed = f"unexpected end of data; {quotes.OPEN}"
+        delimiter = self._dialect.delimiter
+        suspect = failed is not None or (len(self._lines) > 1 and quotes.fault(self._lines, delimiter))
+        if suspect and quotes.swallows(self._lines, self._width, delimiter):
+            behind = self._lines[1:]
+            del self._lines[1:]
+            self._go_on_with(behind)
+            return row, quotes.OPEN
+        return row, failed or self._problem(row)
 
     def _problem(self, row: Sequence[str]) -> str | None:
+        if not all(map(is_whole, row)):
+            return f"not {encodings.shown(self._dialect.encoding)}"
         if row and len(row) != self._width:
             cells = counted(len(row), "cell")
             return f"{cells}, but the header has {self._width}"
@@ -209,20 +247,6 @@ def _as_csv(cells: Sequence[str]) -> str:
     out = io.StringIO(newline="")
     csv.writer(out, lineterminator="").writerow(cells)
     return out.getvalue()
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _tapped(lines: Iterator[str], taken: list[str]) -> Iterator[str]:
-    for line in lines:
-        taken.append(line)
-        yield line
 
 
 def _writer(out: TextIO) -> csv._writer:  # type: ignore[name-defined]

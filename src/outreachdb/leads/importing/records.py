@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from outreachdb.errors import InvalidInput
 from outreachdb.leads.importing.headers import SAMPLE_ROWS, header_place
-from outreachdb.leads.importing.sources import ByteFile
+from outreachdb.leads.importing.sources import ByteFile, as_bytes_shown, is_whole
 
 EXTRA = "pip install 'outreachdb[formats]'"
 BATCH = 2000
@@ -33,6 +33,7 @@ class Table(Protocol):
     header: tuple[str, ...]
     header_line: int
     done: float
+    sheets_left_out: tuple[str, ...]
 
     def rows(self) -> Iterator[Record]:
         """Rows after the header; blank ones are left out."""
@@ -42,6 +43,7 @@ class JsonLines:
     """One JSON object per line; the columns are the keys of all of them, in the order of first sight."""
 
     header_line = 1
+    sheets_left_out: tuple[str, ...] = ()
 
     def __init__(self, path: Path, packed: str | None, encoding: str, header: Sequence[str] | None = None) -> None:
         self._path, self._packed, self._encoding = path, packed, encoding
@@ -55,7 +57,7 @@ class JsonLines:
             if isinstance(found, dict):
                 yield [as_text(found.get(name)) for name in self.header], None
             else:
-                yield [line.strip(), *[""] * (len(self.header) - 1)], found
+                yield [as_bytes_shown(line.strip()), *[""] * (len(self.header) - 1)], found
 
     def _keys(self) -> tuple[str, ...]:
         keys: dict[str, None] = {}
@@ -75,6 +77,8 @@ class JsonLines:
 
 
 def _object(line: str) -> dict[str, Any] | str:
+    if not is_whole(line):
+        return "not JSON: bytes that can't be decoded"
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -83,7 +87,10 @@ def _object(line: str) -> dict[str, Any] | str:
 
 
 class Workbook:
-    """The first visible sheet that holds anything, of an Excel or OpenDocument workbook; it is held in memory."""
+    """The first visible sheet that holds anything, of an Excel or OpenDocument workbook; it is held in memory.
+
+    ``sheets_left_out`` names the other visible ones that hold something.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
@@ -97,8 +104,9 @@ class Workbook:
                 for sheet in book.sheets_metadata
                 if sheet.visible == calamine.SheetVisibleEnum.Visible and sheet.typ == calamine.SheetTypeEnum.WorkSheet
             ]
-            sheets = (book.get_sheet_by_name(name) for name in shown)
-            self._sheet = next((sheet for sheet in sheets if sheet.height), None)
+            sheets = ((name, book.get_sheet_by_name(name)) for name in shown)
+            self._sheet = next((sheet for _, sheet in sheets if sheet.height), None)
+            self.sheets_left_out = tuple(name for name, sheet in sheets if sheet.height)
         except calamine.PasswordError:
             raise InvalidInput(f"{path} is protected by a password", hint="save it without one") from None
         except (calamine.CalamineError, OSError) as error:
@@ -127,6 +135,7 @@ class ParquetFile:
     """The columns and rows of a Parquet file, read batch by batch."""
 
     header_line = 1
+    sheets_left_out: tuple[str, ...] = ()
 
     def __init__(self, path: Path) -> None:
         try:

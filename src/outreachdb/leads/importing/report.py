@@ -19,7 +19,8 @@ class ImportReport:
     leads of the file may not be mailed; ``changes``, field by field, of the first leads that would change; and
     ``rejects``, the first rejected rows with ``row_number``, ``column_name``, ``reason``, the ``value`` in that column
     and the ``raw`` row. ``encoding``, ``delimiter`` and ``header_line`` are None where the format has no such thing.
-    ``saved_mapping`` names the one used. The document also lists ``custom_fields``: columns kept under their own name.
+    ``saved_mapping`` names the one used, ``sheets_left_out`` the filled sheets of a workbook that were not read. The
+    document also lists ``custom_fields``: columns kept under their own name.
     """
 
     import_id: int | None
@@ -38,6 +39,7 @@ class ImportReport:
     preview: Sequence[Mapping[str, Any]] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
     saved_mapping: str | None = None
+    sheets_left_out: Sequence[str] = ()
 
     @property
     def rows_per_second(self) -> int:
@@ -52,6 +54,8 @@ class ImportReport:
         found["custom_fields"] = [
             target.removeprefix(CUSTOM) for target in self.mapping.values() if target and target.startswith(CUSTOM)
         ]
+        if self.sheets_left_out:
+            found["sheets_left_out"] = list(self.sheets_left_out)
         if self.dry_run:
             names = ("format", "encoding", "delimiter", "header_line", "mapping", "saved_mapping", "preview")
             found |= {name: getattr(self, name) for name in names}

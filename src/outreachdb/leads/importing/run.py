@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from outreachdb.db.tenant import Tenant
-from outreachdb.errors import Conflict, InvalidInput
+from outreachdb.errors import Conflict, InvalidInput, UsageError
 from outreachdb.leads.importing import mappings, policy, runs, streams
 from outreachdb.leads.importing.attempt import Attempt, Work
-from outreachdb.leads.importing.detection import Dialect, inspect
+from outreachdb.leads.importing.detection import Dialect, Said, inspect
 from outreachdb.leads.importing.fields import CUSTOM, REJECT_COLUMNS, ColumnMap, unique_names
 from outreachdb.leads.importing.merging import Counts
 from outreachdb.leads.importing.policy import OnConflict
@@ -48,6 +48,8 @@ async def import_file(  # noqa: PLR0913 - each is a choice of its own, all but t
     progress: Progress = silent,
     saved_mapping: str = mappings.BY_HEADER,
     save_mapping: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
 ) -> ImportReport:
     """Import a file of leads (``-`` is standard input); the report's counts balance.
 
@@ -56,14 +58,15 @@ async def import_file(  # noqa: PLR0913 - each is a choice of its own, all but t
     takes every filled cell, "fill" only what the lead lacks, "skip" leaves them. ``dry_run`` changes nothing.
     ``saved_mapping`` names the saved mapping to read the file by: "auto" takes the one that was saved for exactly these
     columns, if any, "none" takes none; ``mapping`` and ``ignore`` go before it. ``save_mapping`` keeps how the columns
-    were mapped under that name; a dry run keeps nothing.
+    were mapped under that name; a dry run keeps nothing. ``encoding`` and ``delimiter`` say what would be detected.
     The same call again after it was stopped goes on with the import that it began.
-    Raises InvalidInput for a file that can't be imported, UsageError for a wrong mapping.
+    Raises InvalidInput for a file that can't be imported, UsageError for a wrong mapping, encoding or delimiter.
     """
     started = time.monotonic()
     policy.check(on_conflict)
+    said = Said.of(encoding, delimiter)
     source = Source.of(Path(path))
-    dialect = await asyncio.to_thread(inspect, Path(path))
+    dialect = await asyncio.to_thread(inspect, Path(path), said)
     options = Options(mapping, ignore, on_conflict, dry_run, progress, saved_mapping, save_mapping)
     return await _import(tenant, dialect, dataclasses.replace(source, name=dialect.path.name), options, started)
 
@@ -109,7 +112,7 @@ async def resume(
     runs.check_resumable(found)
     given = Path(path) if path is not None else runs.recorded_path(found)
     source = Source.of(given)
-    dialect = await asyncio.to_thread(inspect, given)
+    dialect = await asyncio.to_thread(_inspected_as, given, Said(found["encoding"], found["delimiter"]))
     columns = _recorded_columns(found, dialect)
     source = dataclasses.replace(source, name=found["file_name"] if source.path is None else given.name)
     work = Work(tenant, dialect, source, columns, found["on_conflict"], progress)
@@ -161,6 +164,14 @@ def _check_columns(dialect: Dialect, columns: ColumnMap) -> None:
         )
 
 
+def _inspected_as(path: Path, recorded: Said) -> Dialect:
+    """The file as it was read before; another one as it is, so that the hash tells them apart."""
+    try:
+        return inspect(path, recorded)
+    except (InvalidInput, UsageError):
+        return inspect(path)
+
+
 def _recorded_columns(found: Mapping[str, Any], dialect: Dialect) -> ColumnMap:
     """The mapping on record, for the very file that it was made for."""
     if dialect.sha256.hex() != found["file_sha256"]:
@@ -197,6 +208,7 @@ def _report(
         preview=columns.preview(dialect.sample),
         details=counts.details,
         saved_mapping=saved.name if saved else None,
+        sheets_left_out=dialect.sheets_left_out,
     )
 
 

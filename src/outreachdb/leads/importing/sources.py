@@ -77,8 +77,8 @@ class ByteFile:
         self.close()
 
     def text(self, encoding: str) -> io.TextIOWrapper:
-        """The content as text, line ends untouched."""
-        return io.TextIOWrapper(self.stream, encoding=encoding, newline="")
+        """The content as text, line ends untouched; bytes that can't be decoded become half surrogates."""
+        return io.TextIOWrapper(self.stream, encoding=encoding, errors="surrogateescape", newline="")
 
     def position(self) -> int:
         """Bytes read of the file as it is stored."""
@@ -88,6 +88,20 @@ class ByteFile:
         """Close the file."""
         self.stream.close()
         self._file.close()
+
+
+def is_whole(text: str) -> bool:
+    """Whether all of it was decoded, so that it can be stored."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def as_bytes_shown(text: str) -> str:
+    r"""The text, bytes that could not be decoded written as ``\xf0``: it can be stored, and nothing of it is lost."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class _Zstd(io.RawIOBase):

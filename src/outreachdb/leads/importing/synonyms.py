@@ -68,8 +68,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "company_website": (
         "company website", "company website url", "company url", "website", "website url", "web site", "company domain",
         "company domain name", "domain", "domain name", "homepage", "web page", "webpage", "website 1 value",
-        "www", "webseite", "internetseite", "site web", "site internet", "sitio web", "pagina web", "sito web", "sito",
-        "site", "strona www", "strona internetowa",
+        "web page 1", "www", "webseite", "internetseite", "site web", "site internet", "sitio web", "pagina web",
+        "sito web", "sito", "site", "strona www", "strona internetowa",
     ),
     "linkedin_url": (
         "linkedin", "linkedin url", "linkedin profile", "linkedin profile url", "person linkedin url",
@@ -83,12 +83,12 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "country": (
         "country", "country region", "contact country", "country name", "mailing country", "business country region",
         "business country", "address 1 country", "person country", "land", "pays", "pais", "paese", "nazione", "kraj",
-        "country code", "landcode", "country id",
+        "country code", "landcode", "country id", "work country",
     ),
     "city": (
         "city", "town", "contact city", "mailing city", "business city", "address 1 city", "stadt", "ort", "wohnort",
         "ville", "ciudad", "localidad", "poblacion", "cidade", "citta", "plaats", "woonplaats", "stad", "miasto",
-        "miejscowosc",
+        "miejscowosc", "work city",
     ),
     "timezone": ("timezone", "time zone", "tz", "zeitzone", "fuseau horaire", "zona horaria", "fuso orario"),
     "source": ("source", "lead source", "contact source", "original source", "herkunft", "quelle", "origen", "origem"),
@@ -123,7 +123,10 @@ MARK_HEADERS = {
     "email opt out": "unsubscribed", "opted out": "unsubscribed", "opt out": "unsubscribed",
     "optout": "unsubscribed", "email opted out": "unsubscribed", "email optout": "unsubscribed",
     "opt out date": "unsubscribed", "opted out at": "unsubscribed", "abgemeldet": "unsubscribed",
-    "abgemeldet am": "unsubscribed", "desinscrit": "unsubscribed", "desabonne": "unsubscribed",
+    "abgemeldet am": "unsubscribed", "desinscrit": "unsubscribed", "desinscrite": "unsubscribed",
+    "desabonne": "unsubscribed", "desabonnee": "unsubscribed", "descadastrado": "unsubscribed",
+    "descadastrada": "unsubscribed", "cancelado": "unsubscribed", "cancelada": "unsubscribed",
+    "cancellato": "unsubscribed", "cancellata": "unsubscribed", "gesperrt": "blocked",
     "clean time": "bounced", "bounced": "bounced", "bounced at": "bounced", "bounce date": "bounced",
     "hard bounced": "bounced", "hard bounce": "bounced", "email bounced": "bounced", "email bounced date": "bounced",
     "email bounced reason": "bounced", "email hard bounce reason": "bounced",
@@ -168,7 +171,7 @@ def normalised(header: str) -> str:
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", header).replace("ł", "l").replace("Ł", "L")
     plain = "".join(c for c in unicodedata.normalize("NFKD", spaced) if not unicodedata.combining(c))
     words = " ".join(re.findall(r"[^\W_]+", plain.casefold()))
-    return words.replace("linked in", "linkedin").replace("zoom info", "zoominfo")
+    return words.replace("linked in", "linkedin").replace("zoom info", "zoominfo").replace("hub spot", "hubspot")
 
 
 def is_known(header: str) -> bool:

@@ -114,7 +114,7 @@ MARKS = ("unsubscribed", "bounced", "blocked")
 MARK_HEADERS = {
     "email blacklisted": "blocked", "emailblacklisted": "blocked", "blacklisted": "blocked", "blocklisted": "blocked",
     "blocked": "blocked", "do not contact": "blocked", "donotcontact": "blocked", "do not email": "blocked",
-    "dnc": "blocked", "dnc email": "blocked", "do not mail": "blocked", "suppressed": "blocked",
+    "dnc email": "blocked", "do not mail": "blocked", "suppressed": "blocked",
     "unsub time": "unsubscribed", "unsubscribed": "unsubscribed", "unsubscribe": "unsubscribed",
     "unsubscribed at": "unsubscribed", "unsubscribed on": "unsubscribed", "unsubscribe date": "unsubscribed",
     "unsubscribe time": "unsubscribed", "unsubscribed time": "unsubscribed", "date unsubscribed": "unsubscribed",

@@ -121,7 +121,8 @@ async def test_a_wrong_call_is_refused(tenant, given, policy):
 CITIES = ["", "Rome", "Oslo"]
 FIELDS = ("email", "first_name", "company_name", "company_website", "city", "tags", "qualification_score", "plan",
           "phone", "country", "unsubscribed", "bounced", "source_key")  # fmt: skip
-MARKS = {"unsubscribed": "unsubscribed", "bounced": "bounced"}
+# What a field's values say against it is asked of files only, which may be mapped in another way.
+SAID = {name: name for name in FIELDS if name != "plan"}
 person = st.fixed_dictionaries({
     "source_key": st.sampled_from(["", "", "1", "2", "3"]),
     "email": st.sampled_from(["a@x.com", "A@x.com", "info@x.com", "", "Cy <c@x.com>", "a@x.test", "bad"]),
@@ -151,7 +152,7 @@ async def test_it_agrees_with_an_import(pools, csv_file, policy):
         imported, called = [await workspaces.tenant(pools, each.name) for each in made]
         for rows, how in ((first, "update"), (second, policy)):
             path = csv_file(FIELDS, *([row[field] for field in FIELDS] for row in rows))
-            report = await import_file(imported, path, on_conflict=how, mapping=MARKS)
+            report = await import_file(imported, path, on_conflict=how, mapping=SAID)
             found = await bulk(called, rows, how)
             assert counts(found) == tuple(getattr(report, name) for name in COUNTS)
         made_by_call, made_by_file = [sorted(map(repr, await leads(each, SHOWN))) for each in (called, imported)]

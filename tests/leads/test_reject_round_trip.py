@@ -98,13 +98,14 @@ async def test_the_corrected_original_is_the_corrected_rejects(tenant, tmp_path)
     """People without an address are known by their row, and what a file of rejects adds to it is no part of it."""
     path, target = tmp_path / "people.csv", tmp_path / "rejects.csv"
     path.write_text("Name,Company,Score,Plan\nAnn Lee,Acme,many,x\nBo Ek,Bolt,2,y\n")
-    report = await import_file(tenant, path)
+    said = {"Score": "qualification_score"}
+    report = await import_file(tenant, path, mapping=said)
     assert (report.inserted, report.rejected) == (1, 1)
     await write_rejects(tenant, report.import_id, target)
     target.write_text(target.read_text().replace("many", "1"))
-    again = await import_file(tenant, target)
+    again = await import_file(tenant, target, mapping=said)
     assert (again.inserted, again.rejected) == (1, 0)
     path.write_text(path.read_text().replace("many", "1"))
-    whole = await import_file(tenant, path)
+    whole = await import_file(tenant, path, mapping=said)
     assert (whole.inserted, whole.updated, whole.skipped) == (0, 0, 2)
     assert [each["first_name"] for each in await leads(tenant, "first_name, id, email_key")] == ["Bo", "Ann"]

@@ -179,7 +179,8 @@ def _set_parts(field: str) -> dict[str, sql.Composable]:
 
 async def _judged(session: Session, field: str, value: Any) -> Any:
     """The value of a field as the rules of imports read it; None where it says that there is nothing."""
-    row = await session.one(A.judge_value, {"field": field, "rows": Jsonb([{field: value}])})
+    # Somebody's, as a row of an import that names nobody is rejected whatever else it says.
+    row = await session.one(A.judge_value, {"field": field, "rows": Jsonb([{"source_key": "1", field: value}])})
     assert row is not None  # noqa: S101  (one row in, one row out)
     if row["reason"] is not None:
         hint = WEB_ADDRESS if row["reason"] == "not a web address" else None

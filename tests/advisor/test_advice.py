@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ async def test_counts_that_a_crash_threw_away_are_not_older_than_the_crash(own_d
     at_once = {"min_days": 0, "min_reads": 0}
     report = await advise(own_database_url, only=["unused_index"], given=at_once)
     (idle,) = [each for each in report.findings if each.object == "idle_a"]
-    assert idle.evidence["statistics_since"] == began.isoformat()
+    assert datetime.fromisoformat(idle.evidence["statistics_since"]) == began
 
 
 async def test_a_key_without_index_weighs_by_size_and_by_what_happens_to_the_parent(own_database_url: str) -> None:

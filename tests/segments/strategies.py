@@ -8,6 +8,14 @@ from typing import Any
 from evaluator import NOW, SAVED
 from hypothesis import strategies as st
 
+# The definition that the requirements show.
+REQUIRED: dict[str, Any] = {"all": [
+    {"field": "country", "op": "in", "value": ["US", "GB"]}, {"field": "tags", "op": "has_any", "value": ["vip"]},
+    {"any": [{"field": "title", "op": "contains", "value": "growth"},
+             {"field": "custom.Employees", "op": "gte", "value": 1000}]},
+    {"not": {"field": "status", "op": "equals", "value": "unsubscribed"}},
+    {"event": "opened", "campaign": 12, "at_least": 2, "within_days": 30},
+]}  # fmt: skip
 # Quotes, patterns, escapes, other scripts; no characters whose lower case differs between Python and PostgreSQL.
 WORDS = [
     "",

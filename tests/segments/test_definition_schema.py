@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 from psycopg.types.json import Jsonb
-from strategies import definitions
+from strategies import REQUIRED, definitions
 
 from outreachdb.errors import InvalidInput
 from outreachdb.segments import definition as definitions_module
@@ -23,13 +23,6 @@ DOCS = Path(__file__).parents[2] / "docs"
 PUBLISHED = json.loads((DOCS / "reference" / "segment.schema.json").read_text(encoding="utf-8"))
 SCHEMA = Draft202012Validator(PUBLISHED)
 CONDITION = Draft202012Validator(PUBLISHED["$defs"]["Condition"])
-REQUIRED: dict[str, Any] = {"all": [
-    {"field": "country", "op": "in", "value": ["US", "GB"]}, {"field": "tags", "op": "has_any", "value": ["vip"]},
-    {"any": [{"field": "title", "op": "contains", "value": "growth"},
-             {"field": "custom.Employees", "op": "gte", "value": 1000}]},
-    {"not": {"field": "status", "op": "equals", "value": "unsubscribed"}},
-    {"event": "opened", "campaign": 12, "at_least": 2, "within_days": 30},
-]}  # fmt: skip
 # What is wrong by its shape, and where.
 WRONG: list[tuple[Any, str]] = [
     ({"field": "tags", "op": "contains", "value": "vip"}, "op"),

@@ -7,9 +7,14 @@ from outreachdb.errors import InvalidInput
 
 def check_text(name: str, text: str | None) -> None:
     """Raise InvalidInput that names what was given where no text of the database can hold it."""
-    if text is not None and ("\0" in text or _lonely_surrogate(text)):
+    if text is not None and ("\0" in text or not is_whole(text)):
         raise InvalidInput(f"{name}: holds a character that no text here can contain")
 
 
-def _lonely_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
+def is_whole(text: str) -> bool:
+    """Whether all of it was decoded: bytes that were not stand in it as halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,7 +1,7 @@
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Search. Three ways, tried in this order. Statistics may shorten them, none trusts them (what was imported a minute ago looks empty to
 -- them, and (SELECT $1) hides it even where they know it):
---   in order  reads 5000 leads in the order of the sort, and up to 75000 where those promise that the page is filled then.
+--   in order  reads 5000 leads in the order of the sort, and up to 75000 (more above 4,000,000 leads) where those promise a full page.
 --             Whatever is common fills its page here, and a small workspace is read to its end, so that it never pays for the
 --             index entries of a big neighbour;
 --   by index  only for what the first way found to be rare: all matches through trigrams or the filter's indexes, then sorted; where

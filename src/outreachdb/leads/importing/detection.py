@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from outreachdb.db.texts import is_whole
 from outreachdb.errors import InvalidInput, UsageError
 from outreachdb.leads.importing import encodings, sources
 from outreachdb.leads.importing.headers import SAMPLE_ROWS, data_cell, header_place, known_cells, usual_width
@@ -284,11 +285,11 @@ def _header(
     place = header_place([row for row, _ in rows])
     header, line = rows[place]
     _check_header(path, tuple(header))
-    if not all(map(sources.is_whole, header)):
+    if not all(map(is_whole, header)):
         name = encodings.shown(encoding)
         raise InvalidInput(f"the header of {path} holds bytes that are not {name}", hint="say --encoding NAME")
     fitting = (tuple(row) for row, _ in rows[place + 1 :] if len(row) == len(header))
-    return line, tuple(header), tuple(row for row in fitting if all(map(sources.is_whole, row)))
+    return line, tuple(header), tuple(row for row in fitting if all(map(is_whole, row)))
 
 
 def _check_header(path: Path, cells: tuple[str, ...]) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from outreachdb.db.texts import is_whole
 from outreachdb.errors import InvalidInput, UsageError
-from outreachdb.leads.importing.sources import ByteFile, is_whole
+from outreachdb.leads.importing.sources import ByteFile
 
 BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip

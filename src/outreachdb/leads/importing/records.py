@@ -16,9 +16,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from outreachdb.db.texts import is_whole
 from outreachdb.errors import InvalidInput
 from outreachdb.leads.importing.headers import SAMPLE_ROWS, header_place
-from outreachdb.leads.importing.sources import ByteFile, as_bytes_shown, is_whole
+from outreachdb.leads.importing.sources import ByteFile, as_bytes_shown
 
 EXTRA = "pip install 'outreachdb[formats]'"
 BATCH = 2000

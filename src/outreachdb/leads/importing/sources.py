@@ -90,15 +90,6 @@ class ByteFile:
         self._file.close()
 
 
-def is_whole(text: str) -> bool:
-    """Whether all of it was decoded, so that it can be stored."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def as_bytes_shown(text: str) -> str:
     r"""The text, bytes that could not be decoded written as ``\xf0``: it can be stored, and nothing of it is lost."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -97,17 +97,49 @@ CROSS JOIN pg_stat_bgwriter AS b
 CROSS JOIN LATERAL (SELECT greatest(s.stats_reset, b.stats_reset) AS since) AS w
 WHERE s.datname = current_database()
 
--- name: memory
--- Blocks that shared_buffers holds, and blocks of all databases that share it, as far as this role may know.
+-- name: cache_hits
+-- Of what was read of tables and of indexes, how much was in shared_buffers; for checks, whose numbers "given" holds. A low share counts
+-- once more blocks came from disk than shared_buffers holds, of data that don't fit. "memory" has the blocks that they hold, and those of
+-- all databases that share them, as far as this role may know; it is asked last, as it takes a look at every file.
+WITH read AS (
+    SELECT 'tables' AS kind, coalesce(sum(s.heap_blks_hit), 0) AS hit, coalesce(sum(s.heap_blks_read), 0) AS missed
+    FROM pg_statio_user_tables AS s
+    UNION ALL
+    SELECT 'indexes', coalesce(sum(s.idx_blks_hit), 0), coalesce(sum(s.idx_blks_read), 0)
+    FROM pg_statio_user_indexes AS s
+),
+
+memory AS MATERIALIZED (
+    SELECT
+        b.setting::bigint AS holds,
+        (
+            SELECT sum(CASE WHEN has_database_privilege(d.oid, 'CONNECT') OR pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')
+                THEN pg_database_size(d.oid) END) / current_setting('block_size')::int
+            FROM pg_database AS d
+        ) AS wanted
+    FROM pg_settings AS b
+    WHERE b.name = 'shared_buffers'
+)
+
 SELECT
-    b.setting::bigint AS holds,
-    (
-        SELECT sum(CASE WHEN has_database_privilege(d.oid, 'CONNECT') OR pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')
-            THEN pg_database_size(d.oid) END) / current_setting('block_size')::int
-        FROM pg_database AS d
-    ) AS wanted
-FROM pg_settings AS b
-WHERE b.name = 'shared_buffers'
+    r.kind,
+    CASE
+        WHEN r.hit + r.missed < g.min_blocks THEN NULL
+        WHEN c.percent >= g.yellow THEN c.percent
+        WHEN r.missed > (SELECT m.holds FROM memory AS m) AND (SELECT m.wanted > m.holds FROM memory AS m) THEN c.percent
+    END AS value,
+    CASE
+        WHEN r.hit + r.missed < g.min_blocks THEN format('only %s blocks were read since the statistics began', r.hit + r.missed)
+        WHEN c.percent >= g.yellow THEN NULL
+        WHEN (SELECT m.wanted <= m.holds FROM memory AS m) THEN format('all data fits into shared_buffers; the %s blocks from disk were first reads', r.missed)
+        ELSE format('%s blocks came from disk, fewer than shared_buffers holds: it was being filled', r.missed)
+    END AS reason,
+    jsonb_build_object(
+        'summary', format('%s of %s blocks were in shared_buffers', r.hit, r.hit + r.missed), 'hit', r.hit, 'read', r.missed
+    ) AS evidence
+FROM read AS r
+CROSS JOIN LATERAL (SELECT 100 * r.hit / nullif(r.hit + r.missed, 0) AS percent) AS c
+CROSS JOIN given AS g
 
 -- name: sequences
 -- Sequences that end, with the share of their values that is given; what the column's type can't hold does not count.

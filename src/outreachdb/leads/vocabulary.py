@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+ENGAGEMENT_LEVELS = ("cold", "warm", "engaged", "hot")
 LEAD_STATUSES = (
     "new",
     "verified",

@@ -21,6 +21,7 @@ from outreachdb.db.tenant import Session, Tenant
 from outreachdb.db.texts import check_text
 from outreachdb.errors import InvalidInput, UsageError
 from outreachdb.leads.importing import policy
+from outreachdb.leads.importing.cells import TAG_LENGTH
 from outreachdb.leads.vocabulary import LEAD_STATUSES
 from outreachdb.words import did_you_mean
 
@@ -36,7 +37,6 @@ COMPANY = ("company_name", "company_website")
 FOLLOWING = {"phone": "phone_e164", "country": "phone_e164"} | dict.fromkeys(COMPANY, "company_id")
 CUSTOM = "custom."
 MAX_CUSTOM = 10_000  # characters of a custom text
-MAX_TAG = 200
 WEB_ADDRESS = "such as https://www.example.com/about"
 
 
@@ -70,9 +70,11 @@ def check(action: Action) -> None:
     if action.kind not in get_args(Kind):
         raise UsageError(f"no action {action.kind!r}", hint=f"there are {', '.join(get_args(Kind))}")
     if action.kind in {"add_tags", "remove_tags"}:
-        bad = [tag for tag in action.tags if not 0 < len(tag.strip()) <= MAX_TAG or not tag.isprintable()]
+        bad = [tag for tag in action.tags if not 0 < len(tag.strip()) <= TAG_LENGTH or not tag.isprintable()]
         if bad or not action.tags:
-            raise InvalidInput(f"no tag: {bad[:1] or 'none given'}", hint=f"1 to {MAX_TAG} printable characters each")
+            raise InvalidInput(
+                f"no tag: {bad[:1] or 'none given'}", hint=f"1 to {TAG_LENGTH} printable characters each"
+            )
     if action.kind == "suppress" and action.reason not in REASONS:
         raise InvalidInput(f"an action can't suppress as {action.reason!r}", hint=f"one of {', '.join(REASONS)}")
     if action.kind == "set":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from outreachdb.leads.vocabulary import ENGAGEMENT_LEVELS
 from outreachdb.segments import fields
 
 Schema = dict[str, Any]
@@ -16,7 +17,7 @@ Schema = dict[str, Any]
 _TEXT: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "number", "exclusiveMinimum": -1e37, "exclusiveMaximum": 1e37}
 _SCALAR: Schema = {"type": ["string", "number", "boolean"]}
-_LEVEL: Schema = {"enum": ["cold", "warm", "engaged", "hot"]}
+_LEVEL: Schema = {"enum": list(ENGAGEMENT_LEVELS)}
 # Kind -> one value of it; kinds whose values are lists, or of any type, are missing.
 _ONE: dict[str, Schema] = {
     "text": _TEXT,

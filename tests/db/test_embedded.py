@@ -31,7 +31,7 @@ import outreachdb.cli.server as commands
 from outreachdb import config
 from outreachdb.cli.main import main
 from outreachdb.config import Settings
-from outreachdb.db.embedded import Binaries, EmbeddedServer, binaries, find_binaries, processes
+from outreachdb.db.embedded import Binaries, EmbeddedServer, binaries, cluster, find_binaries, processes
 from outreachdb.db.embedded import server as server_module
 from outreachdb.db.embedded.account import Account
 from outreachdb.db.embedded.home import Home
@@ -194,6 +194,37 @@ def test_killed_server_starts_again_with_its_data(made: EmbeddedServer) -> None:
     assert not thread.is_alive()
     assert not processes.lives(busy)
     assert query(made, "SELECT count(*) FROM kept") == 1000
+
+
+def test_wal_files_are_there_before_they_are_needed(folder: Path) -> None:
+    server = EmbeddedServer(folder / "own")  # durable, as people run it
+    try:
+        server.start()
+        wal = server.home / "data" / "pg_wal"
+        made = {path.name: path.stat().st_ino for path in wal.glob("0" * 7 + "1" + "?" * 16)}
+        assert len(made) == cluster.WAL_FILES + 1
+        query(server, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n")
+        for _ in range(3):
+            query(server, "SELECT pg_switch_wal() FROM pg_logical_emit_message(true, '', '')")
+        current = str(query(server, "SELECT pg_walfile_name(pg_current_wal_insert_lsn())"))
+        assert made[current] == (wal / current).stat().st_ino  # taken, not made again
+
+        # The power fails before the disk has the next two: one is empty, one is cut short.
+        kill_server(server)
+        names = sorted(made)
+        following = names.index(current) + 1
+        os.truncate(wal / names[following], 0)
+        os.truncate(wal / names[following + 1], 100_000)
+        server.start()
+        assert query(server, "SELECT count(*) FROM kept") == 1000
+        for _ in range(cluster.WAL_FILES + 2):
+            query(server, "INSERT INTO kept SELECT FROM pg_logical_emit_message(true, '', '')")
+            query(server, "SELECT pg_switch_wal()")
+        kill_server(server)
+        server.start()
+        assert query(server, "SELECT count(*) FROM kept") == 1000 + cluster.WAL_FILES + 2
+    finally:
+        server.destroy()
 
 
 def _run_for_long(connection: psycopg.Connection) -> None:

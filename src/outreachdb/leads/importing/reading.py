@@ -1,8 +1,8 @@
 """The file's rows as blocks of COPY text.
 
-Rows of the right width pass through C code only (csv.reader, str.strip, str.join, csv.writer where cells need escaping); a block that holds a ragged row, a
-NUL, an oversized cell, bytes that can't be decoded or a quote that is not closed is parsed again row by row, so that
-the odd rows keep their text and get a reason.
+Rows of the right width pass through C code only (csv.reader, str.strip, str.join, and csv.writer where a cell needs
+escaping); a block that holds a ragged row, a NUL, an oversized cell, bytes that can't be decoded or a quote that is not
+closed is parsed again row by row, so that the odd rows keep their text and get a reason.
 """
 
 from __future__ import annotations
@@ -172,12 +172,11 @@ class RowReader:
         return encoded
 
     def _joined(self, rows: list[list[str]]) -> str | None:
-        """The rows as COPY text, or ``None`` where a cell holds what has to be escaped; a third of csv.writer's time."""
-        text = "".join(
-            ["\t".join(map(str.strip, row)) + f"\t{place}\t\r\n" for place, row in enumerate(rows, start=self._number + 1)]
-        )
-        ends = len(rows), len(rows), len(rows) * (self._width + 1)
-        return text if (text.count("\r"), text.count("\n"), text.count("\t")) == ends and "\\" not in text else None
+        """The rows as COPY text in a third of csv.writer's time, or ``None`` where a cell needs escaping."""
+        numbered = enumerate(rows, start=self._number + 1)
+        text = "".join(["\t".join(map(str.strip, row)) + f"\t{number}\t\r\n" for number, row in numbered])
+        ends = {"\r": len(rows), "\n": len(rows), "\t": len(rows) * (self._width + 1), "\\": 0}
+        return text if all(text.count(character) == count for character, count in ends.items()) else None
 
     def _stripped(self, rows: list[list[str]], how: Callable[[str], str]) -> str:
         out = io.StringIO(newline="")

@@ -13,7 +13,7 @@ from outreachdb.db.embedded.home import Home
 from outreachdb.errors import ServerError
 
 SUPERUSER = "outreachdb"
-# 256 MB, what an import of 100,000 leads writes and some more. PostgreSQL makes each file when it is needed, and syncs it
+# 256 MB, what an import of 100,000 leads writes and some more. PostgreSQL makes each file when it needs it, and syncs it
 # before it is used: the first such import on a new server took 5.0 to 5.5 s, and takes 4.5 to 4.8 where they are there.
 WAL_FILES, WAL_FILE_BYTES = 16, 1 << 24
 INCLUDE = """\

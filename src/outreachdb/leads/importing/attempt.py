@@ -34,6 +34,7 @@ from outreachdb.progress import Progress
 log = structlog.get_logger(__name__)
 REJECTS_SHOWN = 10  # rows, of a rehearsal
 LARGE = 20_000  # changed rows that make the planner's statistics worth renewing
+WAITING = 1_000  # changed rows whose entries of GIN indexes every search would read until autovacuum comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,9 @@ class Attempt:
         # Words also where nothing changed: an import that was killed before may wait for it.
         steps: list[Coroutine[Any, Any, Any]] = [runs.learn_words(tenant)]
         if changed >= LARGE:
-            steps += [runs.renew_statistics(tenant), settle(tenant)]
+            steps.append(runs.renew_statistics(tenant))
+        if changed >= WAITING:
+            steps.append(settle(tenant))
         for ended in await asyncio.gather(*steps, return_exceptions=True):
             if isinstance(ended, OutreachDBError):
                 log.warning("a step after the import failed", reason=ended.detail)
@@ -144,7 +147,7 @@ class Attempt:
             rehearsal,
         )
         await session.execute(staging.statement("take_memory"))
-        await session.execute(staging.statement("leave_trigrams_pending"))
+        await session.execute(staging.statement("leave_entries_pending"))
         await session.execute(staging.statement("notice_dead_client"))
         await self._stage(session, staging, reader, first)
         work.source.check_unchanged()

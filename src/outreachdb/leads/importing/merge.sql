@@ -10,8 +10,8 @@ CREATE TABLE {raw} ({cells}, row_number bigint, problem text)
 -- name: sample_lightly
 SET LOCAL default_statistics_target = {target}
 
--- name: leave_trigrams_pending
--- New trigrams wait in a list that settling.py works off meanwhile on another core. PostgreSQL's 4 MB would make this
+-- name: leave_entries_pending
+-- New entries of GIN indexes wait in lists that settling.py works off meanwhile on another core. PostgreSQL's 4 MB would make this
 -- connection do it itself, in small portions: 300,000 leads took 12.7 s to insert, 14.2 s without the second connection,
 -- 16.1 s without this setting.
 SET LOCAL gin_pending_list_limit = '256MB'

@@ -1,4 +1,4 @@
-"""The search index is kept up on a second connection while an import inserts."""
+"""The GIN indexes of leads are kept up on a second connection while an import inserts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAUSE_SECONDS = 0.6
 
 
 async def settle(tenant: Tenant) -> None:
-    """Work the index's pending list off, so that searches need not read it."""
+    """Work the pending lists of the indexes off, so that searches need not read them."""
     async with tenant.trusted(doing="settling the search index") as session:
         await session.execute(Q.settle_search_index)
 

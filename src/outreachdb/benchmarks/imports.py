@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from outreachdb.benchmarks import row_by_row
@@ -30,6 +31,7 @@ BY_HAND_LIMIT = 3.5  # times the rate of prepared upserts, one by one
 CHANGED_LIMIT = 2.0  # times the time of the first import
 SCALE_LIMIT = 1.6  # times the cost per row at a tenth of the size
 SMALL, SMALL_LIMIT = 100_000, 5.0  # rows, seconds
+SMALL_NAMES = ("small", "small-2", "small-3")  # a workspace for each time; the first is a new server's first work
 SAMPLED = f"a sample of {row_by_row.SAMPLE:,} rows into the same table"
 HEADER = ("Email", "First Name", "Last Name", "Phone", "Job Title", "Company", "Website", "LinkedIn URL", "Industry",
           "Country", "City", "Tags", "Plan")  # fmt: skip
@@ -67,7 +69,7 @@ TWIN = (
 class Measured:
     """Reports of what was run, as documents, and seconds or rows/s of what it is compared with."""
 
-    small: dict[str, Any]
+    small: list[dict[str, Any]]
     first: dict[str, Any]
     again: dict[str, Any]
     copied: float
@@ -83,7 +85,9 @@ class Measured:
         rate = self.first["rows_per_second"]
         peak = max(each["peak_mb"] for each in (self.first, self.changed, self.changed_undone, self.first_undone))
         return [
-            Result("import: 100,000 rows", self.small["seconds"], "s", "100k leads in 15 s", SMALL_LIMIT),
+            Result("import: 100,000 rows, the middle one of three times",
+                   median(each["seconds"] for each in self.small), "s", "100k leads in 15 s", SMALL_LIMIT),
+            Result("import: 100,000 rows, the first of the three", self.small[0]["seconds"], "s", "100k leads in 15 s"),
             Result("import: whole run", first, "s", None, round(COPY_LIMIT * self.copied, 3)),
             Result("import: rate", rate, "rows/s", "6,700 rows/s", BY_HAND_LIMIT * self.single, more_is_better=True),
             Result("COPY of the clean rows into an identical table", round(self.copied, 3), "s"),
@@ -105,7 +109,7 @@ class Measured:
 async def run(url: str, rows: int = 1_000_000, progress: Progress = silent) -> list[Result]:
     """Import a 13-column file of ``rows`` leads, and all that it is compared with; seconds, rows/s, MB, ratios."""
     async with scratch_database(url, "import") as scratch:
-        await _prepare(scratch, "small", "bench", "by-hand")
+        await _prepare(scratch, *SMALL_NAMES, "bench", "by-hand")
         with tempfile.TemporaryDirectory() as folder:
             return (await _measure(scratch, Path(folder), rows, progress)).results()
 
@@ -151,8 +155,10 @@ async def _measure(url: str, folder: Path, rows: int, progress: Progress) -> Mea
     for path, size, places in zip(paths, (SMALL, rows, rows), ("City", "City", "Town"), strict=True):
         await asyncio.to_thread(generate, path, size, places=places)
     told("importing 100,000")
-    await checkpoint(url)
-    small = await _child(url, "small", "import", paths[0])
+    small = []
+    for name in SMALL_NAMES:
+        await checkpoint(url)
+        small.append(await _child(url, name, "import", paths[0]))
     told("importing")
     await checkpoint(url)
     first = await _child(url, "bench", "import", paths[1])

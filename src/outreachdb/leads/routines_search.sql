@@ -110,6 +110,21 @@ RETURN CASE WHEN outreach.search_expected(p_workspace, 'true')
 REVOKE EXECUTE ON FUNCTION outreach.search_scope(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.search_scope(bigint) TO outreachdb_trusted;
 
+-- Whether the workspace has more leads than that; its plan is kept, which the statements of search_part can't be.
+CREATE OR REPLACE FUNCTION outreach.search_exceeds(p_workspace bigint, p_leads integer) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_sort = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM outreach.leads AS l WHERE l.workspace_id = (SELECT p_workspace) ORDER BY l.workspace_id, l.id OFFSET p_leads);
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.search_exceeds(bigint, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.search_exceeds(bigint, integer) TO outreachdb_trusted;
+
 CREATE OR REPLACE FUNCTION outreach.search_type(p_key text) RETURNS text
 LANGUAGE sql IMMUTABLE
 RETURN CASE WHEN p_key = 'id' THEN 'bigint' WHEN p_key = 'qualification_score' THEN 'real'
@@ -206,9 +221,11 @@ DECLARE
         || p_bounds;
     -- Several words, each spelt in several ways, look at one text that is put together once. A literal of the user's can't hold
     -- its expression: quotes are doubled there.
-    walk constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.*, ' || outreach.searched_text() || ' AS searched'
-        ' FROM outreach.leads AS l WHERE %s ORDER BY %s LIMIT %s) AS l WHERE %s LIMIT %s) AS f';
+    -- Columns that nothing asks for are carried as NULL: 2000 leads are walked in 1.1 ms with all of them, in 1.0 without.
     seen constant text := replace(p_condition, outreach.searched_text(), 'l.searched');
+    walk constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT '
+        || CASE WHEN replace(seen, 'l.searched', '') ~ '\ml\M' THEN 'l.*, ' ELSE 'l.id, ' END || outreach.searched_text() || ' AS searched'
+        ' FROM outreach.leads AS l WHERE %s ORDER BY %s LIMIT %s) AS l WHERE %s LIMIT %s) AS f';
     further constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM outreach.leads AS l WHERE ' || inside || behind
         || ' ORDER BY ' || ordered || ' LIMIT 1 OFFSET ' || step || ') AS f';
     found bigint[];
@@ -226,8 +243,8 @@ BEGIN
         END IF;
     END IF;
     found := outreach.search_in_order(format(walk, inside || behind, ordered, step, seen, p_rows), p_workspace);
-    IF cardinality(found) = p_rows OR (p_condition = 'true' AND p_rows <= step)
-        OR outreach.search_in_order(further, p_workspace) IS NULL
+    IF cardinality(found) = p_rows OR (p_condition = 'true' AND p_rows <= step) OR NOT outreach.search_exceeds(p_workspace, step)
+        OR (behind <> '' AND outreach.search_in_order(further, p_workspace) IS NULL)
     THEN
         RETURN coalesce(found, '{}');
     END IF;

@@ -2521,8 +2521,6 @@ REVOKE ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) F
 GRANT ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) TO outreachdb_trusted;
-REVOKE ALL ON FUNCTION outreach.search_exceeds(p_workspace bigint, p_leads integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION outreach.search_exceeds(p_workspace bigint, p_leads integer) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_expected(p_workspace bigint, p_condition text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_expected(p_workspace bigint, p_condition text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) FROM PUBLIC;

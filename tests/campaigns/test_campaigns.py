@@ -85,8 +85,13 @@ async def test_names_ids_and_conflicts(tenant: Tenant, other_tenant: Tenant, key
     assert [box["address"] for box in (await campaigns.show(tenant, again.id)).mailboxes] == ["ann@sender.example"]
     with pytest.raises(Conflict, match="a campaign of that name"):
         await campaigns.create(tenant, keyring, plain())
-    with pytest.raises(NotFound):
-        await campaigns.find(other_tenant, made.id)
+    with pytest.raises(NotFound) as raised:
+        await campaigns.find(tenant, "sprnig")
+    assert raised.value.hint == 'did you mean "spring"?'
+    for given in (made.id, "sprnig"):
+        with pytest.raises(NotFound) as raised:
+            await campaigns.find(other_tenant, given)
+        assert raised.value.hint == "outreachdb campaign list"  # other workspaces' names are not told
 
 
 @pytest.mark.parametrize(

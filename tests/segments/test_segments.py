@@ -59,8 +59,14 @@ async def test_names_are_taken_once_and_checked(tenant: Tenant, other_tenant: Te
         await segments.create(tenant, "us", {})
     with pytest.raises(InvalidInput):
         await segments.create(tenant, " \n", {})
-    with pytest.raises(NotFound):
+    await segments.create(tenant, "german founders", {})
+    for given, hint in (("germ founders", 'did you mean "german founders"?'), ("zzz", "outreachdb segment list")):
+        with pytest.raises(NotFound, match="no segment named") as raised:
+            await segments.count(tenant, given)
+        assert raised.value.hint == hint
+    with pytest.raises(NotFound) as raised:
         await segments.count(other_tenant, "us")
+    assert raised.value.hint == "outreachdb segment list"  # other workspaces' names are not told
 
 
 async def test_a_wrong_definition_is_not_saved(tenant: Tenant) -> None:

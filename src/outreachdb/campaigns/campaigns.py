@@ -18,6 +18,7 @@ from outreachdb.db.tenant import Row, Session, Tenant
 from outreachdb.errors import Conflict, InvalidInput, NotFound
 from outreachdb.secrets import Keyring
 from outreachdb.segments import segments
+from outreachdb.words import did_you_mean
 
 Q = Queries("outreachdb.campaigns")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -90,7 +91,9 @@ async def find(tenant: Tenant, campaign: str | int) -> Campaign:
     async with tenant.session(doing=f"looking up the campaign {campaign}") as session:
         row = await session.one(Q.find_campaign, {"workspace_id": tenant.workspace_id} | _named(campaign))
     if row is None:
-        raise NotFound(f"no campaign named {str(campaign)!r}", hint="outreachdb campaign list")
+        names = {each.name for each in await listed(tenant)}
+        hint = did_you_mean(str(campaign), sorted(names), "outreachdb campaign list")
+        raise NotFound(f"no campaign named {str(campaign)!r}", hint=hint)
     return Campaign(**row)
 
 

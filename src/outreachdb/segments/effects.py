@@ -21,7 +21,7 @@ from outreachdb.db.tenant import Session, Tenant
 from outreachdb.db.texts import check_text
 from outreachdb.errors import InvalidInput, UsageError
 from outreachdb.leads.importing import policy
-from outreachdb.leads.importing.cells import TAG_LENGTH
+from outreachdb.leads.importing.cells import CUSTOM_LENGTH, TAG_LENGTH
 from outreachdb.leads.vocabulary import LEAD_STATUSES
 from outreachdb.words import did_you_mean
 
@@ -36,7 +36,6 @@ COMPANY = ("company_name", "company_website")
 # Fields that follow from others.
 FOLLOWING = {"phone": "phone_e164", "country": "phone_e164"} | dict.fromkeys(COMPANY, "company_id")
 CUSTOM = "custom."
-MAX_CUSTOM = 10_000  # characters of a custom text
 WEB_ADDRESS = "such as https://www.example.com/about"
 
 
@@ -210,8 +209,8 @@ def _check_field(field: str, value: Any) -> None:
 
 
 def _check_custom(field: str, value: Any) -> None:
-    if isinstance(value, str) and len(value) > MAX_CUSTOM:
-        raise InvalidInput(f"{field}: too long a text", hint=f"at most {MAX_CUSTOM:,} characters")
+    if isinstance(value, str) and len(value) > CUSTOM_LENGTH:
+        raise InvalidInput(f"{field}: too long a text", hint=f"at most {CUSTOM_LENGTH:,} characters")
     if not (isinstance(value, str | bool | None) or _is_number(value)):
         raise InvalidInput(f"{field}: must be a text, a number, true or false")
 

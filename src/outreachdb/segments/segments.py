@@ -16,6 +16,7 @@ from outreachdb.db.texts import check_text
 from outreachdb.errors import Conflict, InvalidInput, NotFound
 from outreachdb.segments import cost, plans
 from outreachdb.segments import definition as definitions
+from outreachdb.words import did_you_mean
 
 Q = Queries("outreachdb.segments")
 MAX_NAME = 200
@@ -276,11 +277,13 @@ def _check_number(name: str, given: int, least: int, most: int) -> None:
 
 
 async def _one(session: Session, tenant: Tenant, name: str) -> Segment:
-    return _found(await session.one(Q.find_segment, {"workspace_id": tenant.workspace_id, "name": name}), name)
+    values = {"workspace_id": tenant.workspace_id, "name": name}
+    return await _found(session, tenant, await session.one(Q.find_segment, values), name)
 
 
 async def _locked(session: Session, tenant: Tenant, name: str) -> Segment:
-    return _found(await session.one(Q.lock_segment, {"workspace_id": tenant.workspace_id, "name": name}), name)
+    values = {"workspace_id": tenant.workspace_id, "name": name}
+    return await _found(session, tenant, await session.one(Q.lock_segment, values), name)
 
 
 async def _saved(session: Session, query: str, values: Mapping[str, Any]) -> Segment:
@@ -294,7 +297,8 @@ async def _usage(session: Session, tenant: Tenant, segment: Segment) -> Usage:
     return Usage(await session.all(Q.campaigns_of_segment, values), await session.all(Q.segments_of_segment, values))
 
 
-def _found(row: Row | None, name: str) -> Segment:
+async def _found(session: Session, tenant: Tenant, row: Row | None, name: str) -> Segment:
     if row is None:
-        raise NotFound(f"no segment named {name!r}", hint="outreachdb segment list")
+        names = [each["name"] for each in await session.all(Q.list_segments, {"workspace_id": tenant.workspace_id})]
+        raise NotFound(f"no segment named {name!r}", hint=did_you_mean(name, names, "outreachdb segment list"))
     return Segment(**row)

@@ -11,7 +11,7 @@ from outreachdb.benchmarks.measure import Result
 from outreachdb.progress import Progress
 
 ASKED = 40
-QUICK_MS, MORE = 500, 5  # what is asked in less time in all is asked five times as often: of 40 p95 is the third slowest
+QUICK_MS, MORE = 500, 5  # what takes less in all is asked five times as often: of 40 the p95 is the third slowest
 
 Ask = Callable[[], Awaitable[Any]]
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+from psycopg import sql
+from psycopg.rows import dict_row
 
 from outreachdb.config import Settings
 from outreachdb.db.pools import Pools, connect
@@ -131,8 +137,59 @@ async def test_what_is_rare_in_a_large_workspace_is_found_through_the_indexes(
     assert len(found) == 4
     assert set(found) == {row["id"] for row in wanted}
     assert len(await pages(other_tenant, text="needle", sort=sort)) == 1
+    # Of a long word only some trigrams are asked of the index: nearly every lead here has these.
+    assert [row["email"] for row in (await search(tenant, "person6017@acme", sort=sort)).rows] == [
+        "person6017@acme4.example"
+    ]
     rare = {"field": "last_name", "op": "equals", "value": "Needle"}
     assert await pages(tenant, where=rare, sort=sort, limit=3) == found
+
+
+CONDITIONS = """
+SELECT c AS exact, outreach.search_thinned(c) AS weak FROM outreach.search_condition(%(q)s) AS c
+"""
+SAID = """
+SELECT {exact} AS exact, {weak} AS weak
+FROM (SELECT NULL AS first_name, NULL AS last_name, %(text)s::text AS email, NULL AS company_name) AS l
+"""
+LETTERS = st.text(alphabet="aaabbb111ééé.@-_%'\\", max_size=24)
+
+
+def test_of_a_long_word_the_index_is_asked_for_every_third_trigram(
+    connection: psycopg.Connection[dict[str, Any]],
+) -> None:
+    row = connection.execute(
+        CONDITIONS, {"q": "carla.castillo müller-lüdenscheidt brightmind a.b.c.d.e.f.g"}
+    ).fetchone()
+    assert row is not None
+    assert re.findall("LIKE '%(.*?)%'", row["weak"]) == [
+        "car%cas%til", "mül%ler%lüd%ens%che%idt", "brightmind", "a.b.c.d.e.f.g",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    with psycopg.connect(database_url, row_factory=dict_row, autocommit=True) as opened:
+        yield opened
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(before=LETTERS, word=LETTERS, after=LETTERS, twice=st.booleans())
+@example(before="ab", word="carla.castillo", after="@acme-company.example", twice=True)
+def test_what_the_index_is_asked_for_is_implied(
+    connection: psycopg.Connection[dict[str, Any]], before: str, word: str, after: str, twice: bool
+) -> None:
+    query = f"{word} {after}" if twice else word
+    assume(any(character.isalnum() for character in query) and max(map(len, query.split())) > 2)
+    row = connection.execute(CONDITIONS, {"q": query}).fetchone()
+    assert row is not None
+    statement = sql.SQL(SAID).format(**{name: sql.SQL(text.replace("%", "%%")) for name, text in row.items()})
+    for text in (before + word + after, after + word, before):
+        said = connection.execute(statement, {"text": text.lower()}).fetchone()
+        assert said is not None
+        assert said["weak"] or not said["exact"]
+    said = connection.execute(statement, {"text": query}).fetchone()
+    assert said == {"exact": True, "weak": True}
 
 
 TAGGED = """

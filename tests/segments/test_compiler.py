@@ -160,7 +160,7 @@ def test_compiler_agrees_with_a_plain_reading(
 AS_IF_LARGE = [
     ("outreach.workspace_is_small(bigint)", r"RETURN \(SELECT.*?\);", "RETURN false;"),
     (
-        "outreach.search_part(bigint,text,text,boolean,text[],boolean,text[],integer)",
+        "outreach.search_part(bigint,text,text,text,text[],boolean,text[],integer)",
         "step constant integer := 5000;",
         "step constant integer := 2;",
     ),

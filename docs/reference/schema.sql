@@ -2517,8 +2517,8 @@ GRANT ALL ON FUNCTION outreach.sample_segment(definition jsonb, p_blocks integer
 REVOKE ALL ON FUNCTION outreach.score_engaged_leads(p_workspace bigint, p_limit integer) FROM PUBLIC;
 REVOKE ALL ON FUNCTION outreach.score_leads(p_workspace bigint, p_leads bigint[], p_now timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.score_leads(p_workspace bigint, p_leads bigint[], p_now timestamp with time zone) TO outreachdb_trusted;
-REVOKE ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) FROM PUBLIC;
-GRANT ALL ON FUNCTION outreach.search_alike(p_workspace bigint, p_query text) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.search_alike(p_ways text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_alike(p_ways text[]) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_by_index(p_statement text, p_workspace bigint) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_expected(p_workspace bigint, p_condition text) FROM PUBLIC;
@@ -2535,6 +2535,8 @@ REVOKE ALL ON FUNCTION outreach.search_similar(p_workspace bigint, p_query text,
 GRANT ALL ON FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.search_ways(p_workspace bigint, p_query text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_ways(p_workspace bigint, p_query text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_window(p_workspace bigint, p_condition text, p_behind text, p_keys text[], p_down boolean, p_ordered text, p_walked integer, p_rows integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_window(p_workspace bigint, p_condition text, p_behind text, p_keys text[], p_down boolean, p_ordered text, p_walked integer, p_rows integer) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.seconds_to_next_distance() FROM PUBLIC;

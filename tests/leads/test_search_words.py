@@ -66,6 +66,19 @@ async def test_an_import_teaches_the_words_and_typos_find_their_leads(
     assert (await names(other_tenant, "kowalksi"), await words(other_tenant)) == (("exact", []), [])
 
 
+async def test_the_nearest_spelling_comes_first_and_of_one_spelling_the_newest(tenant: Tenant, csv_file: Any) -> None:
+    for name in ("Vineland", "Viniland", "Vinland", "Vineland", "Viniland"):  # one file after the other
+        first = f"{name[3]}{len(await everybody(tenant))}"
+        await import_file(tenant, csv_file(("First Name", "Last Name", "Phone"), (first, name, f"030 {first}")))
+    assert await everybody(tenant) == ["i4", "e3", "l2", "i1", "e0"]
+    assert await names(tenant, "vinleand") == ("similar", ["l2", "e3", "e0", "i4", "i1"])
+    assert await names(tenant, "vinleand", limit=3) == ("similar", ["l2", "e3", "e0"])
+
+
+async def everybody(tenant: Tenant) -> list[str]:
+    return (await names(tenant, ""))[1]
+
+
 async def test_words_are_learned_from_changes_and_bulk_inserts_and_forgotten_with_their_leads(
     tenant: Tenant, csv_file: Any
 ) -> None:

@@ -308,9 +308,9 @@ $$;
 REVOKE EXECUTE ON FUNCTION outreach.search_spellings(bigint, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.search_spellings(bigint, text) TO outreachdb_trusted;
 
--- What p_query may have meant: its words as words of the workspace are spelt, in the three nearest ways; NULL where a word is like
--- none. Words of three characters and less are taken as they stand. Each way is one look into the index, with all its words.
-CREATE OR REPLACE FUNCTION outreach.search_alike(p_workspace bigint, p_query text) RETURNS text
+-- What p_query may have meant: its words as words of the workspace are spelt, the three nearest ways, best first; NULL where a word is
+-- like none. Words of three characters and less are taken as they stand.
+CREATE OR REPLACE FUNCTION outreach.search_ways(p_workspace bigint, p_query text) RETURNS text[]
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -333,41 +333,59 @@ BEGIN
             RETURN NULL;
         END IF;
     END LOOP;
-    RETURN (SELECT string_agg('(' || outreach.search_condition(w) || ')', ' OR ') FROM unnest(nullif(ways, '{""}')) AS w);
+    RETURN nullif(ways, '{""}');
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.search_ways(bigint, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.search_ways(bigint, text) TO outreachdb_trusted;
+
+-- What these ways ask of a lead: the words of one of them. Each is one look into the index, with all its words.
+CREATE OR REPLACE FUNCTION outreach.search_alike(p_ways text[]) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT string_agg('(' || outreach.search_condition(w) || ')', ' OR ') FROM unnest(p_ways) AS w);
 EXCEPTION WHEN invalid_parameter_value THEN
     RETURN NULL;  -- nothing but words too short to be looked for
 END
 $$;
-REVOKE EXECUTE ON FUNCTION outreach.search_alike(bigint, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION outreach.search_alike(bigint, text) TO outreachdb_trusted;
+REVOKE EXECUTE ON FUNCTION outreach.search_alike(text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.search_alike(text[]) TO outreachdb_trusted;
 
--- Leads that the query may have meant, those that are most like it first; of many the newest two hundred are looked at. A
--- workspace that has learned no words is asked for similar texts instead, a thousand candidates at most.
+-- Leads that the query may have meant: those of the nearest spelling first, of one spelling the newest; of many the newest two hundred
+-- are looked at. A workspace that has learned no words is asked for similar texts instead, a thousand candidates at most.
 CREATE OR REPLACE FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer)
 RETURNS bigint[]
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    ways text[];
     alike text;
     found bigint[];
 BEGIN
     IF NOT EXISTS (SELECT FROM outreach.search_words AS w WHERE w.workspace_id = p_workspace) THEN
         RETURN outreach.search_similar_texts(p_workspace, p_query, p_condition, p_rows);
     END IF;
-    alike := outreach.search_alike(p_workspace, p_query);
+    ways := outreach.search_ways(p_workspace, p_query);
+    alike := outreach.search_alike(ways);
     IF alike IS NULL THEN
         RETURN '{}';
     END IF;
     found := outreach.search_part(p_workspace, format('(%s) AND (%s)', alike, p_condition), '', alike, '{created_at,id}', true,
         NULL, greatest(p_rows, 200));
+    IF cardinality(ways) = 1 OR cardinality(found) < 2 THEN
+        RETURN found[1:p_rows];
+    END IF;
     RETURN ARRAY(
         SELECT l.id
         FROM unnest(found) WITH ORDINALITY AS f (id, n)
         CROSS JOIN LATERAL (
             SELECT e.id, lower(concat_ws(' ', e.first_name, e.last_name, e.email, e.company_name)) AS named
             FROM outreach.leads AS e WHERE e.workspace_id = (SELECT p_workspace) AND e.id = f.id OFFSET 0) AS l
-        ORDER BY public.word_similarity(p_query, l.named) DESC, f.n
+        ORDER BY (SELECT min(w.n) FROM unnest(ways) WITH ORDINALITY AS w (way, n)
+                  WHERE NOT EXISTS (SELECT FROM unnest(string_to_array(w.way, ' ')) AS word WHERE strpos(l.named, word) = 0)), f.n
         LIMIT p_rows);
 END
 $$;

@@ -229,8 +229,10 @@ DECLARE
         || p_bounds;
     -- Several words, each spelt in several ways, look at one text that is put together once. A literal of the user's can't hold
     -- its expression: quotes are doubled there.
-    -- Columns that nothing asks for are carried as NULL: 2000 leads are walked in 1.1 ms with all of them, in 1.0 without.
-    seen constant text := replace(p_condition, outreach.searched_text(), 'l.searched');
+    -- Columns that nothing asks for are carried as NULL: 2000 leads are walked in 1.1 ms with all of them, in 1.0 without. strpos finds a
+    -- word of six characters or more in less time than LIKE does (two words in 1.1 ms instead of 1.3), a shorter one in more.
+    seen constant text := regexp_replace(replace(p_condition, outreach.searched_text(), 'l.searched'),
+        'l\.searched LIKE ''%([^''%_\\]{6,})%''', 'strpos(l.searched, ''\1'') > 0', 'g');
     walk constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT '
         || CASE WHEN replace(seen, 'l.searched', '') ~ '\ml\M' THEN 'l.*, ' ELSE 'l.id, ' END || outreach.searched_text() || ' AS searched'
         ' FROM outreach.leads AS l WHERE %s ORDER BY %s LIMIT %s) AS l WHERE %s LIMIT %s) AS f';

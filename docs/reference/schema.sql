@@ -2531,10 +2531,12 @@ REVOKE ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb
 GRANT ALL ON FUNCTION outreach.search_leads_optimized(query text, filters jsonb, sort text, max_rows integer, cursor text) TO outreachdb_app;
 REVOKE ALL ON FUNCTION outreach.search_scope(p_workspace bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_scope(p_workspace bigint) TO outreachdb_trusted;
-REVOKE ALL ON FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_exact text, p_condition text, p_rows integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_exact text, p_condition text, p_rows integer) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_spellings(p_workspace bigint, p_word text) TO outreachdb_trusted;
+REVOKE ALL ON FUNCTION outreach.search_unheard(p_workspace bigint, p_query text) FROM PUBLIC;
+GRANT ALL ON FUNCTION outreach.search_unheard(p_workspace bigint, p_query text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_ways(p_workspace bigint, p_query text) FROM PUBLIC;
 GRANT ALL ON FUNCTION outreach.search_ways(p_workspace bigint, p_query text) TO outreachdb_trusted;
 REVOKE ALL ON FUNCTION outreach.search_window(p_workspace bigint, p_condition text, p_behind text, p_keys text[], p_down boolean, p_ordered text, p_walked integer, p_rows integer) FROM PUBLIC;

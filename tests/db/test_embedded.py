@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -18,6 +19,8 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NoReturn
 
 import psutil
 import psycopg
@@ -196,7 +199,27 @@ def test_killed_server_starts_again_with_its_data(made: EmbeddedServer) -> None:
     assert query(made, "SELECT count(*) FROM kept") == 1000
 
 
-def test_wal_files_are_there_before_they_are_needed(folder: Path) -> None:
+@pytest.mark.parametrize("room", ["a full disk", "hardly any"])
+def test_a_server_is_made_without_wal_files_where_they_have_no_room(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, room: str
+) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if room == "a full disk":
+        monkeypatch.setattr(cluster, "bytes", full, raising=False)
+    else:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2 << 30))
+    server = EmbeddedServer(folder / "own")
+    try:
+        server.start()
+        assert len(list((server.home / "data" / "pg_wal").glob("0" * 7 + "1" + "?" * 16))) == 1
+    finally:
+        server.destroy()
+
+
+def test_wal_files_are_there_before_they_are_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 40))
     server = EmbeddedServer(folder / "own")  # durable, as people run it
     try:
         server.start()
@@ -209,13 +232,15 @@ def test_wal_files_are_there_before_they_are_needed(folder: Path) -> None:
         current = str(query(server, "SELECT pg_walfile_name(pg_current_wal_insert_lsn())"))
         assert made[current] == (wal / current).stat().st_ino  # taken, not made again
 
-        # The power fails before the disk has the next two: one is empty, one is cut short.
-        kill_server(server)
+        # The power fails before the disk has the one in which the log ends, and the next two.
         names = sorted(made)
-        following = names.index(current) + 1
-        os.truncate(wal / names[following], 0)
-        os.truncate(wal / names[following + 1], 100_000)
-        server.start()
+        following = names.index(current)
+        for size in (0, 100_000):
+            kill_server(server)
+            for name, left in zip(names[following : following + 3], (size, 0, 100_000), strict=True):
+                os.truncate(wal / name, left)
+            server.start()
+            assert query(server, "SELECT count(*) FROM kept") == 1000
         assert query(server, "SELECT count(*) FROM kept") == 1000
         for _ in range(cluster.WAL_FILES + 2):
             query(server, "INSERT INTO kept SELECT FROM pg_logical_emit_message(true, '', '')")

@@ -161,7 +161,7 @@ AS_IF_LARGE = [
     ("outreach.workspace_is_small(bigint)", r"RETURN \(SELECT.*?\);", "RETURN false;"),
     (
         "outreach.search_part(bigint,text,text,text,text[],boolean,text[],integer)",
-        "step constant integer := 5000;",
+        r"step constant integer := outreach.small_workspace\(\);",
         "step constant integer := 2;",
     ),
 ]

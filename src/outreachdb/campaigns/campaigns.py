@@ -91,8 +91,9 @@ async def find(tenant: Tenant, campaign: str | int) -> Campaign:
     async with tenant.session(doing=f"looking up the campaign {campaign}") as session:
         row = await session.one(Q.find_campaign, {"workspace_id": tenant.workspace_id} | _named(campaign))
     if row is None:
-        names = {each.name for each in await listed(tenant)}
-        hint = did_you_mean(str(campaign), sorted(names), "outreachdb campaign list")
+        hint = "outreachdb campaign list"
+        if isinstance(campaign, str) and not campaign.isdecimal():
+            hint = did_you_mean(campaign, sorted({each.name for each in await listed(tenant)}), hint)
         raise NotFound(f"no campaign named {str(campaign)!r}", hint=hint)
     return Campaign(**row)
 

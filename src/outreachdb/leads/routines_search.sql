@@ -7,9 +7,15 @@
 --   by index  only for what the first way found to be rare: all matches through trigrams or the filter's indexes, then sorted; where
 --             those on tags and custom fields would still be thousands, only those of the part of the list that should do;
 --   similar   nothing contains the text: its words are spelt as the nearest of the workspace's own words are (search_words), and
---             the two ways above find the leads with those; best first, one page.
+--             the two ways above find the leads with those; best first, one page. Where a small workspace knows no such word, one
+--             walk looks for the text and for its like at once.
 -- Each page begins behind the last row seen (keyset), so a deep page costs what the first does.
 -- They call the compiler of segments (outreach.segment_condition), which is replayed after this file.
+
+-- As many leads as a workspace has at most that is read whole sooner than anything is looked up.
+CREATE OR REPLACE FUNCTION outreach.small_workspace() RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN 5000;
 
 -- p_statement is written by search_part, never by a user.
 CREATE OR REPLACE FUNCTION outreach.search_in_order(p_statement text, p_workspace bigint) RETURNS bigint[]
@@ -148,29 +154,39 @@ CREATE OR REPLACE FUNCTION outreach.search_collected(p_inside text, p_indexed te
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 RETURN 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT l.* FROM outreach.leads AS l WHERE ' || p_inside || ' AND (' || p_indexed
-    || ') OFFSET 0) AS l WHERE ' || p_rest || ' ORDER BY ' || p_ordered || ' LIMIT ' || p_rows || ') AS f';
+    || ') OFFSET 0) AS l WHERE (' || p_rest || ') ORDER BY ' || p_ordered || ' LIMIT ' || p_rows || ') AS f';
 
--- What search_condition says, weaker: of long words every third trigram instead of all, as they follow from each other. At 10,000,000
--- leads the lists of all that "carla.castillo" has took 55 ms to compare (median of forty addresses, p95 120), of "car", "cas", "til" 20
--- (70). Of words below eleven characters too few are left: a part of a surname took 837 ms instead of 101 (p95).
+-- What search_condition says, weaker: of long words every third trigram, and what is left at the end of a run of letters, instead of
+-- all, as they follow from each other. The lists of all that forty addresses have ("carla.castillo") took 10.6 ms to compare at 2,000,000
+-- leads (median; p95 25), of these 4.9 (19); at 10,000,000 the p95 fell from 120 ms to about 65. Of words below eleven characters too few are left:
+-- a part of a surname took 837 ms instead of 101. Only letters of ASCII have trigrams everywhere.
 CREATE OR REPLACE FUNCTION outreach.search_thinned(p_condition text) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     word text;
-    parts text[];
+    apart text;
     thinned text := p_condition;
 BEGIN
     FOR word IN SELECT m[1] FROM regexp_matches(p_condition, 'LIKE ''%([^''%_\\]{11,})%''', 'g') AS m LOOP
-        parts := ARRAY(SELECT m[1] FROM regexp_matches(word, '[[:alnum:]]{3}', 'g') WITH ORDINALITY AS u (m, n) ORDER BY n);
-        IF cardinality(parts) >= 3 THEN
-            thinned := replace(thinned, format('LIKE %L', '%' || word || '%'), format('LIKE %L', '%' || array_to_string(parts, '%') || '%'));
+        apart := regexp_replace(word, '([a-z0-9]{3})', '%\1%', 'g');
+        IF length(apart) >= length(word) + 6 THEN
+            thinned := replace(thinned, format('LIKE %L', '%' || word || '%'), format('LIKE %L', '%' || apart || '%'));
         END IF;
     END LOOP;
     RETURN thinned;
 END
 $$;
+
+-- A condition as a walk asks it: of one text that is put together once for all words of all spellings. A literal of the user's can hold
+-- neither its expression nor a pattern: quotes are doubled there. strpos finds a word of six characters or more in less time than LIKE
+-- does (two words in 2,000 leads in 1.1 ms instead of 1.3), a shorter one in more.
+CREATE OR REPLACE FUNCTION outreach.search_seen(p_condition text) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+RETURN regexp_replace(replace(p_condition, outreach.searched_text(), 'l.searched'),
+    'l\.searched LIKE ''%([^''%_\\]{6,})%''', 'strpos(l.searched, ''\1'') > 0', 'g');
 
 -- A full page of what an index knows exactly (tags, custom fields), or NULL. The part of the list that should hold the page and two
 -- fifths of another is asked of two indexes at once: 0.1 us a lead, where walking takes 0.4 and fetching a match from anywhere 2, after
@@ -216,23 +232,20 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    step constant integer := 5000;  -- as many as a small workspace has
+    step constant integer := outreach.small_workspace();  -- the walk has to hold a small one
     -- Where one lead in so many matches, the 50 of a page are sooner met than all are found by an index, which of texts has to compare
     -- trigrams (at 2,000,000 leads 15 to 47 ms for 2,500 matches; walking by 40,000 takes 24), of tags has not (8 for 3,400). How far
     -- there is to walk does not depend on the number of leads, how long the lists of trigrams are does: see below.
     rare integer := CASE WHEN p_text IS NOT NULL THEN 1000 ELSE 400 END;
     exactly constant boolean := p_text IS NULL AND p_condition ~ 'l\.(tags|custom_fields) (&&|@>)';
+    thinned constant text := outreach.search_thinned(p_text);
     ordered text := (SELECT string_agg('l.' || k || CASE WHEN p_down THEN ' DESC' ELSE '' END, ', ') FROM unnest(p_keys) AS k);
     inside constant text := 'l.workspace_id = (SELECT $1)';
     behind constant text := CASE WHEN p_keys[1] IN ('created_at', 'updated_at', 'id') THEN '' ELSE format(' AND l.%I IS NOT NULL', p_keys[1]) END
         || CASE WHEN p_after IS NULL THEN '' ELSE outreach.search_side(p_keys, CASE WHEN p_down THEN '<' ELSE '>' END, p_after) END
         || p_bounds;
-    -- Several words, each spelt in several ways, look at one text that is put together once. A literal of the user's can't hold
-    -- its expression: quotes are doubled there.
-    -- Columns that nothing asks for are carried as NULL: 2000 leads are walked in 1.1 ms with all of them, in 1.0 without. strpos finds a
-    -- word of six characters or more in less time than LIKE does (two words in 1.1 ms instead of 1.3), a shorter one in more.
-    seen constant text := regexp_replace(replace(p_condition, outreach.searched_text(), 'l.searched'),
-        'l\.searched LIKE ''%([^''%_\\]{6,})%''', 'strpos(l.searched, ''\1'') > 0', 'g');
+    seen constant text := outreach.search_seen(p_condition);
+    -- 2,000 leads are walked in 1.1 ms with all their columns, in 1.0 with the text alone.
     walk constant text := 'SELECT array_agg(f.id) FROM (SELECT l.id FROM (SELECT '
         || CASE WHEN replace(seen, 'l.searched', '') ~ '\ml\M' THEN 'l.*, ' ELSE 'l.id, ' END || outreach.searched_text() || ' AS searched'
         ' FROM outreach.leads AS l WHERE %s ORDER BY %s LIMIT %s) AS l WHERE %s LIMIT %s) AS f';
@@ -270,7 +283,7 @@ BEGIN
     END IF;
     found := outreach.search_by_index(outreach.search_collected(
         CASE WHEN p_text IS NOT NULL OR exactly THEN outreach.search_scope(p_workspace) ELSE inside END || behind,
-        coalesce(replace(p_condition, p_text, outreach.search_thinned(p_text)), p_condition), coalesce(p_text, 'true'), ordered, p_rows),
+        coalesce(replace(p_condition, p_text, thinned), p_condition), CASE WHEN thinned <> p_text THEN p_text ELSE 'true' END, ordered, p_rows),
         p_workspace);
     RETURN coalesce(found, '{}');
 END
@@ -355,44 +368,70 @@ $$;
 REVOKE EXECUTE ON FUNCTION outreach.search_alike(text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION outreach.search_alike(text[]) TO outreachdb_trusted;
 
+-- Whether a small workspace is asked for a word that is part of none of its own: it is misspelt then, or part of an address.
+CREATE OR REPLACE FUNCTION outreach.search_unheard(p_workspace bigint, p_query text) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+AS $$
+DECLARE
+    asked constant text[] := ARRAY(SELECT w FROM regexp_split_to_table(p_query, '[^[:alnum:]]+') AS w
+                                   WHERE length(w) >= 4 AND w ~ '[[:alpha:]]');
+BEGIN
+    RETURN asked <> '{}' AND outreach.workspace_is_small(p_workspace) AND EXISTS (
+        SELECT FROM unnest(asked) AS a (word)
+        WHERE NOT EXISTS (SELECT FROM outreach.search_words AS k
+                          WHERE k.workspace_id = (SELECT p_workspace) AND k.word LIKE '%' || a.word || '%'));
+END
+$$;
+REVOKE EXECUTE ON FUNCTION outreach.search_unheard(bigint, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.search_unheard(bigint, text) TO outreachdb_trusted;
+
 -- Leads that the query may have meant: those of the nearest spelling first, of one spelling the newest; of many the newest two hundred
 -- are looked at. A workspace that has learned no words is asked for similar texts instead, a thousand candidates at most.
-CREATE OR REPLACE FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_condition text, p_rows integer)
+-- p_exact is what the query itself asks for where nobody has looked for that yet: one walk does for both then, and NULL says that some
+-- lead has it, or that this can't be told from here.
+CREATE OR REPLACE FUNCTION outreach.search_similar(p_workspace bigint, p_query text, p_exact text, p_condition text, p_rows integer)
 RETURNS bigint[]
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    most constant integer := greatest(p_rows, 200);
     ways text[];
-    alike text;
+    wanted text;
     found bigint[];
+    hit boolean;
 BEGIN
     IF NOT EXISTS (SELECT FROM outreach.search_words AS w WHERE w.workspace_id = p_workspace) THEN
-        RETURN outreach.search_similar_texts(p_workspace, p_query, p_condition, p_rows);
+        RETURN CASE WHEN p_exact IS NULL THEN outreach.search_similar_texts(p_workspace, p_query, p_condition, p_rows) END;
     END IF;
     ways := outreach.search_ways(p_workspace, p_query);
-    alike := outreach.search_alike(ways);
-    IF alike IS NULL THEN
+    wanted := concat_ws(' OR ', '(' || p_exact || ')', outreach.search_alike(ways));
+    IF wanted = '' THEN
         RETURN '{}';
     END IF;
-    found := outreach.search_part(p_workspace, format('(%s) AND (%s)', alike, p_condition), '', alike, '{created_at,id}', true,
-        NULL, greatest(p_rows, 200));
-    IF cardinality(ways) = 1 OR cardinality(found) < 2 THEN
+    found := outreach.search_part(p_workspace, format('(%s) AND (%s)', wanted, p_condition), '', wanted, '{created_at,id}', true, NULL, most);
+    IF p_exact IS NOT NULL AND cardinality(found) = most THEN
+        RETURN NULL;
+    ELSIF found = '{}' OR (p_exact IS NULL AND least(cardinality(ways), cardinality(found)) = 1) THEN
         RETURN found[1:p_rows];
     END IF;
-    RETURN ARRAY(
-        SELECT l.id
+    SELECT array_agg(r.id ORDER BY r.rank, r.n), bool_or(r.hit) INTO found, hit
+    FROM (
+        SELECT l.id, f.n,
+               (SELECT min(w.n) FROM unnest(ways) WITH ORDINALITY AS w (way, n)
+                WHERE NOT EXISTS (SELECT FROM unnest(string_to_array(w.way, ' ')) AS word WHERE strpos(l.named, word) = 0)) AS rank,
+               NOT EXISTS (SELECT FROM unnest(string_to_array(p_query, ' ')) AS word WHERE strpos(l.named, word) = 0) AS hit
         FROM unnest(found) WITH ORDINALITY AS f (id, n)
         CROSS JOIN LATERAL (
             SELECT e.id, lower(concat_ws(' ', e.first_name, e.last_name, e.email, e.company_name)) AS named
-            FROM outreach.leads AS e WHERE e.workspace_id = (SELECT p_workspace) AND e.id = f.id OFFSET 0) AS l
-        ORDER BY (SELECT min(w.n) FROM unnest(ways) WITH ORDINALITY AS w (way, n)
-                  WHERE NOT EXISTS (SELECT FROM unnest(string_to_array(w.way, ' ')) AS word WHERE strpos(l.named, word) = 0)), f.n
-        LIMIT p_rows);
+            FROM outreach.leads AS e WHERE e.workspace_id = (SELECT p_workspace) AND e.id = f.id OFFSET 0) AS l) AS r;
+    RETURN CASE WHEN p_exact IS NULL OR NOT hit THEN found[1:p_rows] END;
 END
 $$;
-REVOKE EXECUTE ON FUNCTION outreach.search_similar(bigint, text, text, integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION outreach.search_similar(bigint, text, text, integer) TO outreachdb_trusted;
+REVOKE EXECUTE ON FUNCTION outreach.search_similar(bigint, text, text, text, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION outreach.search_similar(bigint, text, text, text, integer) TO outreachdb_trusted;
 
 -- Texts that are most like the query as a whole, best first. The threshold is a setting of pg_trgm; it is put back, and an error rolls it back.
 CREATE OR REPLACE FUNCTION outreach.search_similar_texts(p_workspace bigint, p_query text, p_condition text, p_rows integer)
@@ -503,9 +542,9 @@ DECLARE
     search constant text := md5(jsonb_build_array(sort, wanted, filters)::text);
     start integer := 0;
     after text[];
-    found bigint[] := '{}';
+    found bigint[];
     with_value integer := 0;
-    kind text := 'exact';
+    kind text := 'similar';
 BEGIN
     IF keys IS NULL OR sort LIKE '--%' THEN
         RAISE EXCEPTION 'sort: there is no order %', coalesce(sort, 'NULL') USING ERRCODE = 'invalid_parameter_value',
@@ -521,18 +560,25 @@ BEGIN
         SELECT c.part, c.after INTO start, after
         FROM outreach.search_cursor_read(search_leads_optimized.cursor, search, keys, rest) AS c;
     END IF;
-    IF start = 0 THEN
-        found := outreach.search_part(ws, condition, outreach.segment_bounds(filters, keys[1]), worded, keys, down, after, max_rows);
-        after := NULL;
-        with_value := cardinality(found);
+    IF wanted IS NOT NULL AND search_leads_optimized.cursor IS NULL AND outreach.search_unheard(ws, wanted) THEN
+        found := outreach.search_similar(ws, wanted, worded, filter, max_rows);
     END IF;
-    IF rest IS NOT NULL AND cardinality(found) < max_rows THEN
-        found := found || outreach.search_part(ws, format('l.%I IS NULL AND (%s)', keys[1], condition),
-            outreach.segment_bounds(filters, rest[1]), worded, rest, down, after, max_rows - cardinality(found));
-    END IF;
-    IF found = '{}' AND wanted IS NOT NULL AND search_leads_optimized.cursor IS NULL THEN
-        kind := 'similar';
-        found := outreach.search_similar(ws, wanted, filter, max_rows);
+    IF found IS NULL THEN
+        kind := 'exact';
+        found := '{}';
+        IF start = 0 THEN
+            found := outreach.search_part(ws, condition, outreach.segment_bounds(filters, keys[1]), worded, keys, down, after, max_rows);
+            after := NULL;
+            with_value := cardinality(found);
+        END IF;
+        IF rest IS NOT NULL AND cardinality(found) < max_rows THEN
+            found := found || outreach.search_part(ws, format('l.%I IS NULL AND (%s)', keys[1], condition),
+                outreach.segment_bounds(filters, rest[1]), worded, rest, down, after, max_rows - cardinality(found));
+        END IF;
+        IF found = '{}' AND wanted IS NOT NULL AND search_leads_optimized.cursor IS NULL THEN
+            kind := 'similar';
+            found := outreach.search_similar(ws, wanted, NULL, filter, max_rows);
+        END IF;
     END IF;
     RETURN QUERY
     SELECT l.id, l.email, l.first_name, l.last_name, l.title, l.company_name, l.industry, l.country, l.status, l.tags,

@@ -77,6 +77,9 @@ WHERE s.workspace_id = %(workspace_id)s
                         jsonb_build_object('name', %(name)s::text, 'id', %(id)s::bigint))
 ORDER BY s.name;
 
+-- name: names_of_segments
+SELECT s.name FROM outreach.segments AS s WHERE s.workspace_id = %(workspace_id)s ORDER BY s.name LIMIT 1000;
+
 -- name: list_segments
 SELECT s.id, s.name, s.definition, s.version, s.last_count, s.last_counted_at, s.last_used_at, s.created_at, s.updated_at
 FROM outreach.segments AS s

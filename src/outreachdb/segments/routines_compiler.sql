@@ -146,8 +146,8 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 BEGIN
-    RETURN (SELECT count(*) <= 5000
-            FROM (SELECT FROM outreach.leads AS l WHERE l.workspace_id = (SELECT p_workspace) LIMIT 5001) AS few);
+    RETURN (SELECT count(*) <= outreach.small_workspace()
+            FROM (SELECT FROM outreach.leads AS l WHERE l.workspace_id = (SELECT p_workspace) LIMIT outreach.small_workspace() + 1) AS few);
 END
 $$;
 

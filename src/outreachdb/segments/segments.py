@@ -299,6 +299,6 @@ async def _usage(session: Session, tenant: Tenant, segment: Segment) -> Usage:
 
 async def _found(session: Session, tenant: Tenant, row: Row | None, name: str) -> Segment:
     if row is None:
-        names = [each["name"] for each in await session.all(Q.list_segments, {"workspace_id": tenant.workspace_id})]
+        names = [each["name"] for each in await session.all(Q.names_of_segments, {"workspace_id": tenant.workspace_id})]
         raise NotFound(f"no segment named {name!r}", hint=did_you_mean(name, names, "outreachdb segment list"))
     return Segment(**row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -85,15 +86,28 @@ def create(home: Home, binaries: Binaries, account: Account, *, durable: bool) -
 
 
 def _make_wal_files(folder: Path, account: Account) -> None:
-    """Empty files behind the one that initdb made, such as checkpoints leave for later (pg_wal, "recycled").
+    """Files of zeros behind those that initdb made, such as checkpoints leave for later; as many as there is room for.
 
-    None needs a sync: one that a crash cuts short is read as the end of the log, and is written before it counts.
+    Their names are on disk before anything is written to them. Their zeros need no sync: a file that a power cut leaves
+    empty or short is read as the end of the log, and is written before it counts.
     """
-    for number in range(2, 2 + WAL_FILES):
-        path = folder / f"{1:08X}{number:016X}"  # timeline, then the file's number
-        path.touch(0o600)
-        path.write_bytes(bytes(WAL_FILE_BYTES))
+    taken = sorted(path for path in folder.iterdir() if path.is_file())
+    if not taken or taken[-1].stat().st_size != WAL_FILE_BYTES:
+        return
+    timeline, number = taken[-1].name[:8], int(taken[-1].name[8:], 16)
+    for following in range(number + 1, number + 1 + WAL_FILES):
+        path = folder / f"{timeline}{following:016X}"
+        try:
+            with path.open("xb") as file:
+                file.write(bytes(WAL_FILE_BYTES))
+            path.chmod(0o600)
+        except OSError:  # a full disk or a quota: the server makes its own when it needs them
+            path.unlink(missing_ok=True)
+            break
         account.give(path)
+    opened = os.open(folder, os.O_RDONLY)
+    os.fsync(opened)
+    os.close(opened)
 
 
 def _initdb(binaries: Binaries, data: Path, password_file: Path, *, durable: bool) -> list[str | Path]:

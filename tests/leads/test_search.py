@@ -171,7 +171,8 @@ def test_of_a_long_word_the_index_is_asked_for_every_third_trigram(
     row = connection.execute(CONDITIONS, {"q": asked}).fetchone()
     assert row is not None
     assert [re.sub("%+", "%", each.strip("%")) for each in re.findall("LIKE '%(.*?)%' ?(?:AND|$)", row["weak"])] == [
-        "car%la.%cas%til%lo", "chr%ist%ian%.li@%gma%il.%com", "größenä%nde%run%gsl%ist%e", "brightmind", "a.b.c.d.e.f.g",
+        "car%la.%cas%til%lo", "chr%ist%ian%.li@%gma%il.%com", "größenä%nde%run%gsl%ist%e", "brightmind",
+        "a.b.c.d.e.f.g",
     ]  # fmt: skip
 
 

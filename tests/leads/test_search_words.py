@@ -75,6 +75,35 @@ async def test_the_nearest_spelling_comes_first_and_of_one_spelling_the_newest(t
     assert await names(tenant, "vinleand", limit=3) == ("similar", ["l2", "e3", "e0"])
 
 
+ALIKE = """
+INSERT INTO outreach.leads (workspace_id, email, first_name, last_name, country)
+SELECT %(w)s, 'alike' || n || '@x.example', 'Alike', 'Vineland', 'DE' FROM generate_series(1, %(n)s) AS n
+"""
+
+
+async def test_what_a_small_workspace_has_in_no_word_is_found_exactly_before_anything_alike(tenant: Tenant) -> None:
+    async with tenant.trusted() as session:
+        await session.execute(
+            """INSERT INTO outreach.leads (workspace_id, email, first_name, last_name, country)
+               VALUES (%(w)s, 'vinleand@y.example', 'Ann', 'Lee', 'US'), (%(w)s, 'bo@x.example', 'Bo', NULL, 'US')""",
+            {"w": tenant.workspace_id},
+        )
+        await session.execute(ALIKE, {"w": tenant.workspace_id, "n": 3})
+    await learn(tenant)
+    german = {"field": "country", "op": "equals", "value": "DE"}
+    # In an address only, of which words are not learned.
+    assert await names(tenant, "vinleand") == ("exact", ["Ann"])
+    assert await names(tenant, "vinleand ann") == ("exact", ["Ann"])
+    assert await names(tenant, "vinleand", where=german) == ("similar", ["Alike"] * 3)
+    assert await names(tenant, "vinelnad", limit=2) == ("similar", ["Alike"] * 2)
+    assert await names(tenant, "vinelnad", where={"not": german}) == ("exact", [])
+    assert await names(tenant, "zzzzqqqq") == ("exact", [])
+    async with tenant.trusted() as session:  # more that are alike and newer than are looked at
+        await session.execute(ALIKE.replace("alike'", "more'"), {"w": tenant.workspace_id, "n": 300})
+    for text, sort in (("vinleand", "-created_at"), ("vinleand", "email"), ("inleand@y", "score")):
+        assert await names(tenant, text, sort=sort) == ("exact", ["Ann"])
+
+
 async def everybody(tenant: Tenant) -> list[str]:
     return (await names(tenant, ""))[1]
 

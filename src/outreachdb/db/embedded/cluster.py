@@ -15,7 +15,7 @@ from outreachdb.errors import ServerError
 
 SUPERUSER = "outreachdb"
 # 384 MB: setting a workspace up writes 46 MB, an import of 100,000 leads 316. A file that is missing PostgreSQL makes
-# when it needs it, and syncs it first: as a new server's first work that import took 5.0 to 5.5 s, 4.4 to 4.9 with these.
+# when it needs it, and syncs it first: as a new server's first work that import took 5.0 to 5.5 s, 4.4 to 4.9 so.
 WAL_FILES, WAL_FILE_BYTES = 24, 1 << 24
 INCLUDE = """\
 # The file included here is rewritten at each start. To change a setting, set it below or by ALTER SYSTEM: both win.

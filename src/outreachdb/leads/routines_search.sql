@@ -6,7 +6,7 @@
 --             index entries of a big neighbour;
 --   by index  only for what the first way found to be rare: all matches through trigrams or the filter's indexes, then sorted; where
 --             those on tags and custom fields would still be thousands, only those of the part of the list that should do;
---   similar   nothing contains the text: its words are spelt as the nearest of the workspace's own words are (search_words), and
+--   similar   (routines_similar.sql) nothing contains the text: its words are spelt as the nearest of the workspace's own words are (search_words), and
 --             the two ways above find the leads with those; best first, one page. Where a small workspace knows no such word, one
 --             walk looks for the text and for its like at once.
 -- Each page begins behind the last row seen (keyset), so a deep page costs what the first does.

@@ -238,7 +238,7 @@ DECLARE
     -- there is to walk does not depend on the number of leads, how long the lists of trigrams are does: see below.
     rare integer := CASE WHEN p_text IS NOT NULL THEN 1000 ELSE 400 END;
     exactly constant boolean := p_text IS NULL AND p_condition ~ 'l\.(tags|custom_fields) (&&|@>)';
-    thinned constant text := outreach.search_thinned(p_text);
+    thinned text;
     ordered text := (SELECT string_agg('l.' || k || CASE WHEN p_down THEN ' DESC' ELSE '' END, ', ') FROM unnest(p_keys) AS k);
     inside constant text := 'l.workspace_id = (SELECT $1)';
     behind constant text := CASE WHEN p_keys[1] IN ('created_at', 'updated_at', 'id') THEN '' ELSE format(' AND l.%I IS NOT NULL', p_keys[1]) END
@@ -281,6 +281,7 @@ BEGIN
             RETURN found;
         END IF;
     END IF;
+    thinned := outreach.search_thinned(p_text);
     found := outreach.search_by_index(outreach.search_collected(
         CASE WHEN p_text IS NOT NULL OR exactly THEN outreach.search_scope(p_workspace) ELSE inside END || behind,
         coalesce(replace(p_condition, p_text, thinned), p_condition), CASE WHEN thinned <> p_text THEN p_text ELSE 'true' END, ordered, p_rows),

@@ -106,8 +106,10 @@ def _make_wal_files(folder: Path, account: Account) -> None:
             break
         account.give(path)
     opened = os.open(folder, os.O_RDONLY)
-    os.fsync(opened)
-    os.close(opened)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _initdb(binaries: Binaries, data: Path, password_file: Path, *, durable: bool) -> list[str | Path]:
